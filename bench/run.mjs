@@ -74,6 +74,6 @@ else if (name === '' || name.startsWith('--')) {
     return 2;
   });
 } else {
-  console.error(`bench: given ${JSON.stringify(name)}, expected ${NAMES.join(', ')} or nothing`);
+  console.error(`bench: got ${JSON.stringify(name)}, expected ${NAMES.join(', ')} or nothing`);
   process.exitCode = 2;
 }

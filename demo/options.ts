@@ -34,13 +34,13 @@ export function readOptions(args: string[]): Options | undefined {
   const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(values.duration) ?? [];
   const duration = Number(amount) * { ms: 1, s: 1_000, m: 60_000 }[unit as 'ms' | 's' | 'm'];
   if (!(duration >= 3_000 && duration <= 86_400_000))
-    throw new Error(`--duration: given ${values.duration}, expected from 3s to 1440m`);
+    throw new Error(`--duration: got ${values.duration}, expected from 3s to 1440m`);
   const rate = Number(values.rate);
   if (!(rate >= 1 && rate <= 1_000_000))
-    throw new Error(`--rate: given ${values.rate}, expected calls per second from 1 to 1000000`);
+    throw new Error(`--rate: got ${values.rate}, expected calls per second from 1 to 1000000`);
   if (values.registry?.startsWith('memory:'))
     throw new Error(
-      `--registry: given memory:, which other processes do not see; expected ${REGISTRIES}`,
+      `--registry: got memory:, which other processes do not see; expected ${REGISTRIES}`,
     );
   return { duration, rate, json: values.json, registry: values.registry };
 }

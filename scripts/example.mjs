@@ -79,7 +79,7 @@ const names = readdirSync(join(ROOT, 'examples')).filter((name) =>
 const name = process.argv[2] ?? '';
 if (!names.includes(name)) {
   console.error(
-    `example: given ${JSON.stringify(name)}, expected one of ${names.join(', ')}\nusage: npm run example -- NAME [FLAGS]; --help after the name shows its flags`,
+    `example: got ${JSON.stringify(name)}, expected one of ${names.join(', ')}\nusage: npm run example -- NAME [FLAGS]; --help after the name shows its flags`,
   );
   process.exit(2);
 }

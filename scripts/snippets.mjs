@@ -80,7 +80,7 @@ if (mode === '--check') {
   const block = blocks.find((other) => other.name === name);
   if (mode !== 'run' || block === undefined) {
     console.error(
-      `snippet: given ${JSON.stringify(name)}, expected one of ${document}'s: ${blocks.map((other) => other.name).join(', ')}`,
+      `snippet: got ${JSON.stringify(name)}, expected one of ${document}'s: ${blocks.map((other) => other.name).join(', ')}`,
     );
     process.exit(1);
   }

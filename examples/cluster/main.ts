@@ -132,6 +132,6 @@ function readNumber(
   const number = Number(values[name]);
   if (number >= min && number <= max && (Number.isInteger(number) || name === 'seconds'))
     return number;
-  console.error(`cluster: --${name}: given ${values[name]}, expected from ${min} to ${max}`);
+  console.error(`cluster: --${name}: got ${values[name]}, expected from ${min} to ${max}`);
   process.exit(1);
 }

@@ -16,9 +16,9 @@ export function show(value: unknown): string {
   return String(value);
 }
 
-/** A BAD_OPTION error: `connections: given 0, expected …`. */
+/** A BAD_OPTION error: `connections: got 0, expected …`. */
 export function badOption(name: string, given: unknown, expected: string): Error {
-  return gettyError('BAD_OPTION', `${name}: given ${show(given)}, expected ${expected}`);
+  return gettyError('BAD_OPTION', `${name}: got ${show(given)}, expected ${expected}`);
 }
 
 /**

@@ -17,7 +17,7 @@ export class WarningBudget {
 
   /**
    * Undefined: the warning is suppressed. Otherwise the number of warnings that were suppressed
-   * since the last one that passed.
+   * since the last warning that passed.
    */
   take(): number | undefined {
     const now = performance.now();

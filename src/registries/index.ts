@@ -110,5 +110,5 @@ function directoryOf(url: string): string {
 
 /** The error has no cause, because errors of URL functions repeat the URL and its password. */
 function badAddress(url: unknown): Error {
-  return gettyError('BAD_ADDRESS', `registry: given ${showUrl(url)}, expected ${EXPECTED}`);
+  return gettyError('BAD_ADDRESS', `registry: got ${showUrl(url)}, expected ${EXPECTED}`);
 }

@@ -31,7 +31,7 @@ export interface Address {
   readonly text: string;
 }
 
-/** The form of an address of each scheme, for error messages: the list of all schemes. */
+/** The address form of each scheme, for error messages. The keys are all schemes. */
 const FORMS: Readonly<Record<string, string>> = {
   tcp: 'tcp://host:port',
   tls: 'tls://host:port',
@@ -53,7 +53,7 @@ const UNSAFE = /[\p{Cc}\p{Cs}]/u;
 /** `unix://@name`: a name in the abstract namespace. */
 const ABSTRACT = /^unix:\/\/(@[^\s?#]+)$/;
 
-/** Throws BAD_ADDRESS, whose message has the forms of the given schemes. */
+/** Throws BAD_ADDRESS. Its message has the address form of each scheme in `schemes`. */
 export function parseAddress(text: string, schemes: readonly string[]): Address {
   const given = typeof text === 'string' && !UNSAFE.test(text) ? text : '';
   const [, name] = (schemes.includes('unix') && ABSTRACT.exec(given)) || [];
@@ -123,14 +123,14 @@ function badAddress(given: unknown, schemes: readonly string[]): Error {
   const forms = schemes.map((scheme) => FORMS[scheme]).join(' or ');
   return gettyError(
     'BAD_ADDRESS',
-    `address: given ${showUrl(given)}, expected ${forms}, with a port from 0 to 65535`,
+    `address: got ${showUrl(given)}, expected ${forms}, with a port from 0 to 65535`,
   );
 }
 
 /** `tcp://127.0.0.1:80`, `tcp://[::1]:80`, `tcp://[fe80::1%eth0]:80`. */
 export function formatAddress(scheme: string, host: string, port: number): string {
-  // parseAddress() reads %25 as a percent sign (RFC 6874), so a zone that begins with 25 is written
-  // in that form.
+  // parseAddress() reads %25 as a percent sign (RFC 6874). So the percent sign before a zone that
+  // begins with 25 is written as %25.
   return `${scheme}://${host.includes(':') ? `[${host.replace(/%(?=25.)/, '%25')}]` : host}:${port}`;
 }
 

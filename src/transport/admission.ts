@@ -44,7 +44,7 @@ export class AdmissionControl implements Admission {
   readonly #sessionsByHost = new Map<string, number>();
   /** Handshakes per host, as #sessionsByHost. */
   readonly #handshakesByHost = new Map<string, number>();
-  /** Peers that a limit has refused since the last warning about that. */
+  /** Peers that a limit has refused since the last warning about a limit. */
   #unreportedRefusals = 0;
   /** The time of the last process warning of each code, by performance.now(). */
   readonly #warnedAt = new Map<string, number>();
@@ -149,8 +149,8 @@ export class AdmissionControl implements Admission {
   }
 
   /**
-   * Counts a refusal for an exception: handling the bytes of the peer threw `error` before it had a
-   * session. The caller closes the connection.
+   * Counts a refusal with the reason `fault`: handling the bytes of the peer threw `error` before
+   * the peer had a session. The caller closes the connection.
    */
   reportFault(peer: Peer, error: unknown): void {
     const { message } = faultError(peer.remoteAddress, error);
@@ -163,14 +163,14 @@ export class AdmissionControl implements Admission {
   #warnAboutLimit(peer: Peer, { message }: RefusedError): void {
     this.#unreportedRefusals++;
     if (!this.#mayWarn('SESSION_REFUSED')) return;
-    const summary = `${this.#unreportedRefusals} refused at ${this.#serverAddress()}, the last of them ${peer.remoteAddress}: ${message}`;
+    const summary = `peers refused at ${this.#serverAddress()}: ${this.#unreportedRefusals}, most recently ${peer.remoteAddress}: ${message}`;
     this.#unreportedRefusals = 0;
     warn(gettyError('SESSION_REFUSED', summary));
   }
 
   /**
-   * Emits a process warning, unless there was one with the same code within the last minute: many
-   * peers must not cause many warnings.
+   * Emits a process warning, unless one with the same code was emitted within the last minute. So
+   * many peers do not cause many warnings.
    */
   warnOncePerMinute(error: Error & { code: string }): void {
     if (this.#mayWarn(error.code)) warn(error);

@@ -25,7 +25,7 @@ import type {
 export { CLIENT_DEFAULTS } from './client-options.js';
 export { RECONNECT_DEFAULTS } from './reconnect-schedule.js';
 
-/** Codes of errors that another attempt cannot repair. */
+/** Codes of errors with which every further attempt would fail too. */
 const PERMANENT_ERRORS: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPOINT_CLOSED'];
 
 class TransportClient<In, Out>
@@ -38,13 +38,13 @@ class TransportClient<In, Out>
   readonly #transport: Transport;
   readonly #options: ResolvedClientOptions;
   readonly #schedule: ReconnectSchedule;
-  /** Sessions whose onOpen has settled, without those that were replaced. */
+  /** Sessions whose onOpen has settled. A session that is replaced is removed. */
   readonly #openSessions = new OpenSessions<In, Out>();
   /** The attempt that is in progress. */
   #attempt: Promise<void> | undefined;
   #attemptAbort: AbortController | undefined;
   #attemptCount = 0;
-  /** The next attempt replaces a session, and session() need not wait until it is due. */
+  /** Whether the next attempt replaces a session. session() starts such an attempt at once. */
   #isReplacing = false;
   #lastFailure: GettyError | undefined;
   #state: ClientState = 'connecting';
@@ -89,8 +89,8 @@ class TransportClient<In, Out>
   }
 
   /**
-   * Opens the first session. A failure rejects, and there is no other attempt, unless
-   * reconnect.retryFirst is set.
+   * Opens the first session. Without reconnect.retryFirst there is one attempt, and connect()
+   * rejects if it fails.
    */
   async connect(signal: AbortSignal | undefined): Promise<this> {
     const release = followSignal(signal, () => this.destroy());
@@ -214,7 +214,7 @@ class TransportClient<In, Out>
       ? gettyError('CONNECTION_LOST', `the server at ${this.address} is closing`)
       : this.#lossError(age);
     this.#lastFailure = this.#schedule.countLoss(reason, age);
-    // A server that ends each session soon must not be dialed without delays.
+    // A server that ends each session within MIN_SESSION_AGE is dialed with delays.
     if (isReplaced && age >= MIN_SESSION_AGE && this.#attempt === undefined)
       this.#isReplacing = true;
     this.#openMissingSessionsLater();

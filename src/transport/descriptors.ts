@@ -1,13 +1,13 @@
 /**
  * The default of ServerOptions.maxSessions, from the process's limit of open files. When no
- * descriptor is left, Node.js accepts and closes each new connection without an event. A limit
- * below that refuses and counts these connections.
+ * descriptor is left, Node.js accepts and closes each new connection without an event. With a
+ * lower limit of sessions, the server refuses and counts these connections.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * This part of the limit, but at least MIN_RESERVED descriptors, is left to files, name lookups and
- * outgoing connections.
+ * This part of the limit, but at least MIN_RESERVED descriptors, is reserved for files, name
+ * lookups and outgoing connections.
  */
 const RESERVED_PART = 0.1;
 const MIN_RESERVED = 32;

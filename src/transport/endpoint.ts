@@ -97,7 +97,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   destroy(): void {
-    // close() stops the creation of sessions, and settles when the destroyed ones have closed.
+    // close() stops the creation of sessions, and settles when the destroyed sessions have closed.
     void this.close();
     for (const session of this.sessions) session.destroy();
   }

@@ -1,6 +1,6 @@
 /**
- * The transports and compressions of an endpoint: those of Node.js (node.ts) or of a browser
- * (src/web).
+ * The transports and compressions that an endpoint can use. node.ts has the platform of Node.js,
+ * and src/web the platform of a browser.
  */
 import { type Address, parseAddress } from './address.js';
 import type { Compression, Connection, Transport } from './types.js';

@@ -1,4 +1,4 @@
-/** When a client may dial again after failed attempts and lost sessions, and its options. */
+/** When a client may dial again after failed attempts and lost sessions; ReconnectOptions. */
 import { GettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { backoffDelay, LONGEST_TIMER, startTimer } from '../core/timers.js';
@@ -79,8 +79,8 @@ export class ReconnectSchedule {
   }
 
   /**
-   * Counts a lost session that was open for `age` ms: as a failure if it was short, else as the end
-   * of a row of failures. Returns as countFailure().
+   * Counts a lost session that was open for `age` ms. Below MIN_SESSION_AGE it counts as a failed
+   * attempt. Otherwise the failures count from 0 again. Returns as countFailure().
    */
   countLoss(reason: GettyError, age: number): GettyError {
     if (age < MIN_SESSION_AGE) return this.countFailure(reason);

@@ -282,9 +282,10 @@ export interface SessionOptions {
   /** A name for logs. Default: `session-` and the id. */
   name?: string | undefined;
   /**
-   * Largest message that is read or written, in encoded bytes. A larger one is MESSAGE_TOO_LARGE;
-   * one that is read closes the session. A message is decoded in one turn of the event loop, so
-   * raise this limit only for trusted peers. From 1 to 2,147,483,647. Default: 1,048,576 (1 MiB).
+   * Largest message that is read or written, in encoded bytes. A larger message is
+   * MESSAGE_TOO_LARGE; if the peer sent it, the session closes. A message is decoded in one turn of
+   * the event loop, so raise this limit only for trusted peers. From 1 to 2,147,483,647. Default:
+   * 1,048,576 (1 MiB).
    */
   maxMessageBytes?: number | undefined;
   /** How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 60,000. */
@@ -440,10 +441,10 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
    */
   stopListening(): Promise<void>;
   /**
-   * Use other certificates for new sessions; open sessions continue with the old ones. Options that
-   * are not given stay. Their files are read again: after files were replaced, `reloadTls({})` is
-   * enough. Throws BAD_OPTION, also at an address without TLS; the old certificates then stay in
-   * use.
+   * Use other certificates for new sessions; open sessions continue with the old certificates.
+   * Options that are missing in `options` keep their values. All files are read again: after files
+   * were replaced, `reloadTls({})` is enough. Throws BAD_OPTION, also at an address without TLS.
+   * The old certificates then stay in use.
    */
   reloadTls(options: TlsOptions): void;
   /**
@@ -577,10 +578,10 @@ export interface UdpOptions {
   maxDatagramBytes?: number | undefined;
   /**
    * Server only: a peer that is not trusted receives at most this many times the bytes, and this
-   * many times the datagrams, that it has sent. A write above that throws PEER_NOT_TRUSTED. The
-   * limit prevents that forged sender addresses turn the server against a third party. Infinity
-   * trusts every peer: only for networks where addresses cannot be forged. See Session.trust().
-   * Default: 1.
+   * many times the datagrams, that it has sent. A write above that throws PEER_NOT_TRUSTED. Without
+   * the limit an attacker who forges sender addresses could make the server flood a third party.
+   * Infinity trusts every peer: only for networks where addresses cannot be forged. See
+   * Session.trust(). Default: 1.
    */
   amplification?: number | undefined;
   /**
@@ -657,8 +658,8 @@ export interface TlsOptions {
   minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /**
    * Server only: how often the files of `cert`, `key` and `ca` are checked, in ms. Changed files
-   * are loaded as by reloadTls({}). Invalid files are a process warning, and the old ones stay in
-   * use. 0 means never. A client reads its files at each attempt to connect. Default: 0.
+   * are loaded as by reloadTls({}). Invalid files cause a process warning, and the old certificates
+   * stay in use. 0 means never. A client reads its files at each attempt to connect. Default: 0.
    */
   reloadPeriod?: number | undefined;
 }
@@ -849,8 +850,8 @@ export interface Connection extends Peer {
   /** See Session. */
   trust?(): void;
   /**
-   * Called before a write() whose end send() waits for: call onTaken() when the operating system
-   * has accepted that message. A connection without this method shows that by bufferedBytes alone.
+   * Called before the write() of a send(). Call onTaken() when the operating system has accepted
+   * that message. For a connection without this method, bufferedBytes alone shows it.
    */
   requestWriteAck?(): void;
 

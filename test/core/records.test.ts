@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { setKey } from '../../src/core/records.js';
 
-/** Dense indices, then pairs of sparse ones. At each pair V8 would convert all elements. */
+/** Dense indices, then pairs of sparse indices. At each pair V8 would convert all elements. */
 function sparseKeys(): string[] {
   const keys = Array.from({ length: 49_000 }, (_, i) => String(i));
   for (let key = 75_000; key < 700_000; key += 1_100) keys.push(String(key), String(key + 1));

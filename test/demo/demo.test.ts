@@ -67,7 +67,7 @@ describe('the demo', () => {
   it.each([
     ['etcd://127.0.0.1:1/getty', /etcd at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/],
     ['zookeeper://127.0.0.1:1/getty', /ZooKeeper registry 127\.0\.0\.1:1\/getty: .*ECONNREFUSED/],
-    ['127.0.0.1:2379', /given "127\.0\.0\.1:2379", expected .*etcd:\/\/host:port/],
+    ['127.0.0.1:2379', /got "127\.0\.0\.1:2379", expected .*etcd:\/\/host:port/],
   ])('reports the failure of a registry at %s at once', async (url, message) => {
     const startTime = performance.now();
     const { code, errors } = await start(['--registry', url]).ended;
@@ -122,9 +122,9 @@ describe('the demo', () => {
   );
 
   it.each([
-    [['--duration', 'soon'], '--duration: given soon, expected from 3s to 1440m'],
+    [['--duration', 'soon'], '--duration: got soon, expected from 3s to 1440m'],
     [['--rate', '-1'], '--rate'],
-    [['--registry', 'memory:'], '--registry: given memory:, which other processes do not see'],
+    [['--registry', 'memory:'], '--registry: got memory:, which other processes do not see'],
     [
       ['--nonsense'],
       "Unknown option '--nonsense'; the flags are --duration, --rate, --json, --registry, --help",
@@ -181,7 +181,7 @@ describe('the demo', () => {
 
   it('ends with the reason when a registry cannot be opened', async () => {
     const { code, errors } = await start(['--registry', 'nowhere://x']).ended;
-    expect(errors).toMatch(/provider-\d: registry: given "nowhere:\/\/x", expected /);
+    expect(errors).toMatch(/provider-\d: registry: got "nowhere:\/\/x", expected /);
     expect(code).toBe(1);
   });
 });

@@ -87,6 +87,6 @@ it.each([
 ])('rejects %s %s', async (option, value, expected) => {
   await using program = runExample('cluster', option, value);
   expect(await program.ended).toBe(1);
-  expect(program.lines.all).toEqual([`cluster: ${option}: given ${value}, expected ${expected}`]);
+  expect(program.lines.all).toEqual([`cluster: ${option}: got ${value}, expected ${expected}`]);
   expect(expectNothingLeft(program)).toBe(0);
 });

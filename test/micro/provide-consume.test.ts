@@ -236,16 +236,16 @@ describe('provide and consume', () => {
   });
 
   it.each([
-    ['registry', { registry: {} }, 'registry: given an object, expected a Registry'],
+    ['registry', { registry: {} }, 'registry: got an object, expected a Registry'],
     [
       'balancer',
       { registry: memory(), balancer: 'random' },
-      'balancer: given "random", expected a function that returns a picker, as roundRobin() is',
+      'balancer: got "random", expected a function that returns a picker, as roundRobin() is',
     ],
     [
       'strategy',
       { registry: memory(), strategy: 'failover' },
-      'strategy: given "failover", expected what failover() or failfast() returns',
+      'strategy: got "failover", expected what failover() or failfast() returns',
     ],
   ])('consume() throws BAD_OPTION for a bad %s', (_, options, message) => {
     expect(() => consume(options as never)).toThrowError(

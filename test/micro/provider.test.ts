@@ -122,33 +122,33 @@ describe('provide', () => {
     [
       'registry',
       { registry: undefined, services: [greeter('a')] },
-      'registry: given undefined, expected a Registry',
+      'registry: got undefined, expected a Registry',
     ],
     [
       'services',
       { registry: memory(), services: [] },
-      'services: given an array, expected at least one of what implement() returns',
+      'services: got an array, expected at least one of what implement() returns',
     ],
     [
       'advertise',
       { registry: memory(), services: [greeter('a')], address: ADDRESS, advertise: 'a b' },
-      'advertise: given "a b", expected a host, or host:port',
+      'advertise: got "a b", expected a host, or host:port',
     ],
     [
       'timeout',
       { registry: memory(), services: [greeter('a')], address: ADDRESS, timeout: 0 },
-      'timeout: given 0, expected a number from 1',
+      'timeout: got 0, expected a number from 1',
     ],
-    ['options', null, 'options: given null, expected an object'],
+    ['options', null, 'options: got null, expected an object'],
     [
       'metadata',
       { registry: memory(), services: [greeter('a')], address: ADDRESS, metadata: 5 },
-      'metadata: given 5, expected an object of strings',
+      'metadata: got 5, expected an object of strings',
     ],
     [
       'advertise',
       { registry: memory(), services: [greeter('a')], address: ADDRESS, advertise: 5 },
-      'advertise: given 5, expected a host, or host:port',
+      'advertise: got 5, expected a host, or host:port',
     ],
   ])('provide() rejects with BAD_OPTION for a bad %s', async (_, options, message) => {
     await expect(provide(options as never)).rejects.toMatchObject({ code: 'BAD_OPTION', message });

@@ -71,7 +71,7 @@ describe('registry(url)', () => {
     'zookeeper://h:1/a?b',
     'zookeeper://h:1/%',
   ])('rejects %j and lists the allowed URLs', async (url) => {
-    const message = expect.stringMatching(/given .*expected memory:name, file:\/\/\//);
+    const message = expect.stringMatching(/got .*expected memory:name, file:\/\/\//);
     await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message });
   });
 

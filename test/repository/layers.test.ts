@@ -110,6 +110,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     'a session is replaced when its server sends goaway',
   ],
   'transport/session/send-waiter.ts': [['web'], 'a session of a page sends in the same way'],
+  'transport/session/session-errors.ts': [['rpc'], 'one error for messages that are too large'],
   'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
   'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
   'transport/session/timer-wheel.ts': [

@@ -146,7 +146,7 @@ test('registry() passes to each kind of registry only its own options', async ()
   expect(
     await refusal(() => registry(`etcd://127.0.0.1:${port}`, { root: 'no slash' })),
   ).toMatchObject({
-    message: expect.stringContaining('root: given'),
+    message: expect.stringContaining('root: got'),
   });
   expect(await refusal(() => registry('memory:name?ttl=5'))).toMatchObject({ code: 'BAD_ADDRESS' });
 });

@@ -33,60 +33,56 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
   const untyped = (value: unknown): never => value as never;
 
   const SHARED: [string, object, RegExp][] = [
-    ['timeout 0', { timeout: 0 }, /^timeout: given 0, expected .*1/],
-    ['a negative timeout', { timeout: -5 }, /^timeout: given -5/],
-    ['a timeout that is no number', { timeout: Number.NaN }, /^timeout: given NaN/],
-    ['a timeout that is a string', { timeout: '5s' }, /^timeout: given "5s", expected a number/],
-    ['a negative heartbeatPeriod', { heartbeatPeriod: -1 }, /^heartbeatPeriod: given -1/],
+    ['timeout 0', { timeout: 0 }, /^timeout: got 0, expected .*1/],
+    ['a negative timeout', { timeout: -5 }, /^timeout: got -5/],
+    ['a timeout that is no number', { timeout: Number.NaN }, /^timeout: got NaN/],
+    ['a timeout that is a string', { timeout: '5s' }, /^timeout: got "5s", expected a number/],
+    ['a negative heartbeatPeriod', { heartbeatPeriod: -1 }, /^heartbeatPeriod: got -1/],
     [
       'a heartbeatPeriod above the longest timer',
       { heartbeatPeriod: 2 ** 31 },
-      /^heartbeatPeriod: given 2147483648, expected .*2147483647/,
+      /^heartbeatPeriod: got 2147483648, expected .*2147483647/,
     ],
-    ['heartbeatTimeout 0', { heartbeatTimeout: 0 }, /^heartbeatTimeout: given 0/],
-    ['maxPendingCalls 0', { maxPendingCalls: 0 }, /^maxPendingCalls: given 0/],
-    ['a drainTimeout that is no number', { drainTimeout: null }, /^drainTimeout: given null/],
+    ['heartbeatTimeout 0', { heartbeatTimeout: 0 }, /^heartbeatTimeout: got 0/],
+    ['maxPendingCalls 0', { maxPendingCalls: 0 }, /^maxPendingCalls: got 0/],
+    ['a drainTimeout that is no number', { drainTimeout: null }, /^drainTimeout: got null/],
     [
       'an interceptor that is no function',
       { interceptors: [{}] },
-      /^interceptors: given an object, expected functions/,
+      /^interceptors: got an object, expected functions/,
     ],
     [
       'interceptors that are no array',
       { interceptors: {} },
-      /^interceptors: given an object, expected an array/,
+      /^interceptors: got an object, expected an array/,
     ],
-    ['interceptors: a number', { interceptors: 5 }, /^interceptors: given 5, expected an array$/],
+    ['interceptors: a number', { interceptors: 5 }, /^interceptors: got 5, expected an array$/],
     [
       'one interceptor instead of an array',
       { interceptors: () => {} },
-      /^interceptors: given a function/,
+      /^interceptors: got a function/,
     ],
-    ['interceptors null', { interceptors: null }, /^interceptors: given null/],
+    ['interceptors null', { interceptors: null }, /^interceptors: got null/],
     [
       'a logger that cannot warn',
       { logger: { info() {} } },
-      /^logger: given an object, expected .*warn/,
+      /^logger: got an object, expected .*warn/,
     ],
-    ['a logger null', { logger: null }, /^logger: given null/],
-    ['console.log as logger', { logger: () => {} }, /^logger: given a function/],
-    ['session null', { session: null }, /^session: given null/],
-    ['a session that is no object', { session: 5 }, /^session: given 5/],
+    ['a logger null', { logger: null }, /^logger: got null/],
+    ['console.log as logger', { logger: () => {} }, /^logger: got a function/],
+    ['session null', { session: null }, /^session: got null/],
+    ['a session that is no object', { session: 5 }, /^session: got 5/],
     [
       'an invalid option of the session',
       { session: { maxMessageBytes: -1 } },
-      /^maxMessageBytes: given -1/,
+      /^maxMessageBytes: got -1/,
     ],
     [
       'an invalid compression',
       { session: { compression: 'gzip' } },
-      /^compression: given "gzip", expected .*deflate/,
+      /^compression: got "gzip", expected .*deflate/,
     ],
-    [
-      'an invalid idleTimeout',
-      { session: { idleTimeout: 'never' } },
-      /^idleTimeout: given "never"/,
-    ],
+    ['an invalid idleTimeout', { session: { idleTimeout: 'never' } }, /^idleTimeout: got "never"/],
   ];
 
   test.each(SHARED)('of serve() and connect(): %s', async (_, options, message) => {
@@ -127,7 +123,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
     const error = await rejection<GettyError>(action());
     expect([error.code, error.message]).toEqual([
       'BAD_OPTION',
-      expect.stringMatching(/: given .*, expected .+/),
+      expect.stringMatching(/: got .*, expected .+/),
     ]);
   });
 
@@ -161,7 +157,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
     const error = thrown<GettyError>(action);
     expect([error.code, error.message]).toEqual([
       'BAD_OPTION',
-      expect.stringMatching(/: given .*, expected .+/),
+      expect.stringMatching(/: got .*, expected .+/),
     ]);
   });
 
@@ -182,7 +178,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
     const error = await rejection<GettyError>(pair.stub.add({}, untyped(options)));
     expect([error.code, error.message]).toEqual([
       'BAD_OPTION',
-      expect.stringMatching(/: given .*, expected .+/),
+      expect.stringMatching(/: got .*, expected .+/),
     ]);
     expect(pendingOf(pair.client)).toBe(0);
   });
@@ -198,11 +194,11 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
         code: 'BAD_OPTION',
       });
       expect(thrown<GettyError>(() => side.stub(A, { codec: 'protobuf' })).message).toMatch(
-        /^codec: given "protobuf", expected .*json/,
+        /^codec: got "protobuf", expected .*json/,
       );
       expect(
         thrown<GettyError>(() => side.stub(TestService, { codec: untyped('xml') })).message,
-      ).toMatch(/^codec: given "xml", expected .*protobuf, json/);
+      ).toMatch(/^codec: got "xml", expected .*protobuf, json/);
     }
   });
 });

@@ -26,7 +26,7 @@ it.each<[scheme: string, options: ServerOptions]>([
   ['tls', { maxSessions: 2 }],
   ['wss', { maxSessions: 2, maxSessionsPerAddress: 3 }],
 ])(
-  '%s, %o: counts the handshakes in progress, and not those that have ended',
+  '%s, %o: counts handshakes in progress, and no handshakes that have ended',
   async (scheme, options) => {
     const tls = scheme === 'ws' ? undefined : SERVER_TLS;
     await using server = await serveRecording(`${scheme}://127.0.0.1:0`, { tls, ...options });

@@ -24,35 +24,35 @@ const validSetup: SessionSetup<string> = { codec: lines(), listener: { onMessage
 const UNUSED_ADDRESS = 'memory://unused';
 
 const INVALID_SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
-  [undefined, ['setup', 'given undefined', 'an object with a codec and a listener, or a function']],
-  [null, ['setup', 'given null']],
-  [7, ['setup', 'given 7']],
-  [{ codec: undefined }, ['codec', 'given undefined', 'an object with read and write']],
-  [{ codec: { read() {} } }, ['codec', 'given an object', 'an object with read and write']],
-  [{ listener: undefined }, ['listener', 'given undefined', 'an object with onMessage']],
-  [{ listener: {} }, ['listener', 'given an object', 'an object with onMessage']],
-  [{ listener: () => {} }, ['listener', 'given a function', 'an object with onMessage']],
-  [{ name: 7 }, ['name', 'given 7', 'a string']],
-  [{ maxMessageBytes: 0 }, ['maxMessageBytes', 'given 0', 'a number from 1 to 2147483647']],
-  [{ maxMessageBytes: '4 MB' }, ['maxMessageBytes', 'given "4 MB"', 'a number']],
-  [{ maxMessageBytes: Number.NaN }, ['maxMessageBytes', 'given NaN', 'a number']],
-  [{ cronPeriod: 0 }, ['cronPeriod', 'given 0', 'a number from 1']],
-  [{ cronPeriod: 2 ** 31 }, ['cronPeriod', 'given 2147483648', 'to 2147483647']],
-  [{ idleTimeout: -1 }, ['idleTimeout', 'given -1', 'a number from 0']],
+  [undefined, ['setup', 'got undefined', 'an object with a codec and a listener, or a function']],
+  [null, ['setup', 'got null']],
+  [7, ['setup', 'got 7']],
+  [{ codec: undefined }, ['codec', 'got undefined', 'an object with read and write']],
+  [{ codec: { read() {} } }, ['codec', 'got an object', 'an object with read and write']],
+  [{ listener: undefined }, ['listener', 'got undefined', 'an object with onMessage']],
+  [{ listener: {} }, ['listener', 'got an object', 'an object with onMessage']],
+  [{ listener: () => {} }, ['listener', 'got a function', 'an object with onMessage']],
+  [{ name: 7 }, ['name', 'got 7', 'a string']],
+  [{ maxMessageBytes: 0 }, ['maxMessageBytes', 'got 0', 'a number from 1 to 2147483647']],
+  [{ maxMessageBytes: '4 MB' }, ['maxMessageBytes', 'got "4 MB"', 'a number']],
+  [{ maxMessageBytes: Number.NaN }, ['maxMessageBytes', 'got NaN', 'a number']],
+  [{ cronPeriod: 0 }, ['cronPeriod', 'got 0', 'a number from 1']],
+  [{ cronPeriod: 2 ** 31 }, ['cronPeriod', 'got 2147483648', 'to 2147483647']],
+  [{ idleTimeout: -1 }, ['idleTimeout', 'got -1', 'a number from 0']],
   [
     { waitTime: Number.POSITIVE_INFINITY },
-    ['waitTime', 'given Infinity', 'a number from 0 to 2147483647'],
+    ['waitTime', 'got Infinity', 'a number from 0 to 2147483647'],
   ],
-  [{ highWaterMark: 0 }, ['highWaterMark', 'given 0', 'a number from 1']],
-  [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'given null', 'a number from 1']],
-  [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'given 0', 'a number from 1']],
+  [{ highWaterMark: 0 }, ['highWaterMark', 'got 0', 'a number from 1']],
+  [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'got null', 'a number from 1']],
+  [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'got 0', 'a number from 1']],
   [
     { compression: 'zip' },
-    ['compression', 'given "zip"', "'none', 'deflate', { deflate: level } or 'snappy'"],
+    ['compression', 'got "zip"', "'none', 'deflate', { deflate: level } or 'snappy'"],
   ],
-  [{ compression: null }, ['compression', 'given null']],
-  [{ compression: { deflate: 10 } }, ['compression.deflate', 'given 10', 'a number from -1 to 9']],
-  [{ compression: {} }, ['compression.deflate', 'given undefined', 'a number from -1 to 9']],
+  [{ compression: null }, ['compression', 'got null']],
+  [{ compression: { deflate: 10 } }, ['compression.deflate', 'got 10', 'a number from -1 to 9']],
+  [{ compression: {} }, ['compression.deflate', 'got undefined', 'a number from -1 to 9']],
 ];
 
 it.each(INVALID_SETUPS)('serve() and connect() reject the setup %o', async (given, parts) => {
@@ -67,21 +67,21 @@ it.each(INVALID_SETUPS)('serve() and connect() reject the setup %o', async (give
 });
 
 const INVALID_CLIENT_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
-  [null, ['options', 'given null', 'an object']],
-  ['fast', ['options', 'given "fast"', 'an object']],
-  [{ connections: 0 }, ['connections', 'given 0', 'a number from 1 to 10000']],
-  [{ connections: [] }, ['connections', 'given an array', 'a number']],
-  [{ connectTimeout: 0 }, ['connectTimeout', 'given 0', 'a number from 1']],
+  [null, ['options', 'got null', 'an object']],
+  ['fast', ['options', 'got "fast"', 'an object']],
+  [{ connections: 0 }, ['connections', 'got 0', 'a number from 1 to 10000']],
+  [{ connections: [] }, ['connections', 'got an array', 'a number']],
+  [{ connectTimeout: 0 }, ['connectTimeout', 'got 0', 'a number from 1']],
   [
     { reconnect: 'yes' },
     [
       'reconnect',
-      'given "yes"',
+      'got "yes"',
       'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }',
     ],
   ],
-  [{ reconnect: { initialDelay: 0 } }, ['initialDelay', 'given 0', 'a number from 1']],
-  [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'given -5', 'a number from 1']],
+  [{ reconnect: { initialDelay: 0 } }, ['initialDelay', 'got 0', 'a number from 1']],
+  [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'got -5', 'a number from 1']],
 ];
 
 it.each(INVALID_CLIENT_OPTIONS)('connect() rejects the options %o', async (given, parts) => {
@@ -91,9 +91,9 @@ it.each(INVALID_CLIENT_OPTIONS)('connect() rejects the options %o', async (given
 });
 
 const INVALID_SERVER_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
-  [null, ['options', 'given null', 'an object']],
-  [{ backlog: 0 }, ['backlog', 'given 0', 'a number from 1 to 65535']],
-  [{ backlog: 1e6 }, ['backlog', 'given 1000000', 'a number from 1 to 65535']],
+  [null, ['options', 'got null', 'an object']],
+  [{ backlog: 0 }, ['backlog', 'got 0', 'a number from 1 to 65535']],
+  [{ backlog: 1e6 }, ['backlog', 'got 1000000', 'a number from 1 to 65535']],
 ];
 
 it.each(INVALID_SERVER_OPTIONS)('serve() rejects the options %o', async (given, parts) => {
@@ -136,7 +136,7 @@ it.each(INVALID_ADDRESSES)('serve() and connect() reject the address %o', async 
   ]) {
     const error = await rejection(attempt);
     expect(error.code).toBe('BAD_ADDRESS');
-    expect(error.message).toContain(`given ${JSON.stringify(given)?.replace('#part', '#***')}`);
+    expect(error.message).toContain(`got ${JSON.stringify(given)?.replace('#part', '#***')}`);
     expect(error.message).toContain('tcp://host:port');
     expect(error.message).toContain('memory://name');
   }
@@ -189,6 +189,6 @@ it.each([5, 0, '4', null])('lengthPrefixed() rejects the width %o', (width) => {
   const error = thrown(() => lengthPrefixed({ width: width as LengthPrefixedOptions['width'] }));
   expect(error).toMatchObject({
     code: 'BAD_OPTION',
-    message: expect.stringContaining(`width: given ${JSON.stringify(width)}, expected 1, 2`),
+    message: expect.stringContaining(`width: got ${JSON.stringify(width)}, expected 1, 2`),
   });
 });

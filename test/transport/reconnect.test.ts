@@ -1,66 +1,22 @@
 /** When a client connects again, and when it stops. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import {
-  type Client,
-  type ClientOptions,
-  type ClientState,
-  connect,
-  lines,
-  type ReconnectOptions,
-  type Server,
-  type Session,
-  type Setup,
-  serve,
-} from '../../src/transport/index.js';
-import {
-  REPLACE_SESSION,
-  type ReplacesSessions,
-} from '../../src/transport/session/open-sessions.js';
+import { type ClientState, connect, lines, type Setup, serve } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import {
+  loseSession,
+  makeSessionsOld,
+  newAddress,
+  open,
+  recordDelays,
+  restoreMocks,
+  SETUP,
+} from '../fixtures/reconnecting-clients.js';
 import { untilQuiet } from '../fixtures/session-probes.js';
 import { rejection } from '../fixtures/transports.js';
 import { Inbox, until, within } from '../fixtures/waiting.js';
 
 noLeaks();
-const now = performance.now.bind(performance);
-/** Milliseconds by which performance.now() is ahead of the real clock. */
-let clockAdvance = 0;
-afterEach(() => {
-  vi.restoreAllMocks();
-  clockAdvance = 0;
-});
-
-let lastName = 0;
-const newAddress = (): string => `memory://reconnect-${++lastName}`;
-const SETUP: Setup<string> = { codec: lines(), listener: { onMessage() {} } };
-const open = (
-  address: string,
-  reconnect: boolean | ReconnectOptions,
-  options?: ClientOptions,
-): Promise<Client<string>> => connect(address, SETUP, { reconnect, ...options });
-
-/** Advances the clock beyond the age at which a lost session does not count as a failure. */
-function makeSessionsOld(): void {
-  clockAdvance += 2_000;
-  vi.spyOn(performance, 'now').mockImplementation(() => now() + clockAdvance);
-}
-
-/** Returns an array that receives the delay of each timer that is started from now on. */
-function recordDelays(): number[] {
-  const delays: number[] = [];
-  const { setTimeout: original } = globalThis;
-  vi.spyOn(globalThis, 'setTimeout').mockImplementation(((callback: () => void, delay: number) => {
-    delays.push(delay);
-    return original(callback, delay);
-  }) as typeof setTimeout);
-  return delays;
-}
-
-async function loseSession(server: Server<string>, client: Client<string>): Promise<void> {
-  await until(() => server.sessions.size > 0, 'the server has the session');
-  for (const session of server.sessions) session.destroy();
-  await until(() => client.sessions.size === 0, 'the client has lost its session');
-}
+afterEach(restoreMocks);
 
 describe('after a lost session the client', () => {
   it.each([
@@ -105,55 +61,6 @@ describe('after a lost session the client', () => {
     // A timer may fire up to a millisecond early.
     expect((await opened.next()) - lostAt).toBeGreaterThan(29);
     expect((await client.session()).closed).toBe(false);
-  });
-});
-
-describe('a session that is replaced', () => {
-  const replace = (client: Client<string>, session: Session<string>): void =>
-    (client as ReplacesSessions<string, string>)[REPLACE_SESSION]?.(session);
-
-  it('stays open and is not returned any more, and session() dials at once, but once', async () => {
-    const server = await serve(newAddress(), SETUP);
-    const states: string[] = [];
-    await using client = await open(
-      server.address,
-      { initialDelay: 600_000, maxDelay: 600_000 },
-      { onState: (state) => states.push(state) },
-    );
-    const first = await client.session();
-    makeSessionsOld();
-    replace(client, first);
-    expect([client.current, client.state]).toEqual([undefined, 'down']);
-    const second = await client.session();
-    expect([second === first, first.closed, client.sessions.size]).toEqual([false, false, 2]);
-    replace(client, first);
-    first.destroy();
-    await until(() => client.sessions.size === 1, 'the first session is lost');
-    expect(client.state).toBe('ready');
-    expect(states).toEqual(['ready', 'down', 'connecting', 'ready']);
-    makeSessionsOld();
-    await server.close();
-    expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
-  });
-
-  it('delays the next attempt if it was open for less than 1 s', async () => {
-    await using server = await serve(newAddress(), SETUP);
-    await using client = await open(server.address, { initialDelay: 600_000, maxDelay: 600_000 });
-    replace(client, await client.session());
-    expect(await rejection(client.session())).toMatchObject({
-      code: 'CONNECTION_LOST',
-      message: expect.stringContaining('is closing'),
-    });
-  });
-
-  it('is not dialed again with reconnect: false', async () => {
-    await using server = await serve(newAddress(), SETUP);
-    await using client = await open(server.address, false);
-    const session = await client.session();
-    makeSessionsOld();
-    replace(client, session);
-    expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
-    expect([client.state, session.closed]).toEqual(['down', false]);
   });
 });
 
@@ -333,9 +240,9 @@ describe('reconnect.retryFirst', () => {
 });
 
 it.each<[object, string]>([
-  [{ maxAttempts: 0 }, 'maxAttempts: given 0, expected a number from 1'],
-  [{ maxAttempts: '3' }, 'maxAttempts: given "3"'],
-  [{ retryFirst: 1 }, 'retryFirst: given 1, expected a boolean'],
+  [{ maxAttempts: 0 }, 'maxAttempts: got 0, expected a number from 1'],
+  [{ maxAttempts: '3' }, 'maxAttempts: got "3"'],
+  [{ retryFirst: 1 }, 'retryFirst: got 1, expected a boolean'],
 ])('reconnect rejects %o with BAD_OPTION', async (reconnect, message) => {
   expect(await rejection(open(newAddress(), reconnect))).toMatchObject({
     code: 'BAD_OPTION',

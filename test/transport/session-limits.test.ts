@@ -78,7 +78,7 @@ describe.each(CONNECTED_TRANSPORTS)('maxSessions: $name', (row) => {
         expect.objectContaining({
           code: 'SESSION_REFUSED',
           message: expect.stringMatching(
-            /^1 refused at .*, the last of them .*: maxSessions, 2, are open$/,
+            /^peers refused at .*: 1, most recently .*: maxSessions, 2, are open$/,
           ),
         }),
       ]);
@@ -171,7 +171,7 @@ describe.each(transportsNamed('tcp', 'tls', 'ws', 'wss'))('maxSessionsPerAddress
         expect.objectContaining({
           code: 'SESSION_REFUSED',
           message: expect.stringMatching(
-            /^1 refused at .*: maxSessionsPerAddress, 2, are open from \[?::ffff:127\.0\.0\.1\]?$/,
+            /^peers refused at .*: 1, most recently .*: maxSessionsPerAddress, 2, are open from \[?::ffff:127\.0\.0\.1\]?$/,
           ),
         }),
       ]);
@@ -252,7 +252,7 @@ it.each(['maxSessions', 'maxSessionsPerAddress'])(
       );
       expect(error).toMatchObject({
         code: 'BAD_OPTION',
-        message: expect.stringContaining(`${name}: given`),
+        message: expect.stringContaining(`${name}: got`),
       });
     }
   },

@@ -66,7 +66,7 @@ describe('WEB_TOOLS', () => {
   it('decode() rejects another encoding with BAD_OPTION, and names the two that exist', () => {
     expect(thrown(() => WEB_TOOLS.decode(Buffer.alloc(1), 0, 1, 'hex'))).toMatchObject({
       code: 'BAD_OPTION',
-      message: `encoding: given "hex", expected 'utf8' or 'latin1' in a browser`,
+      message: `encoding: got "hex", expected 'utf8' or 'latin1' in a browser`,
     });
   });
 

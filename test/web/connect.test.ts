@@ -164,14 +164,14 @@ describe('connect() of a page', () => {
   });
 
   it.each([
-    [{ tls: { ca: 'x' } }, 'tls: given an object'],
-    [{ udp: {} }, 'udp: given an object'],
-    [{ websocket: { headers: { Cookie: 'a' } } }, 'websocket.headers: given an object'],
-    [{ websocket: { allowOrigin: [] } }, 'websocket.allowOrigin: given an array'],
-    [{ websocket: { protocols: ['a b'] } }, 'websocket.protocols: given an array'],
-    [{ websocket: { text: 1 } }, 'websocket.text: given 1'],
-    [{ connections: 0 }, 'connections: given 0'],
-    [{ connectTimeout: -1 }, 'connectTimeout: given -1'],
+    [{ tls: { ca: 'x' } }, 'tls: got an object'],
+    [{ udp: {} }, 'udp: got an object'],
+    [{ websocket: { headers: { Cookie: 'a' } } }, 'websocket.headers: got an object'],
+    [{ websocket: { allowOrigin: [] } }, 'websocket.allowOrigin: got an array'],
+    [{ websocket: { protocols: ['a b'] } }, 'websocket.protocols: got an array'],
+    [{ websocket: { text: 1 } }, 'websocket.text: got 1'],
+    [{ connections: 0 }, 'connections: got 0'],
+    [{ connectTimeout: -1 }, 'connectTimeout: got -1'],
   ])('rejects the options %j with BAD_OPTION', async (options, message) => {
     expect(await rejection(connectTo('ws://127.0.0.1:1', options as never))).toMatchObject({
       code: 'BAD_OPTION',

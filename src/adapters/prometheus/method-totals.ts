@@ -7,8 +7,8 @@ const OK = 'OK';
 type Counts = ReadonlyMap<string, number>;
 
 /**
- * A counter of Prometheus must not decrease, so the counts before a reset are added to those after
- * it.
+ * A counter of Prometheus must not decrease, so the counts before a reset are added to the counts
+ * after it.
  */
 export class MethodTotals {
   readonly #limits: readonly number[];

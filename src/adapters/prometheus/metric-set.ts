@@ -47,16 +47,18 @@ export class MetricSet implements RpcMetrics {
   }
 
   #addSessionMetrics(): void {
-    this.#addGauge('sessions', 'Open sessions.', ['name'], ({ name, sessions }) => [
+    this.#addMetric(Gauge, 'sessions', 'Open sessions.', ['name'], ({ name, sessions }) => [
       [{ name }, sessions],
     ]);
-    this.#addGauge(
+    this.#addMetric(
+      Gauge,
       'session_bytes',
       'Bytes of the open sessions: read and written since they opened, and queued now.',
       ['name', 'state'],
       ({ name, bytes }) => samplesOf(bytes, (state) => ({ name, state })),
     );
-    this.#addCounter(
+    this.#addMetric(
+      Counter,
       'refusals_total',
       'Peers that a server refused, by reason.',
       ['name', 'reason'],
@@ -70,10 +72,11 @@ export class MetricSet implements RpcMetrics {
       ['retries', 'Attempts of consumers after the first of their call.'],
       ['ejections', 'How often consumers ejected a node because calls to it failed.'],
     ] as const)
-      this.#addCounter(`consumer_${count}_total`, help, ['name'], ({ name, consumer }) =>
+      this.#addMetric(Counter, `consumer_${count}_total`, help, ['name'], ({ name, consumer }) =>
         consumer === undefined ? [] : [[{ name }, consumer[count]]],
       );
-    this.#addGauge(
+    this.#addMetric(
+      Gauge,
       'consumer_nodes',
       'Nodes that consumers know, by state.',
       ['name', 'state'],
@@ -89,19 +92,22 @@ export class MetricSet implements RpcMetrics {
           const common = labelsOf(source, totals);
           return read(totals).map(([labels, value]): Sample => [{ ...common, ...labels }, value]);
         });
-    this.#addCounter(
+    this.#addMetric(
+      Counter,
       `${side}_calls_started_total`,
       `${callsHelp}.`,
       METHOD_LABELS,
       perMethod(({ started }) => [[{}, started]]),
     );
-    this.#addCounter(
+    this.#addMetric(
+      Counter,
       `${side}_calls_completed_total`,
       `${callsHelp} that have ended, by code; OK: without an error.`,
       [...METHOD_LABELS, 'code'],
       perMethod(({ completed }) => completed.map(([code, count]) => [{ code }, count])),
     );
-    this.#addCounter(
+    this.#addMetric(
+      Counter,
       `${side}_bytes_total`,
       `Bytes of bodies and stream frames. ${callsHelp}.`,
       [...METHOD_LABELS, 'direction'],
@@ -110,7 +116,8 @@ export class MetricSet implements RpcMetrics {
         [{ direction: 'received' }, bytesReceived],
       ]),
     );
-    this.#addGauge(
+    this.#addMetric(
+      Gauge,
       `${side}_calls_in_flight`,
       `${callsHelp} that have not ended.`,
       METHOD_LABELS,
@@ -119,44 +126,25 @@ export class MetricSet implements RpcMetrics {
     this.#addHistogram(side, `${side}_duration_seconds`, durationHelp);
   }
 
-  #addGauge(
+  #addMetric(
+    Metric: typeof Counter | typeof Gauge,
     name: string,
     help: string,
     labelNames: readonly string[],
     read: (source: MetricsSource) => Iterable<Sample>,
   ): void {
     const samples = (): Iterable<Sample> => this.#samples(read);
-    const gauge = new Gauge({
+    const metric = new Metric({
       name: this.#reserve(name),
       help,
       labelNames,
       registers: [],
-      collect() {
-        this.reset();
-        for (const [labels, value] of samples()) this.set(labels, value);
-      },
-    });
-    this.#register.registerMetric(gauge);
-  }
-
-  #addCounter(
-    name: string,
-    help: string,
-    labelNames: readonly string[],
-    read: (source: MetricsSource) => Iterable<Sample>,
-  ): void {
-    const samples = (): Iterable<Sample> => this.#samples(read);
-    const counter = new Counter({
-      name: this.#reserve(name),
-      help,
-      labelNames,
-      registers: [],
-      collect() {
+      collect(this: Counter | Gauge) {
         this.reset();
         for (const [labels, value] of samples()) this.inc(labels, value);
       },
     });
-    this.#register.registerMetric(counter);
+    this.#register.registerMetric(metric);
   }
 
   #addHistogram(side: Side, name: string, help: string): void {

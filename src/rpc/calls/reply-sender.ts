@@ -2,7 +2,7 @@
 import { codeOf, type GettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { tooLarge } from '../../transport/session/session-options.js';
+import { tooLargeError } from '../../transport/session/session-errors.js';
 import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
 import type { PeerSession } from '../peer/peer-session.js';
@@ -187,7 +187,7 @@ export class ReplySender {
       reply.write(output);
       // writeBytes() checks no size; a session measures the messages of its codec only.
       if (output.length > session.maxMessageBytes)
-        throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
+        throw tooLargeError(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
       const hasRoom = session.writeBytes(output.written);
       // A copy, because the buffer of the writer is reused.
       recent.setAnswer(reply.ids, new Uint8Array(output.written));

@@ -153,7 +153,7 @@ async function authenticateCredentials(
   }
   if (typeof identity?.subject !== 'string') {
     throw new RpcError('INTERNAL', 'authenticate returned no identity', {
-      cause: new TypeError(`given ${typeof identity}, expected { subject }`),
+      cause: new TypeError(`got ${typeof identity}, expected { subject }`),
     });
   }
   if (!isUnexpired(identity)) throw new RpcError('UNAUTHENTICATED', 'the credentials have expired');

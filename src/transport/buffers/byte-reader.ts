@@ -6,7 +6,7 @@ import { allocate, type Bytes, decode, type Encoding, find } from '../../core/by
 const EMPTY = allocate(0);
 /**
  * A message that spans chunks is gathered in a buffer of at most this many times the bytes that
- * have arrived. A peer cannot make the reader allocate what it only announces.
+ * have arrived. So a peer cannot make the reader allocate memory for bytes that it never sends.
  */
 const GROWTH = 4;
 /** Bytes. A smaller gathering buffer may exceed GROWTH. */
@@ -38,7 +38,7 @@ export class ByteReader {
   /**
    * True while `bytes` is a gathering buffer of the reader. The bytes after `end` are then free.
    */
-  #gathering = false;
+  #isGathering = false;
   /** Size of the next message as announced by want(); 0 if it is unknown. Bytes. */
   #wanted = 0;
   /** Unread bytes that indexOf() has searched without finding `#scannedFor`. */
@@ -67,7 +67,7 @@ export class ByteReader {
       return;
     }
     const total = rest + chunk.length;
-    if (this.#gathering && this.end + chunk.length <= this.bytes.length) {
+    if (this.#isGathering && this.end + chunk.length <= this.bytes.length) {
       this.bytes.set(chunk, this.end);
       this.end += chunk.length;
       return;
@@ -112,12 +112,12 @@ export class ByteReader {
   }
 
   #adopt(bytes: Bytes, end: number, gathering: boolean): void {
-    // Many messages can be in one chunk; they share one DataView.
+    // All messages in one chunk share one DataView.
     if (bytes !== this.bytes) this.#view = undefined;
     this.bytes = bytes;
     this.position = 0;
     this.end = end;
-    this.#gathering = gathering;
+    this.#isGathering = gathering;
   }
 
   /** Announce the size of the next message in bytes, so that it is gathered with few copies. */
@@ -140,7 +140,7 @@ export class ByteReader {
     if (pattern !== this.#scannedFor) this.#scanned = 0;
     this.#scannedFor = pattern;
     const from = this.position + this.#scanned;
-    // The bytes after `end` are not searched: they may be many, and they are no received bytes.
+    // The bytes after `end` are free space, which may be large.
     const searched = this.end === this.bytes.length ? this.bytes : this.bytes.subarray(0, this.end);
     const found = find(searched, pattern, from);
     if (found >= 0) return found - this.position;

@@ -26,10 +26,16 @@ function poolFor(bytes: number): number {
   return bytes <= SMALL ? 0 : bytes <= MIDDLE ? 1 : 2;
 }
 
+/**
+ * The `output` of Codec.write(). A codec appends the encoded message with append(), text() and the
+ * methods for numbers, or with reserve() and `bytes`.
+ */
 export class ByteWriter {
   /** The bytes before `length` are written. The rest is not initialized and is never sent. */
   bytes: Bytes;
+  /** A DataView of `bytes`. */
   view: DataView;
+  /** The number of written bytes. */
   length = 0;
   /**
    * A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Default:
@@ -90,8 +96,8 @@ export class ByteWriter {
   }
 
   /**
-   * Leaves the buffer to the owner of its views. The writer is empty then, and allocates a buffer
-   * for the next byte.
+   * Leaves the buffer to the owner of its views. Afterwards the writer is empty, and allocates a
+   * buffer for the next byte.
    */
   detach(): void {
     this.bytes = NONE;
@@ -100,6 +106,7 @@ export class ByteWriter {
     this.length = 0;
   }
 
+  /** Adds a copy of `bytes`. */
   append(bytes: Uint8Array): void {
     const { length } = bytes;
     const at = this.reserve(length);

@@ -9,7 +9,7 @@ export class PendingBuffer {
   readonly #start: number;
   #end: number;
 
-  /** Uses `buffer` from `start` on. The bytes before `start` belong to others. */
+  /** Uses `buffer` from `start` on. The connection has the bytes before `start`. */
   constructor(buffer: Bytes, start: number) {
     this.#buffer = buffer;
     this.#start = start;

@@ -1,6 +1,6 @@
 /**
  * Writes to a connection. While the operating system does not take bytes at once, further bytes
- * wait in few buffers: a peer that does not read must not cost a heap of small chunks.
+ * wait in few large buffers. Many small chunks for a slow peer would take much more memory.
  */
 
 import { allocate, copy, keepable } from '../../core/bytes.js';
@@ -19,14 +19,15 @@ const PENDING_CHUNK = 16 * 1024;
 export class ConnectionWriter {
   readonly #connection: Connection;
   readonly #copiesOnWrite: boolean;
-  readonly #hasOwnMessages: boolean;
+  /** Whether the connection adds a frame to each message. */
+  readonly #framesMessages: boolean;
   /** The last known value of bufferedBytes of the connection. */
   #buffered = 0;
   /** Whether the connection could not send all bytes of the last write at once. */
   #isBackedUp = false;
   /**
-   * Bytes that are not given to the connection yet. They are in the rest of a buffer that the
-   * connection has, or in a separate buffer.
+   * Bytes that the connection does not have yet. They are in the free space of a buffer whose first
+   * bytes the connection has, or in a separate buffer.
    */
   #pending: PendingBuffer | undefined;
   #isStopped = false;
@@ -34,7 +35,7 @@ export class ConnectionWriter {
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#copiesOnWrite = connection.capabilities?.copiesOnWrite === true;
-    this.#hasOwnMessages = connection.endMessage !== undefined;
+    this.#framesMessages = connection.endMessage !== undefined;
   }
 
   /** Bytes that the operating system has not taken. */
@@ -42,18 +43,18 @@ export class ConnectionWriter {
     return this.#buffered + (this.#pending?.length ?? 0);
   }
 
-  /** Whether the operating system has taken all bytes that were given to the connection. */
+  /** Whether the operating system has taken all bytes that the connection has. */
   get isDrained(): boolean {
     return this.#buffered === 0;
   }
 
-  /** Writes nothing more, and drops what waits. */
+  /** Writes nothing more, and drops the pending bytes. */
   stop(): void {
     this.#isStopped = true;
     this.#pending = undefined;
   }
 
-  /** Writes one message of a connection that does not gather messages. `output` is empty then. */
+  /** For writesEachMessage: writes the message in `output`, and empties `output`. */
   writeAlone(output: ByteWriter): void {
     const { bytes, length } = output;
     const keepsBytes = !this.#copiesOnWrite;
@@ -64,7 +65,7 @@ export class ConnectionWriter {
     else output.length = 0;
   }
 
-  /** Writes the messages in `output`, which is empty then. */
+  /** Writes the messages in `output`, and empties `output`. */
   writeAll(output: ByteWriter): void {
     const { bytes, length } = output;
     if (length === 0 || this.#isStopped) return;
@@ -76,8 +77,8 @@ export class ConnectionWriter {
       return;
     }
     this.flushPending();
-    // A chunk that waits keeps its whole buffer in memory. So a small chunk that may have to wait
-    // is copied (Node.js cuts the copy from a pool), and so is one that is small for its buffer.
+    // So a chunk is copied if it is small and may have to wait (Node.js takes the copy from a
+    // pool), or if it fills a small part of its buffer.
     const isCopied = this.#isBackedUp ? length < SMALL_CHUNK : length * 8 < bytes.length;
     this.#write(isCopied ? copy(view) : view);
     if (isCopied || !this.#isBackedUp) output.length = 0;
@@ -87,7 +88,7 @@ export class ConnectionWriter {
     }
   }
 
-  /** Writes a copy of `bytes` after all that waits. */
+  /** Writes a copy of `bytes` after the pending bytes. */
   writeCopy(bytes: Uint8Array): void {
     this.flushPending();
     if (!this.#isStopped) this.#write(copy(bytes));
@@ -117,7 +118,7 @@ export class ConnectionWriter {
     if (this.#pending !== undefined && rest.length > this.#pending.space) {
       // The buffer is filled completely, unless the connection puts its own frames between
       // messages.
-      const space = this.#hasOwnMessages ? 0 : this.#pending.space;
+      const space = this.#framesMessages ? 0 : this.#pending.space;
       this.#pending.append(rest.subarray(0, space));
       rest = rest.subarray(space);
       this.flushPending();
@@ -129,7 +130,7 @@ export class ConnectionWriter {
       0,
     );
     this.#pending.append(rest);
-    // If the connection has passed on everything meanwhile, it does not call onTaken() again.
+    // If the system has taken all bytes meanwhile, the connection does not call onTaken() again.
     if (this.#buffered === 0) this.flushPending();
   }
 }

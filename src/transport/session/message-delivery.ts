@@ -3,6 +3,7 @@
 import { promiseOf, settle } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
 import type { Connection, Session } from '../types.js';
+import { handlerError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 
@@ -12,12 +13,6 @@ export interface ReadingSession<In, Out> extends Session<In, Out> {
   report(error: GettyError): void;
   /** The peer violated the protocol: sends what was written, and destroys the session. */
   fail(error: GettyError): void;
-  /** A callback of the listener failed: reports HANDLER_FAILED. */
-  handlerFailed(cause: unknown): void;
-  /** The peer has ended its side, and its last message has been delivered. Called once. */
-  peerEnded(): void;
-  /** The peer has ended its side, and every message has been handled. */
-  finished(): void;
 }
 
 /** The base of SessionReader. */
@@ -59,7 +54,7 @@ export abstract class MessageDelivery<In, Out> {
       const promise = promiseOf(listener.onMessage(this.session, message));
       if (promise !== undefined) this.trackHandler(promise);
     } catch (error) {
-      this.session.handlerFailed(error);
+      this.session.report(handlerError(error));
     }
   }
 
@@ -74,7 +69,7 @@ export abstract class MessageDelivery<In, Out> {
       );
       if (promise !== undefined) this.trackHandler(promise);
     } catch (error) {
-      session.handlerFailed(error);
+      session.report(handlerError(error));
     }
     if (this.hasFullPool(pool)) this.waitForRoom(pool);
   }
@@ -82,27 +77,27 @@ export abstract class MessageDelivery<In, Out> {
   /** Counts one handler as running until `outcome` settles. */
   protected trackHandler(outcome: Promise<unknown>): void {
     this.handling++;
-    if (this.handling >= this.setup.maxHandling) this.#fill();
+    if (this.handling >= this.setup.maxHandling) this.#pauseReading();
     const settled = (): void => {
       this.handling--;
-      if (this.isFull && !this.#awaitsRoom) this.#unfill();
+      if (this.isFull && !this.#awaitsRoom) this.#continueIfNotFull();
       this.onHandlerSettled();
     };
     outcome.then(settled, (error) => {
-      this.session.handlerFailed(error);
+      this.session.report(handlerError(error));
       settled();
     });
   }
 
   /** A session has one place at most in the queue of the pool. */
   protected waitForRoom(pool: TaskPool): void {
-    this.#fill();
+    this.#pauseReading();
     if (this.#awaitsRoom) return;
     this.#awaitsRoom = true;
     settle(() => pool.room()).then(
       () => {
         this.#awaitsRoom = false;
-        this.#unfill();
+        this.#continueIfNotFull();
       },
       (error) =>
         this.session.destroy(
@@ -121,13 +116,13 @@ export abstract class MessageDelivery<In, Out> {
     }
   }
 
-  #fill(): void {
+  #pauseReading(): void {
     if (this.isFull) return;
     this.isFull = true;
     this.connection.pause();
   }
 
-  #unfill(): void {
+  #continueIfNotFull(): void {
     if (this.handling >= this.setup.maxHandling) return;
     this.isFull = false;
     this.continueReading();

@@ -1,4 +1,4 @@
-/** The sessions of a client that take new work, in turn. */
+/** The open sessions of a client. next() returns one session after the other. */
 import type { Session } from '../types.js';
 import type { TransportSession } from './session.js';
 

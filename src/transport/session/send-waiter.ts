@@ -3,7 +3,7 @@
  * stream.
  */
 
-import { GettyError } from '../../core/errors.js';
+import { asGettyError, GettyError } from '../../core/errors.js';
 import { Queue } from '../../core/queue.js';
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
@@ -29,6 +29,13 @@ export class SendError extends GettyError implements SendResult {
     this.encodedBytes = encodedBytes;
     this.sentBytes = sentBytes;
   }
+}
+
+/** The error of a send() that wrote nothing because of `error`. */
+export function notEncodedError(error: unknown): SendError {
+  const known = asGettyError(error, 'ENCODE_FAILED', 'the codec failed');
+  const cause = known.code === 'ABORTED_BY_CALLER' ? known.cause : error;
+  return new SendError(known.code, known.message, 0, 0, cause);
 }
 
 /** Waits until the operating system has taken all bytes of the stream up to `position`. */
@@ -142,10 +149,13 @@ export class Waiters {
     this.#sends.push(waiter);
   }
 
-  /** Adds the waiter of a drained(). */
-  addDrain(waiter: Waiter): void {
+  /** Adds the waiter of a drained(), which waits for the bytes up to `position`. */
+  addDrain(position: number, resolve: () => void, reject: (error: GettyError) => void): void {
     this.count++;
-    this.#drains.push(waiter);
+    this.#drains.push({
+      position,
+      settle: (error) => (error === undefined ? resolve() : reject(error)),
+    });
   }
 
   /** The bytes up to `position` have been taken. */

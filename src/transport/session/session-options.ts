@@ -1,6 +1,5 @@
 /** The options of a session: defaults and checks. */
 
-import { type GettyError, gettyError } from '../../core/errors.js';
 import {
   badOption,
   checkMethods,
@@ -107,15 +106,4 @@ export function checkCompression(compression: Compression): void {
   }
   checkNames('compression', compression, { deflate: true });
   checkNumber('compression.deflate', compression.deflate, -1, 9);
-}
-
-/**
- * A MESSAGE_TOO_LARGE error. `clause` completes "a message of N bytes …": "is for ADDRESS", or "or
- * more came from ADDRESS".
- */
-export function tooLarge(size: number, maxMessageBytes: number, clause: string): GettyError {
-  return gettyError(
-    'MESSAGE_TOO_LARGE',
-    `a message of ${size} bytes ${clause}; maxMessageBytes is ${maxMessageBytes}`,
-  );
 }

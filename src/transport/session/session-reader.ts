@@ -1,21 +1,21 @@
 /**
- * Reads for a session: decodes the bytes of the connection, and delivers messages no faster than
- * the listener handles them.
+ * Reads for a session: decides when the bytes of the connection are decoded, and delivers messages
+ * no faster than the listener handles them.
  */
 
 import type { Bytes } from '../../core/bytes.js';
-import { promiseOf, refusePromise } from '../../core/callbacks.js';
-import { asGettyError, type GettyError, gettyError } from '../../core/errors.js';
+import { notify, promiseOf } from '../../core/callbacks.js';
 import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
-import { ByteReader } from '../buffers/byte-reader.js';
 import type { Connection } from '../types.js';
-import { now } from './flush-scheduler.js';
+import { MessageDecoder } from './message-decoder.js';
 import { MessageDelivery, type ReadingSession } from './message-delivery.js';
-import { type ResolvedSetup, tooLarge } from './session-options.js';
+import { handlerError, incompleteMessageError } from './session-errors.js';
+import type { ResolvedSetup } from './session-options.js';
+import { StreamDecoder } from './stream-decoder.js';
 
-/** Small messages are counted in portions: counting each one would take 1 % of its time. */
+/** Small messages are counted in groups: counting each message would take 1 % of its time. */
 const UNITS_PER_SPEND = 64;
 
 /** A message of a message transport; as in ConnectionEvents.onMessage. */
@@ -28,8 +28,10 @@ interface WholeMessage {
 
 export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   bytesRead = 0;
-  /** Undefined until the first byte: many sessions receive nothing. */
-  #input: ByteReader | undefined;
+  /** Undefined until the first bytes of a stream: many sessions receive nothing. */
+  #stream: StreamDecoder<In, Out> | undefined;
+  /** Undefined until the first message of a message transport. */
+  #messages: MessageDecoder<In, Out> | undefined;
   /** Messages of a message transport that wait to be read; undefined while none waits. */
   #waiting: Queue<WholeMessage> | undefined;
   /** Whether onOpen has not settled. Until then messages wait. */
@@ -38,12 +40,9 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   /** Whether the rest is read in the next turn: the budget of this turn is used up. */
   #awaitsTurn = false;
   #isReading = false;
-  readonly #isLossy: boolean;
   #hasEnded = false;
-  /** Whether peerEnded() of the session has been called. */
-  #endDelivered = false;
-  /** When the incomplete message began: a time of now(). 0: no message is incomplete. */
-  #incompleteSince = 0;
+  /** Whether onEnd of the listener has been called. */
+  #isEndDelivered = false;
 
   /** `opened`: whether onOpen has settled. */
   constructor(
@@ -54,7 +53,6 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   ) {
     super(session, connection, setup);
     this.#isOpening = !opened;
-    this.#isLossy = connection.capabilities?.isLossy === true;
   }
 
   /** Called when onOpen has returned a promise. */
@@ -80,7 +78,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   protected override continueReading(): void {
     if (this.#isOpening || !this.#mayRead()) return;
-    // The bytes in #input are read before those that the connection holds.
+    // Bytes that the reader has are older than the bytes that the connection holds.
     this.#read();
     if (this.#mayRead()) this.connection.resume();
   }
@@ -92,15 +90,16 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   /** Adds bytes of a stream; readStream() delivers their messages. */
   feed(bytes: Bytes): void {
     this.bytesRead += bytes.length;
-    this.#input ??= new ByteReader();
-    this.#input.feed(bytes);
-    if (this.#awaitsTurn && this.#input.length > MAX_WAITING_BYTES) this.connection.pause();
+    this.#stream ??= new StreamDecoder(this.session, this.setup);
+    const { input } = this.#stream;
+    input.feed(bytes);
+    if (this.#awaitsTurn && input.length > MAX_WAITING_BYTES) this.connection.pause();
   }
 
   /** One message of a message transport. */
   onMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
     this.bytesRead += end - start;
-    // In most cases no message waits, and this one can be read at once.
+    // In most cases no other message waits, and this message can be read at once.
     if (
       this.#waiting === undefined &&
       this.setup.taskPool === undefined &&
@@ -118,12 +117,11 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#read();
   }
 
-  /**
-   * Delivers nothing more. Releases the buffers, because a handler may keep the session for long.
-   */
+  /** Delivers nothing more, and releases the buffers: a handler may keep the session for long. */
   stop(): void {
     this.isStopped = true;
-    this.#input = undefined;
+    this.#stream = undefined;
+    this.#messages = undefined;
     this.#waiting = undefined;
   }
 
@@ -132,14 +130,9 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     return this.#isPaused || this.isFull || this.#isOpening;
   }
 
-  /**
-   * How long the peer has been sending one message, in ms; 0 between messages and while the reader
-   * is paused.
-   */
+  /** See StreamDecoder. */
   incompleteMessageAge(): number {
-    if (this.#incompleteSince === 0) return 0;
-    if (this.isPaused) this.#incompleteSince = now();
-    return now() - this.#incompleteSince;
+    return this.#stream?.incompleteMessageAge(this.isPaused) ?? 0;
   }
 
   #mayRead(): boolean {
@@ -159,7 +152,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     } finally {
       this.#isReading = false;
     }
-    this.#input?.release();
+    this.#messages?.input.release();
     // Messages or the end may have arrived meanwhile.
     if (this.#waiting !== undefined || this.#hasEnded) this.#read();
   }
@@ -173,7 +166,8 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     } finally {
       this.#isReading = false;
     }
-    this.#afterRead();
+    this.#messages?.input.release();
+    if (this.#hasEnded) this.#afterEnd();
   }
 
   /** Whether the task pool has room. If not, waits for it. Other sessions may have filled it. */
@@ -187,8 +181,9 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   /** Delivers the messages of a stream that have arrived, until the session must wait. */
   readStream(): void {
     if (!this.#mayBegin() || !this.#hasRoom()) return;
-    const input = this.#input;
-    if (input === undefined) return this.#afterRead();
+    const stream = this.#stream;
+    if (stream === undefined) return this.#afterRead();
+    const { input } = stream;
     const { listener, taskPool } = this.setup;
     const { session } = this;
     // All bytes may be one message, so they are counted before it is read.
@@ -206,7 +201,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
           units = 0;
         }
         const before = input.length;
-        const message = this.#next(input);
+        const message = stream.next();
         const consumed = before - input.length;
         units += unitsOf(consumed);
         if (message === undefined) {
@@ -224,7 +219,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
           const promise = promiseOf(listener.onMessage(session, message));
           if (promise !== undefined) this.trackHandler(promise);
         } catch (error) {
-          session.handlerFailed(error);
+          session.report(handlerError(error));
         }
       }
     } finally {
@@ -234,37 +229,8 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   #afterRead(): void {
-    this.#input?.release();
+    this.#stream?.input.release();
     if (this.#hasEnded) this.#afterEnd();
-  }
-
-  /** The next message of the stream; undefined when it is incomplete or the session has failed. */
-  #next(input: ByteReader): In | undefined {
-    const { maxMessageBytes } = this.setup;
-    const { session } = this;
-    const before = input.length;
-    let message: In | undefined;
-    try {
-      message = this.#decode(input);
-    } catch (error) {
-      session.fail(this.#unreadable(error, 'sent bytes that the codec cannot read'));
-      return undefined;
-    }
-    const consumed = before - input.length;
-    if (message === undefined && consumed === 0) {
-      if (before > maxMessageBytes) session.fail(this.#tooLarge(before));
-      else if (this.#incompleteSince === 0) this.#incompleteSince = now();
-      return undefined;
-    }
-    this.#incompleteSince = 0;
-    if (message === undefined) return undefined;
-    if (consumed > 0 && consumed <= maxMessageBytes) return message;
-    session.fail(
-      consumed === 0
-        ? gettyError('BAD_FRAME', 'the codec took no bytes for a message')
-        : this.#tooLarge(consumed),
-    );
-    return undefined;
   }
 
   #readWaiting(messages: Queue<WholeMessage>): void {
@@ -279,9 +245,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (messages.length === 0) this.#waiting = undefined;
   }
 
-  /**
-   * Whether this turn has budget left for a message. If not, the message waits for the next turn.
-   */
+  /** Whether this turn has budget for a message. If not, reading continues in the next turn. */
   #hasTurn(size: number): boolean {
     if (!spend(unitsOf(size))) return true;
     this.#waitForTurn(true);
@@ -291,91 +255,46 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #waitForTurn(pause: boolean): void {
     this.#awaitsTurn = true;
     if (pause) this.connection.pause();
-    const goOn = (): void => {
+    const resume = (): void => {
       this.#awaitsTurn = false;
       this.continueReading();
     };
     onNextTurn(
-      guarded(goOn, (error) => this.session.destroy(faultError(this.session.remoteAddress, error))),
+      guarded(resume, (error) =>
+        this.session.destroy(faultError(this.session.remoteAddress, error)),
+      ),
     );
   }
 
-  /** Reads bytes that must be exactly one message of the codec. */
   #readMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
-    this.#input ??= new ByteReader();
-    const input = this.#input;
-    const { maxMessageBytes } = this.setup;
-    const size = end - start;
-    input.feedMessage(bytes, start, end);
-    input.text = text;
-    let message: In | undefined;
-    try {
-      if (size > maxMessageBytes) throw this.#tooLarge(size);
-      message = this.#decode(input);
-      if (message === undefined && (input.length > 0 || size === 0))
-        throw new Error('it is incomplete');
-      // The codec may drop the rest, such as an empty line.
-      const left = input.length;
-      if (left > 0 && (this.#decode(input) !== undefined || input.length > 0))
-        throw new Error(`${left} of its bytes are left over`);
-    } catch (error) {
-      input.skip(input.length);
-      this.#onBadMessage(
-        this.#unreadable(error, `sent a message of ${size} bytes that the codec cannot read`),
-      );
-      return;
-    }
-    // Undefined: the codec took bytes that are no message, such as an empty line. On UDP a whole
-    // datagram is dropped so, without an event.
+    this.#messages ??= new MessageDecoder(this.session, this.setup);
+    const message = this.#messages.decode(bytes, text, start, end);
     if (message !== undefined) this.deliver(message);
   }
 
-  /** Throws the errors of the codec, and BAD_FRAME when its read() is async. */
-  #decode(input: ByteReader): In | undefined {
-    const message = this.setup.codec.read(input, this.session);
-    // An async function returns a promise the first time too.
-    if (this.messagesRead === 0) refusePromise('BAD_FRAME', 'read() of the codec', message);
-    return message;
-  }
-
-  /**
-   * A message could not be read. On UDP this is reported to onError, and the session continues,
-   * because the sender may be forged. Any other session ends.
-   */
-  #onBadMessage(error: GettyError): void {
-    if (this.#isLossy) this.session.report(error);
-    else this.session.fail(error);
-  }
-
   #hasUnread(): boolean {
-    return (this.#input?.length ?? 0) > 0 || this.#waiting !== undefined;
+    return (this.#stream?.input.length ?? 0) > 0 || this.#waiting !== undefined;
   }
 
   /** The peer has ended its side. Handlers that still run may answer before this side ends. */
   #afterEnd(): void {
     if (this.isStopped || !this.#mayRead()) return;
-    const rest = this.#input?.length ?? 0;
-    if (rest > 0) {
-      const what = `${this.session.remoteAddress} ended the stream inside a message, after ${rest} bytes of it`;
-      this.session.fail(gettyError('BAD_FRAME', what));
-      return;
+    const { session } = this;
+    const rest = this.#stream?.input.length ?? 0;
+    if (rest > 0) return session.fail(incompleteMessageError(session.remoteAddress, rest));
+    if (!this.#isEndDelivered) {
+      this.#isEndDelivered = true;
+      notify(
+        () => this.setup.listener.onEnd?.(session),
+        (error) => session.report(handlerError(error)),
+      );
     }
-    if (!this.#endDelivered) {
-      this.#endDelivered = true;
-      this.session.peerEnded();
-    }
-    if (this.handling === 0) this.session.finished();
+    if (this.handling === 0) this.#endOwnSide();
   }
 
-  #unreadable(error: unknown, what: string): GettyError {
-    return asGettyError(error, 'BAD_FRAME', `${this.session.remoteAddress} ${what}`);
-  }
-
-  #tooLarge(size: number): GettyError {
-    return tooLarge(
-      size,
-      this.setup.maxMessageBytes,
-      `or more came from ${this.session.remoteAddress}`,
-    );
+  /** The peer has ended its side, and all promises of onMessage have settled. */
+  #endOwnSide(): void {
+    const staysOpen = this.setup.allowHalfOpen && this.connection.capabilities?.canHalfOpen;
+    if (!staysOpen && !this.session.closed) void this.session.close();
   }
 }

@@ -1,27 +1,26 @@
 /**
- * Writes for a session: encodes messages into one buffer per tick, limits the bytes that are
- * queued, and counts what the operating system has taken.
+ * Writes for a session: encodes messages into one buffer per tick, limits the queued bytes, and
+ * counts the bytes that the operating system has taken.
  */
 
 import { refusePromise } from '../../core/callbacks.js';
-import { asGettyError, type GettyError, gettyError } from '../../core/errors.js';
 import { checkNames, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
-import type {
-  Codec,
-  Connection,
-  SendOptions,
-  SendResult,
-  Session,
-  SessionOptions,
-} from '../types.js';
+import type { Codec, Connection, SendOptions, SendResult, Session } from '../types.js';
 import { ConnectionWriter } from './connection-writer.js';
 import { type Flushable, flushSoon } from './flush-scheduler.js';
-import { SendError, SendWaiter, Waiters } from './send-waiter.js';
-import { tooLarge } from './session-options.js';
+import { notEncodedError, SendWaiter, Waiters } from './send-waiter.js';
+import {
+  abortedError,
+  blockedError,
+  closedError,
+  nestedWriteError,
+  tooLargeError,
+} from './session-errors.js';
+import type { ResolvedSetup } from './session-options.js';
 
 /**
  * While at most this number of sessions write, the first portion of a tick is sent early, so that
@@ -37,23 +36,20 @@ const LARGE_MESSAGE = 4096;
 
 const NOT_ENCODING = -1;
 
-type Limits = Required<
-  Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>
->;
-
 export class SessionWriter<In, Out> implements Flushable {
   /** Bytes of messages, as the codec encoded them. */
   bytesWritten = 0;
   messagesWritten = 0;
   readonly #connection: Connection;
   readonly #writesEachMessage: boolean;
-  readonly #hasOwnMessages: boolean;
-  readonly #limits: Limits;
+  /** Whether the connection adds a frame to each message. */
+  readonly #framesMessages: boolean;
+  readonly #setup: ResolvedSetup<In, Out>;
   readonly #target: ConnectionWriter;
   /** Undefined until the first send() or drained(): most sessions have none. */
   #waiters: Waiters | undefined;
   /**
-   * The length of the outgoing stream: all bytes, flushed or not, including those that the
+   * The length of the outgoing stream in bytes: flushed and not flushed, with the headers that the
    * connection adds to messages.
    */
   #position = 0;
@@ -61,7 +57,7 @@ export class SessionWriter<In, Out> implements Flushable {
   #output: ByteWriter | undefined;
   /** The bytes of the largest portion of this tick. */
   #largestPortion = 0;
-  /** The expected bytes of the next tick, from those of earlier ticks. */
+  /** The expected bytes of the next tick, estimated from earlier ticks. */
   #expected = 0;
   /** When this many bytes are queued, they are flushed before the tick ends. */
   #portion = FLUSH_BYTES;
@@ -73,11 +69,11 @@ export class SessionWriter<In, Out> implements Flushable {
   /** Whether the connection takes no more bytes. */
   #isGone = false;
 
-  constructor(connection: Connection, limits: Limits) {
+  constructor(connection: Connection, setup: ResolvedSetup<In, Out>) {
     this.#connection = connection;
     this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
-    this.#hasOwnMessages = connection.endMessage !== undefined;
-    this.#limits = limits;
+    this.#framesMessages = connection.endMessage !== undefined;
+    this.#setup = setup;
     this.#target = new ConnectionWriter(connection);
   }
 
@@ -95,19 +91,23 @@ export class SessionWriter<In, Out> implements Flushable {
     const output = this.#writable();
     const connection = this.#connection;
     const start = output.length;
-    if (this.#hasOwnMessages) connection.beginMessage?.(output);
+    if (this.#framesMessages) connection.beginMessage?.(output);
     const content = output.length;
     let size = 0;
     this.#encodingFrom = start;
     try {
       const outcome: unknown = codec.write(output, message, session);
       if (outcome !== undefined) refusePromise('ENCODE_FAILED', 'write() of the codec', outcome);
-      if (this.#isClosed) throw this.#closedError();
+      if (this.#isClosed) throw closedError(this.#connection.remoteAddress);
       this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
-      if (size > this.#limits.maxMessageBytes)
-        throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
-      if (this.#hasOwnMessages) connection.endMessage?.(output, start);
+      if (size > this.#setup.maxMessageBytes)
+        throw tooLargeError(
+          size,
+          this.#setup.maxMessageBytes,
+          `is for ${connection.remoteAddress}`,
+        );
+      if (this.#framesMessages) connection.endMessage?.(output, start);
     } catch (error) {
       this.#encodingFrom = NOT_ENCODING;
       this.#undo(output, start);
@@ -143,18 +143,11 @@ export class SessionWriter<In, Out> implements Flushable {
     try {
       checkNames('send()', options, SEND_OPTION_NAMES);
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
-      if (signal?.aborted)
-        throw gettyError(
-          'ABORTED_BY_CALLER',
-          'the signal of the caller aborted before anything was sent',
-          signal.reason,
-        );
+      if (signal?.aborted) throw abortedError(signal.reason);
       this.#connection.requestWriteAck?.();
       write();
     } catch (error) {
-      const known = asGettyError(error, 'ENCODE_FAILED', 'the codec failed');
-      const cause = known.code === 'ABORTED_BY_CALLER' ? known.cause : error;
-      return Promise.reject(new SendError(known.code, known.message, 0, 0, cause));
+      return Promise.reject(notEncodedError(error));
     }
     const encodedBytes = this.bytesWritten - before;
     return new Promise((resolve, reject) => {
@@ -167,30 +160,28 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** See Session.drained. */
   drained(): Promise<void> {
-    if (this.#isGone) return Promise.reject(this.#closedError());
-    const excess = this.queuedBytes - this.#limits.highWaterMark;
+    if (this.#isGone) return Promise.reject(closedError(this.#connection.remoteAddress));
+    const excess = this.queuedBytes - this.#setup.highWaterMark;
     if (excess < 0) return Promise.resolve();
     // To be below the mark, one byte more than the excess must be taken.
     const position = this.takenPosition + excess + 1;
     return new Promise((resolve, reject) => {
       this.#waiters ??= new Waiters();
-      this.#waiters.addDrain({
-        position,
-        settle: (error) => (error === undefined ? resolve() : reject(error)),
-      });
+      this.#waiters.addDrain(position, resolve, reject);
     });
   }
 
   #writable(): ByteWriter {
-    if (this.#isClosed) throw this.#closedError();
-    if (this.#encodingFrom !== NOT_ENCODING) {
-      throw gettyError(
-        'ENCODE_FAILED',
-        'write() of the codec wrote to its own session; append to the output instead',
+    if (this.#isClosed) throw closedError(this.#connection.remoteAddress);
+    if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
+    const { maxQueuedBytes } = this.#setup;
+    if (this.queuedBytes + (this.#waiters?.bytes ?? 0) >= maxQueuedBytes)
+      throw blockedError(
+        this.#connection.remoteAddress,
+        this.queuedBytes,
+        this.#waiters,
+        maxQueuedBytes,
       );
-    }
-    const { maxQueuedBytes } = this.#limits;
-    if (this.queuedBytes + (this.#waiters?.bytes ?? 0) >= maxQueuedBytes) throw this.#blocked();
     let output = this.#output;
     if (output === undefined) {
       output = ByteWriter.borrow(this.#expected);
@@ -198,15 +189,6 @@ export class SessionWriter<In, Out> implements Flushable {
       if (!this.#writesEachMessage) this.#beginTick();
     }
     return output;
-  }
-
-  #blocked(): GettyError {
-    const { count = 0, bytes = 0 } = this.#waiters ?? {};
-    const calls = bytes === 0 ? '' : ` and ${count} calls of send() or drained() wait`;
-    return gettyError(
-      'SESSION_BLOCKED',
-      `${this.#connection.remoteAddress} does not read: ${this.queuedBytes} bytes are queued${calls}, maxQueuedBytes is ${this.#limits.maxQueuedBytes}`,
-    );
   }
 
   #beginTick(): void {
@@ -237,7 +219,7 @@ export class SessionWriter<In, Out> implements Flushable {
       this.#target.writeAll(output);
       this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
-    return this.#target.unsentBytes + output.length < this.#limits.highWaterMark;
+    return this.#target.unsentBytes + output.length < this.#setup.highWaterMark;
   }
 
   #writeAlone(output: ByteWriter): void {
@@ -284,7 +266,7 @@ export class SessionWriter<In, Out> implements Flushable {
     this.#isClosed = true;
   }
 
-  /** The codec closes the session while it encodes the message at `end`: writes those before it. */
+  /** For a codec that closes the session while it encodes: writes the messages before `end`. */
   #flushBefore(end: number): void {
     const output = this.#output;
     this.#output = undefined;
@@ -305,14 +287,6 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING)
       ByteWriter.release(this.#output);
     this.#output = undefined;
-    this.#waiters?.fail(this.#closedError(cause));
-  }
-
-  #closedError(cause?: unknown): GettyError {
-    return gettyError(
-      'SESSION_CLOSED',
-      `the session with ${this.#connection.remoteAddress} is closed`,
-      cause,
-    );
+    this.#waiters?.fail(closedError(this.#connection.remoteAddress, cause));
   }
 }

@@ -6,7 +6,7 @@
 import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core/async-context.js';
 import type { Bytes } from '../../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
-import { asGettyError, type GettyError, gettyError, messageOf } from '../../core/errors.js';
+import { asGettyError, type GettyError } from '../../core/errors.js';
 import { checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { warn } from '../../core/warning.js';
@@ -24,10 +24,11 @@ import type {
 } from '../types.js';
 import { now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
+import { type PeriodicSession, PeriodicWork } from './periodic-work.js';
+import { handlerError, onOpenError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 import { SessionReader } from './session-reader.js';
 import { SessionWriter } from './session-writer.js';
-import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
 /** The server or client that created a session. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
@@ -43,7 +44,7 @@ const ORIGIN = Math.round(performance.timeOrigin);
 let lastId = 0;
 
 export class TransportSession<In, Out>
-  implements ReadingSession<In, Out>, ConnectionEvents, Tickable
+  implements ReadingSession<In, Out>, PeriodicSession<In, Out>, ConnectionEvents
 {
   readonly id = ++lastId;
   /**
@@ -54,7 +55,7 @@ export class TransportSession<In, Out>
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
-  /** Undefined until bytes arrive or have to wait: many sessions only keep a connection. */
+  /** Created when the session first reads or pauses: many sessions only keep a connection. */
   #reader: SessionReader<In, Out> | undefined;
   readonly #readContext: AsyncContext | undefined;
   /** Undefined until the first write: many sessions only receive. */
@@ -64,15 +65,8 @@ export class TransportSession<In, Out>
   #hasOpened = false;
   /** Whether the connection has called onClose. */
   #isConnectionClosed = false;
-  /** Whether open() was called. Then periodic work may run. */
-  #isAttached = false;
   #attributes: AttributeMap | undefined;
-  /** Milliseconds. 0: no idleTimeout. */
-  #idleTimeout: number;
-  /** The period of tick() in milliseconds. 0: this session has no periodic work. */
-  #tickPeriod = 0;
-  /** When onCron is due: a time of now(). */
-  #cronAt = 0;
+  readonly #periodicWork: PeriodicWork<In, Out>;
   #waitTimer: NodeJS.Timeout | undefined;
   #whenClosed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
@@ -82,7 +76,7 @@ export class TransportSession<In, Out>
     this.#connection = connection;
     this.#setup = setup;
     this.#readContext = (setup.listener as ReadsInContext)[READ_CONTEXT];
-    this.#idleTimeout = setup.idleTimeout || connection.capabilities?.idleTimeout || 0;
+    this.#periodicWork = new PeriodicWork(this, connection, setup);
   }
 
   get name(): string {
@@ -134,16 +128,12 @@ export class TransportSession<In, Out>
   }
 
   get idleTimeout(): number {
-    return this.#idleTimeout;
+    return this.#periodicWork.idleTimeout;
   }
 
   set idleTimeout(ms: number) {
     checkNumber('idleTimeout', ms, 0, LONGEST_TIMER);
-    if (ms === this.#idleTimeout) return;
-    this.#idleTimeout = ms;
-    if (this.#isConnectionClosed || !this.#isAttached) return;
-    if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
-    this.#startTicking();
+    this.#periodicWork.idleTimeout = ms;
   }
 
   get queuedBytes(): number {
@@ -166,8 +156,7 @@ export class TransportSession<In, Out>
    */
   async open(): Promise<void> {
     this.#connection.attach(this, this.#setup);
-    this.#isAttached = true;
-    this.#startTicking();
+    if (this.#state !== 'closed') this.#periodicWork.start();
     try {
       const opened = promiseOf(this.#setup.listener.onOpen?.(this));
       if (opened !== undefined) {
@@ -175,11 +164,7 @@ export class TransportSession<In, Out>
         await Promise.race([opened, this.#closedPromise()]);
       }
     } catch (error) {
-      const refused = gettyError(
-        'SESSION_REFUSED',
-        `onOpen refused the session with ${this.remoteAddress}: ${messageOf(error)}`,
-        error,
-      );
+      const refused = onOpenError(this.remoteAddress, error);
       this.destroy(refused);
       throw refused;
     }
@@ -194,74 +179,21 @@ export class TransportSession<In, Out>
     return reader;
   }
 
-  /** All periodic work of the session runs in tick(), with the shortest period that is needed. */
-  #startTicking(): void {
-    const { cronPeriod, messageTimeout } = this.#setup;
-    let period = Number.POSITIVE_INFINITY;
-    if (this.#hasCron()) {
-      period = cronPeriod;
-      // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
-      if (this.#cronAt === 0) this.#cronAt = Math.ceil(now()) + cronPeriod;
-    }
-    if (this.#idleTimeout > 0) period = Math.min(period, Math.ceil(this.#idleTimeout / 4));
-    if (this.#hasMessageTimeout()) period = Math.min(period, Math.ceil(messageTimeout / 4));
-    this.#tickPeriod = period === Number.POSITIVE_INFINITY ? 0 : period;
-    if (this.#tickPeriod > 0) addTick(period, this);
+  // ---- periodic work ----
+
+  get lastReadAt(): number {
+    return this.#lastReadAt;
   }
 
-  #hasCron(): boolean {
-    return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
+  get isReadingPaused(): boolean {
+    return this.#reader?.isPaused ?? !this.#hasOpened;
   }
 
-  #hasMessageTimeout(): boolean {
-    return this.#setup.messageTimeout > 0 && !this.lossy;
-  }
-
-  /** Runs the periodic work that is due. Part of Tickable. */
-  tick(): void {
-    if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
-    if (this.#hasMessageTimeout()) this.#checkMessageTimeout();
-    if (this.#state !== 'closed' && this.#hasCron()) this.#checkCron();
-  }
-
-  #checkCron(): void {
-    const time = now();
-    // Of all calls of tick(), the one that is nearest to #cronAt calls onCron.
-    if (time < this.#cronAt - this.#tickPeriod / 2) return;
-    this.#cronAt =
-      Math.ceil(Math.max(this.#cronAt, time - this.#tickPeriod)) + this.#setup.cronPeriod;
-    this.#connection.ping?.();
-    this.#call(() => this.#setup.listener.onCron?.(this));
-  }
-
-  #checkIdle(idleTimeout: number): void {
-    const silence = Math.floor(now()) - Math.max(this.#lastReadAt, lastWake());
-    if (silence < idleTimeout) return;
-    // While this side does not read, the session is kept, unless the peer does not read either.
-    const isPaused = this.#reader?.isPaused ?? !this.#hasOpened;
-    if (isPaused && this.queuedBytes === 0) return;
-    this.destroy(
-      gettyError(
-        'IDLE_TIMEOUT',
-        `${this.remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`,
-      ),
+  incompleteMessageAge(): number {
+    return Math.max(
+      this.#connection.incompleteMessageAge?.() ?? 0,
+      this.#reader?.incompleteMessageAge() ?? 0,
     );
-  }
-
-  #checkMessageTimeout(): void {
-    const { messageTimeout } = this.#setup;
-    const since = Math.floor(
-      Math.min(
-        now() - lastWake(),
-        Math.max(
-          this.#connection.incompleteMessageAge?.() ?? 0,
-          this.#reader?.incompleteMessageAge() ?? 0,
-        ),
-      ),
-    );
-    if (since < messageTimeout) return;
-    const what = `${this.remoteAddress} began a message ${since} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`;
-    this.destroy(gettyError('MESSAGE_TIMEOUT', what));
   }
 
   // ---- events of the connection ----
@@ -295,16 +227,6 @@ export class TransportSession<In, Out>
 
   onEnd(): void {
     if (this.#state !== 'closed') (this.#reader ?? this.#makeReader()).onEnd();
-  }
-
-  peerEnded(): void {
-    this.#call(() => this.#setup.listener.onEnd?.(this));
-  }
-
-  /** The peer ended its side, and all promises of onMessage have settled: this side ends too. */
-  finished(): void {
-    const staysOpen = this.#setup.allowHalfOpen && this.#connection.capabilities?.canHalfOpen;
-    if (this.#state === 'open' && !staysOpen) void this.close();
   }
 
   // ---- methods of the user ----
@@ -395,6 +317,7 @@ export class TransportSession<In, Out>
 
   #stop(): void {
     this.#state = 'closed';
+    this.#periodicWork.stop();
     this.#reader?.stop();
     this.#writer?.stop();
   }
@@ -411,25 +334,16 @@ export class TransportSession<In, Out>
     if (error !== undefined && !wasClosed)
       this.report(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
     clearTimeout(this.#waitTimer);
-    if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
     this.#writer?.onGone(error);
-    this.#call(() => this.#setup.listener.onClose?.(this));
+    notify(
+      () => this.#setup.listener.onClose?.(this),
+      (failure) => this.report(handlerError(failure)),
+    );
     this.#owner.onSessionClosed(this);
     this.#resolveClosed?.();
   }
 
   // ---- errors ----
-
-  /** Calls an event of the listener, which may be an async function. */
-  #call(callback: () => unknown): void {
-    notify(callback, (error) => this.handlerFailed(error));
-  }
-
-  handlerFailed(cause: unknown): void {
-    this.report(
-      gettyError('HANDLER_FAILED', `a callback of the listener failed: ${messageOf(cause)}`, cause),
-    );
-  }
 
   report(error: GettyError): void {
     const { listener } = this.#setup;

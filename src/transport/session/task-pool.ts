@@ -58,7 +58,7 @@ class BoundedPool implements TaskPool {
     if (this.full) {
       throw gettyError(
         'POOL_FULL',
-        `the pool runs ${this.#running} tasks and ${this.#waiting.length} wait: as many as it may`,
+        `the pool is full; tasks running: ${this.#running}, waiting: ${this.#waiting.length}`,
       );
     }
     if (this.#running >= this.#concurrency)

@@ -22,7 +22,7 @@ const SHORTEST_SLICE = 5;
  * A timer that is this much later than its period shows that the process did not run: the machine
  * was suspended, or one task took long. Milliseconds.
  */
-const STANDSTILL = 2_000;
+const MIN_SUSPENSION = 2_000;
 const wheels = new Map<number, Wheel>();
 let wokeAt = 0;
 
@@ -44,18 +44,18 @@ class Wheel {
   readonly #buckets: Set<Tickable>[];
   #cursor = 0;
   #size = 0;
-  /** How many of the tasks keep the process running. */
-  #keepers = 0;
+  /** The number of tasks that keep the process running. */
+  #refCount = 0;
   readonly #timer: NodeJS.Timeout;
   readonly #slice: number;
-  #turnedAt = Math.ceil(now());
+  #ranAt = Math.ceil(now());
 
   constructor(period: number) {
     this.#period = period;
     const slices = Math.max(1, Math.min(SLICES, Math.floor(period / SHORTEST_SLICE)));
     this.#buckets = Array.from({ length: slices }, () => new Set());
     this.#slice = Math.ceil(period / slices);
-    this.#timer = startInterval(() => afterPoll(this.#turn), period / slices);
+    this.#timer = startInterval(() => afterPoll(this.#runSlice), period / slices);
     this.#timer.unref?.();
   }
 
@@ -74,25 +74,25 @@ class Wheel {
     wheels.delete(this.#period);
   }
 
-  /** The timer keeps the process running until release() was called as often as keep(). */
-  keep(): void {
-    this.#keepers++;
+  /** The timer keeps the process running until unref() was called as often as ref(). */
+  ref(): void {
+    this.#refCount++;
     this.#timer.ref?.();
   }
 
-  release(): void {
-    this.#keepers--;
-    if (this.#keepers === 0) this.#timer.unref?.();
+  unref(): void {
+    this.#refCount--;
+    if (this.#refCount === 0) this.#timer.unref?.();
   }
 
-  readonly #turn = (): void => {
+  readonly #runSlice = (): void => {
     const time = Math.ceil(now());
-    if (time - this.#turnedAt > this.#slice + STANDSTILL) wokeAt = time;
-    this.#turnedAt = time;
+    if (time - this.#ranAt > this.#slice + MIN_SUSPENSION) wokeAt = time;
+    this.#ranAt = time;
     const bucket = this.#buckets[this.#cursor] as Set<Tickable>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    // A copy, because entries that are added meanwhile are due one period from now. Entries that
-    // are removed meanwhile are not called.
+    // A copy, because entries that a tick() adds are due one period from now. Entries that a tick()
+    // removes are not called.
     for (const tickable of [...bucket]) if (bucket.has(tickable)) tickable.tick();
   };
 }
@@ -129,9 +129,9 @@ export function every(period: number, task: () => void, keepsProcess = false): (
   const wheel = wheelOf(period);
   wheel.add(entry);
   let isKept = keepsProcess;
-  if (isKept) wheel.keep();
+  if (isKept) wheel.ref();
   return () => {
-    if (isKept) wheel.release();
+    if (isKept) wheel.unref();
     isKept = false;
     wheel.remove(entry);
   };

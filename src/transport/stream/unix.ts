@@ -41,20 +41,17 @@ function systemPath(address: Address): string {
   if (abstract && process.platform !== 'linux')
     throw gettyError(
       'BAD_ADDRESS',
-      `address: given "${text}", but only Linux has abstract names for sockets`,
+      `address: got "${text}", but only Linux has abstract names for sockets`,
     );
   const name = abstract ? path.slice(1) : path;
   const size = Buffer.byteLength(name);
   if (name.includes('\0'))
-    throw gettyError(
-      'BAD_ADDRESS',
-      `address: given ${JSON.stringify(text)}, expected no zero byte`,
-    );
+    throw gettyError('BAD_ADDRESS', `address: got ${JSON.stringify(text)}, expected no zero byte`);
   // Some releases of Node.js truncate a longer path, and use another file.
   if (size > MAX_PATH_BYTES) {
     throw gettyError(
       'BAD_ADDRESS',
-      `address: given "${text}", whose path has ${size} bytes, expected at most ${MAX_PATH_BYTES}`,
+      `address: got "${text}", whose path has ${size} bytes, expected at most ${MAX_PATH_BYTES}`,
     );
   }
   return abstract ? `\0${name}` : name;
@@ -147,7 +144,7 @@ async function listenAtTemporaryPath(
   if (process.platform !== 'linux')
     throw gettyError(
       'BAD_ADDRESS',
-      `address: given "${address.text}", but the path of its directory is too long`,
+      `address: got "${address.text}", but the path of its directory is too long`,
     );
   const directory = openSync(dirname(temporaryPath), 'r');
   try {

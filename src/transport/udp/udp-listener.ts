@@ -141,7 +141,7 @@ export class UdpListener implements Listener, PeerOwner {
     }
     throw gettyError(
       'BAD_ADDRESS',
-      `peer: given ${JSON.stringify(text)}, expected udp://, an IPv${family} address, and a port from 1 to 65535`,
+      `peer: got ${JSON.stringify(text)}, expected udp://, an IPv${family} address, and a port from 1 to 65535`,
     );
   }
 

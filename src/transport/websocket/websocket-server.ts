@@ -53,7 +53,7 @@ export async function listen(
   if (address.query !== undefined || address.credentials !== undefined) {
     throw gettyError(
       'BAD_ADDRESS',
-      `address: given ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`,
+      `address: got ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`,
     );
   }
   const { admission, handshakeTimeout } = options;

@@ -1,4 +1,4 @@
-/** The callbacks of the rpc layer, except those of the ready interceptors. */
+/** The callbacks of the rpc layer, except the callbacks of the ready interceptors. */
 import { expect } from 'vitest';
 import {
   type CallContext,

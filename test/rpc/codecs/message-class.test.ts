@@ -251,7 +251,7 @@ test.each([
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(
-    new RegExp(`^${name}: given .*, expected a class with encode\\(\\) and decode\\(\\)$`),
+    new RegExp(`^${name}: got .*, expected a class with encode\\(\\) and decode\\(\\)$`),
   );
   expect(thrown(() => messageClass(undefined as never))).toMatchObject({ code: 'BAD_OPTION' });
 });

@@ -254,7 +254,7 @@ test.each([
 ])('unary() throws BAD_OPTION for an invalid %s: %j', (name, options) => {
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+  expect(error.message).toMatch(new RegExp(`^${name}: got `));
 });
 
 test('accepts a schema that is a function', async () => {

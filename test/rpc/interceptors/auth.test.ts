@@ -248,7 +248,7 @@ test.each<[string, () => unknown]>([
   ['keys', () => jwt({ keys: new Uint8Array(8), issuer: 'i', audience: 'a' })],
   ['keys', () => jwt({ keys: 'https://example.org' as never, issuer: 'i', audience: 'a' })],
   [
-    'keys: given "https://***@example.org/?***"',
+    'keys: got "https://***@example.org/?***"',
     () =>
       jwt({
         keys: new URL('https://me:secret@example.org/?a=secret'),

@@ -23,7 +23,7 @@ test.each<[string, unknown]>([
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => circuitBreaker(options as CircuitBreakerOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+  expect(error.message).toMatch(new RegExp(`^${name}: got `));
 });
 
 test('opens after `failures` failures and refuses calls as unsent', async () => {

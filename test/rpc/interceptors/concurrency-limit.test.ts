@@ -25,7 +25,7 @@ test.each<[string, unknown]>([
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => concurrencyLimit(options as ConcurrencyLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+  expect(error.message).toMatch(new RegExp(`^${name}: got `));
 });
 
 test('runs `limit` calls, queues the next ones in order and refuses more', async () => {

@@ -47,7 +47,7 @@ test.each<[string, unknown]>([
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => logging(options as LoggingOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+  expect(error.message).toMatch(new RegExp(`^${name}: got `));
 });
 
 test('logs method, peer, outcome and duration', async () => {

@@ -22,7 +22,7 @@ test.each<[string, unknown]>([
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => rateLimit(options as RateLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+  expect(error.message).toMatch(new RegExp(`^${name}: got `));
 });
 
 /** Returns how many of `times` calls pass. */

@@ -36,7 +36,7 @@ test.each<[string, unknown]>([
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => retry(options as RetryOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+  expect(error.message).toMatch(new RegExp(`^${name}: got `));
 });
 
 /** Returns whether a call that fails once, with `error`, is repeated. */

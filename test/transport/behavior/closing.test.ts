@@ -38,7 +38,7 @@ runForEveryTransport({
     expect(p.farEvents.log).toEqual(['open', 'message', 'close']);
   },
 
-  async 'sends queued messages and receives those of the peer while it closes'(row) {
+  async 'sends queued messages and receives messages of the peer while it closes'(row) {
     await using p = await pair(row, {
       near: { codec: lengthPrefixed() },
       far: {

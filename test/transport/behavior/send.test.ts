@@ -67,7 +67,7 @@ runForEveryTransport({
     });
     expect(await rejection(p.near.send('never', { timeout: -1 }))).toMatchObject({
       code: 'BAD_OPTION',
-      message: expect.stringContaining('timeout: given -1'),
+      message: expect.stringContaining('timeout: got -1'),
     });
     p.near.write('first');
     expect(await p.farEvents.messages.next()).toBe('first');

@@ -112,7 +112,7 @@ runForEveryTransport({
       await expectRefused(row, server.address);
       expect(warning.mock.calls[0]?.[0]).toMatchObject({
         code: 'BAD_OPTION',
-        message: expect.stringContaining('idleTimeout: given -1'),
+        message: expect.stringContaining('idleTimeout: got -1'),
       });
     } finally {
       warning.mockRestore();

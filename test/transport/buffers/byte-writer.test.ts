@@ -145,7 +145,7 @@ describe('ByteWriter', () => {
     [MIDDLE + 1, LARGE, 16],
     [LARGE + 1, LARGE, 16],
   ])(
-    'borrow(%d) returns a pooled writer of %d bytes once, none that was detached or has grown; the pool keeps %d',
+    'borrow(%d) returns a pooled writer of %d bytes once, and no detached or grown writer; the pool keeps %d',
     (bytes, size, limit) => {
       const borrow = (): ByteWriter[] =>
         Array.from({ length: limit + 24 }, () => ByteWriter.borrow(bytes));

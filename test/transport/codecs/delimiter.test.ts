@@ -109,12 +109,12 @@ it.each(['\n', '\r\n', '--a-long-delimiter--'])(
 );
 
 it.each([
-  ['', 'given ""'],
-  [new Uint8Array(0), 'given an object'],
-  [undefined, 'given undefined'],
-  [null, 'given null'],
-  [7, 'given 7'],
-  [{}, 'given an object'],
+  ['', 'got ""'],
+  [new Uint8Array(0), 'got an object'],
+  [undefined, 'got undefined'],
+  [null, 'got null'],
+  [7, 'got 7'],
+  [{}, 'got an object'],
 ])('rejects %o with BAD_OPTION', (given, text) => {
   expect(thrown(() => delimiter(given as never))).toMatchObject({
     code: 'BAD_OPTION',

@@ -24,7 +24,7 @@ it.each([0, -1, 1.5, '4', undefined, null, Number.POSITIVE_INFINITY, Number.NaN]
   (given) => {
     expect(thrown(() => fixedLength(given as never))).toMatchObject({
       code: 'BAD_OPTION',
-      message: expect.stringContaining('length: given'),
+      message: expect.stringContaining('length: got'),
     });
   },
 );

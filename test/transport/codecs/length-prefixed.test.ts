@@ -160,18 +160,18 @@ describe('the options', () => {
   });
 
   it.each([
-    [null, 'options: given null'],
-    [7, 'options: given 7'],
-    [{ width: 5 }, 'width: given 5'],
-    [{ width: '4' }, 'width: given "4"'],
-    [{ offset: -1 }, 'offset: given -1'],
-    [{ offset: 1.5 }, 'offset: given 1.5'],
-    [{ adjustment: 0.5 }, 'adjustment: given 0.5'],
-    [{ adjustment: Number.NaN }, 'adjustment: given NaN'],
-    [{ strip: -1 }, 'strip: given -1'],
-    [{ strip: 5 }, 'strip: given 5, expected a whole number of bytes from 0 to 4'],
+    [null, 'options: got null'],
+    [7, 'options: got 7'],
+    [{ width: 5 }, 'width: got 5'],
+    [{ width: '4' }, 'width: got "4"'],
+    [{ offset: -1 }, 'offset: got -1'],
+    [{ offset: 1.5 }, 'offset: got 1.5'],
+    [{ adjustment: 0.5 }, 'adjustment: got 0.5'],
+    [{ adjustment: Number.NaN }, 'adjustment: got NaN'],
+    [{ strip: -1 }, 'strip: got -1'],
+    [{ strip: 5 }, 'strip: got 5, expected a whole number of bytes from 0 to 4'],
     [{ width: 2, offset: 1, strip: 4 }, 'from 0 to 3'],
-    [{ littleEndian: 'yes' }, 'littleEndian: given "yes"'],
+    [{ littleEndian: 'yes' }, 'littleEndian: got "yes"'],
   ])('%j are rejected with BAD_OPTION', (given, text) => {
     expect(thrown(() => lengthPrefixed(given as never))).toMatchObject({
       code: 'BAD_OPTION',

@@ -6,7 +6,7 @@ import { rejection } from '../../fixtures/transports.js';
 describe('snappy is rejected with BAD_OPTION', () => {
   noLeaks();
   const setup = { codec: lines(), listener: { onMessage() {} }, compression: 'snappy' as const };
-  const message = expect.stringContaining('given "snappy"');
+  const message = expect.stringContaining('got "snappy"');
 
   it('by a WebSocket', async () => {
     expect(await rejection(serve('ws://127.0.0.1:0', setup))).toMatchObject({

@@ -1,4 +1,4 @@
-/** Chunks of snappy's framing format, also invalid ones. */
+/** Chunks of snappy's framing format, also invalid chunks. */
 import { compress } from 'snappyjs';
 import { maskedChecksum } from '../../../src/transport/compression/snappy-checksum.js';
 import { STREAM_IDENTIFIER } from '../../../src/transport/compression/snappy-format.js';

@@ -59,7 +59,7 @@ it('rejects with POOL_FULL when the queue is full, and settles room() when it is
   expect(pool.full).toBe(true);
   expect(await rejection(pool.run(() => 'never'))).toMatchObject({
     code: 'POOL_FULL',
-    message: 'the pool runs 2 tasks and 1 wait: as many as it may',
+    message: 'the pool is full; tasks running: 2, waiting: 1',
   });
   let room = false;
   const waiting = pool.room().then(() => {
@@ -107,10 +107,10 @@ it('settles the next room() when a caller does not use its place', async () => {
 });
 
 it.each([
-  [{ concurrency: 0 }, 'concurrency: given 0'],
-  [{ concurrency: 'many' }, 'concurrency: given "many"'],
-  [{ queue: -1 }, 'queue: given -1'],
-  [7, 'options: given 7'],
+  [{ concurrency: 0 }, 'concurrency: got 0'],
+  [{ concurrency: 'many' }, 'concurrency: got "many"'],
+  [{ queue: -1 }, 'queue: got -1'],
+  [7, 'options: got 7'],
 ])('rejects the options %o with BAD_OPTION', (given, text) => {
   expect(thrown(() => taskPool(given as never))).toMatchObject({
     code: 'BAD_OPTION',

@@ -1,4 +1,4 @@
-/** Valid and invalid TLS options. serve() and connect() reject the invalid ones. */
+/** Valid and invalid TLS options. serve() and connect() reject invalid options. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,7 +60,7 @@ describe('TLS options', () => {
     ['a key instead of a CA', { ca: pemPath('server.key') }, ['tls.ca', pemPath('server.key')]],
     ['a cert instead of a key', { key: pemPath('server') }, ['tls.key', pemPath('server')]],
     ['the key of another certificate', { key: pem('server2.key') }, ['a certificate and its key']],
-    ['a number as the cert', { cert: 7 }, ['tls.cert', 'given 7', 'PEM']],
+    ['a number as the cert', { cert: 7 }, ['tls.cert', 'got 7', 'PEM']],
     [
       'a passphrase of the wrong type',
       { passphrase: 52_437 },
@@ -70,7 +70,7 @@ describe('TLS options', () => {
     [
       'an old TLS version',
       { minVersion: 'TLSv1' },
-      ['tls.minVersion', 'given "TLSv1"', '"TLSv1.2" or "TLSv1.3"'],
+      ['tls.minVersion', 'got "TLSv1"', '"TLSv1.2" or "TLSv1.3"'],
     ],
     ['a cert without a key', { key: undefined }, ['a cert and a key']],
     ['a key without a cert', { cert: undefined }, ['a cert and a key']],
@@ -120,7 +120,7 @@ describe('TLS options', () => {
     [
       'an unknown clientCertificate',
       { ...SERVER_TLS, clientCertificate: 'please' },
-      ['tls.clientCertificate', 'given "please"', '"none" or "required"'],
+      ['tls.clientCertificate', 'got "please"', '"none" or "required"'],
     ],
     [
       'a required client certificate and no CA',

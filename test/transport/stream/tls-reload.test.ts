@@ -64,7 +64,7 @@ describe('reloadTls', () => {
     expect(await presentedName(server.port)).toBe('server2');
   });
 
-  it('reads changed files again every reloadPeriod, and does not use invalid ones', async () => {
+  it('reads changed files again every reloadPeriod, and does not use invalid files', async () => {
     const { directory, files, put } = makeFiles();
     put('server');
     await using server = await serveEcho({ ...files, reloadPeriod: 10 });

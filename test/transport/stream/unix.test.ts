@@ -1,61 +1,53 @@
 /** The options of Unix sockets, and abstract names. */
-import { chmodSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { chmodSync, lstatSync, readdirSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
-import { answerAt, serveNamed } from '../../fixtures/unix-endpoints.js';
+import { answerAt, serveNamed, useSocketPlace } from '../../fixtures/unix-endpoints.js';
 
 noLeaks();
 
-let directory: string;
-let path: string;
-let address: string;
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'getty-unix-'));
-  path = join(directory, 's');
-  address = `unix://${path}`;
-});
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+const socket = useSocketPlace();
 
 describe('unix.mode and unix.group', () => {
   it.each([0o600, 0o660, 0o777])('set the mode %i of the socket', async (mode) => {
     const group = process.getgid?.() as number;
-    await using _server = await serveNamed('a', address, { unix: { mode, group } });
-    const { mode: actual, gid } = lstatSync(path);
+    await using _server = await serveNamed('a', socket.address, { unix: { mode, group } });
+    const { mode: actual, gid } = lstatSync(socket.path);
     expect([actual & 0o777, gid]).toEqual([mode, group]);
-    expect(await answerAt(address)).toBe('a: hello');
+    expect(await answerAt(socket.address)).toBe('a: hello');
   });
 
   it.runIf(process.getuid?.() === 0)('set the group of the socket', async () => {
-    await using _server = await serveNamed('a', address, { unix: { group: 4242 } });
-    expect(lstatSync(path).gid).toBe(4242);
+    await using _server = await serveNamed('a', socket.address, { unix: { group: 4242 } });
+    expect(lstatSync(socket.path).gid).toBe(4242);
   });
 
   it.runIf(process.getuid?.() !== 0)(
     'reject with LISTEN_FAILED if the system does not permit the group, and leave no file',
     async () => {
-      chmodSync(directory, 0o700);
-      expect(await rejection(serveNamed('a', address, { unix: { group: 0 } }))).toMatchObject({
+      chmodSync(socket.directory, 0o700);
+      expect(
+        await rejection(serveNamed('a', socket.address, { unix: { group: 0 } })),
+      ).toMatchObject({
         code: 'LISTEN_FAILED',
         cause: { code: 'EPERM' },
       });
-      expect(readdirSync(directory)).toEqual([]);
+      expect(readdirSync(socket.directory)).toEqual([]);
     },
   );
 
   it.each<[unknown, string]>([
-    ['rw', 'unix: given "rw"'],
-    [{ mode: '600' }, 'unix.mode: given "600"'],
-    [{ mode: 0o1777 }, 'unix.mode: given 1023'],
-    [{ mode: 1.5 }, 'unix.mode: given 1.5'],
-    [{ group: 'staff' }, 'unix.group: given "staff"'],
+    ['rw', 'unix: got "rw"'],
+    [{ mode: '600' }, 'unix.mode: got "600"'],
+    [{ mode: 0o1777 }, 'unix.mode: got 1023'],
+    [{ mode: 1.5 }, 'unix.mode: got 1.5'],
+    [{ group: 'staff' }, 'unix.group: got "staff"'],
     [{ modes: 0o600 }, 'did you mean mode?'],
   ])('are BAD_OPTION with the value %o', async (unix, message) => {
-    const error = await rejection(serveNamed('a', address, { unix: unix as never }));
+    const error = await rejection(serveNamed('a', socket.address, { unix: unix as never }));
     expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(message) });
-    expect(readdirSync(directory)).toEqual([]);
+    expect(readdirSync(socket.directory)).toEqual([]);
   });
 });
 

@@ -233,7 +233,7 @@ describe('multicast', () => {
     );
     expect(error).toMatchObject({
       code: 'BAD_OPTION',
-      message: expect.stringContaining('udp.multicast: given an array, expected none for a client'),
+      message: expect.stringContaining('udp.multicast: got an array, expected none for a client'),
     });
   });
 });

@@ -29,25 +29,25 @@ afterEach(() => void vi.restoreAllMocks());
 describe('an option of UDP', () => {
   const setup = { codec: raw(), listener: { onMessage: () => {} } };
   const INVALID: [udp: unknown, message: string][] = [
-    [7, 'given 7'],
-    [{ maxDatagramBytes: 0 }, 'maxDatagramBytes: given 0, expected a number from 1 to 65507'],
-    [{ maxDatagramBytes: LARGEST_DATAGRAM + 1 }, 'maxDatagramBytes: given 65508'],
-    [{ amplification: -1 }, 'amplification: given -1'],
-    [{ amplification: Number.NaN }, 'amplification: given NaN'],
-    [{ connectPing: 'no' }, 'connectPing: given "no", expected a boolean'],
-    [{ broadcast: 1 }, 'broadcast: given 1, expected a boolean'],
-    [{ multicast: '239.1.2.3' }, 'multicast: given "239.1.2.3"'],
+    [7, 'got 7'],
+    [{ maxDatagramBytes: 0 }, 'maxDatagramBytes: got 0, expected a number from 1 to 65507'],
+    [{ maxDatagramBytes: LARGEST_DATAGRAM + 1 }, 'maxDatagramBytes: got 65508'],
+    [{ amplification: -1 }, 'amplification: got -1'],
+    [{ amplification: Number.NaN }, 'amplification: got NaN'],
+    [{ connectPing: 'no' }, 'connectPing: got "no", expected a boolean'],
+    [{ broadcast: 1 }, 'broadcast: got 1, expected a boolean'],
+    [{ multicast: '239.1.2.3' }, 'multicast: got "239.1.2.3"'],
     [
       { multicast: ['127.0.0.1'] },
-      'udp.multicast: given an array, expected a list of multicast addresses',
+      'udp.multicast: got an array, expected a list of multicast addresses',
     ],
-    [{ multicast: ['ff02::1', 7] }, 'udp.multicast: given an array'],
-    [{ multicastInterface: 'eth0' }, 'udp.multicastInterface: given "eth0"'],
-    [{ multicastTtl: 256 }, 'multicastTtl: given 256, expected a number from 0 to 255'],
-    [{ multicastTtl: 1.5 }, 'udp.multicastTtl: given 1.5, expected an integer from 0 to 255'],
-    [{ multicastLoopback: null }, 'multicastLoopback: given null, expected a boolean'],
-    [{ receiveBufferBytes: -1 }, 'receiveBufferBytes: given -1'],
-    [{ sendBufferBytes: '1 MB' }, 'sendBufferBytes: given "1 MB"'],
+    [{ multicast: ['ff02::1', 7] }, 'udp.multicast: got an array'],
+    [{ multicastInterface: 'eth0' }, 'udp.multicastInterface: got "eth0"'],
+    [{ multicastTtl: 256 }, 'multicastTtl: got 256, expected a number from 0 to 255'],
+    [{ multicastTtl: 1.5 }, 'udp.multicastTtl: got 1.5, expected an integer from 0 to 255'],
+    [{ multicastLoopback: null }, 'multicastLoopback: got null, expected a boolean'],
+    [{ receiveBufferBytes: -1 }, 'receiveBufferBytes: got -1'],
+    [{ sendBufferBytes: '1 MB' }, 'sendBufferBytes: got "1 MB"'],
   ];
 
   it.each(INVALID)(
@@ -69,7 +69,7 @@ describe('an option of UDP', () => {
     const error = await rejection(serve(ANY_UDP, setup, { maxSessions } as ServerOptions));
     expect(error).toMatchObject({
       code: 'BAD_OPTION',
-      message: expect.stringContaining('maxSessions: given'),
+      message: expect.stringContaining('maxSessions: got'),
     });
   });
 

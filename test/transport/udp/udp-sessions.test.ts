@@ -1,4 +1,4 @@
-/** Sessions over UDP, where they differ from those of other transports. */
+/** Sessions over UDP, where they differ from sessions over other transports. */
 import { Socket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';

@@ -30,17 +30,17 @@ it.each<[options: CloseOptions | undefined, received: string]>([
 });
 
 it.each([
-  [{ code: 1005 }, 'code: given 1005'],
-  [{ code: 1006 }, 'code: given 1006'],
-  [{ code: 999 }, 'code: given 999'],
-  [{ code: 5000 }, 'code: given 5000'],
-  [{ code: 1000.5 }, 'code: given 1000.5'],
-  [{ code: '1000' }, 'code: given "1000"'],
-  [{ reason: 'ü'.repeat(62) }, 'reason: given'],
-  [{ reason: 1 }, 'reason: given 1'],
+  [{ code: 1005 }, 'code: got 1005'],
+  [{ code: 1006 }, 'code: got 1006'],
+  [{ code: 999 }, 'code: got 999'],
+  [{ code: 5000 }, 'code: got 5000'],
+  [{ code: 1000.5 }, 'code: got 1000.5'],
+  [{ code: '1000' }, 'code: got "1000"'],
+  [{ reason: 'ü'.repeat(62) }, 'reason: got'],
+  [{ reason: 1 }, 'reason: got 1'],
   [{ cod: 1000 }, 'did you mean code?'],
-  [1000, 'close(): given 1000'],
-  [null, 'close(): given null'],
+  [1000, 'close(): got 1000'],
+  [null, 'close(): got null'],
 ])('close(%o) throws BAD_OPTION, and the session stays open', async (options, message) => {
   await using server = await echo();
   await using ours = await ourClient(server.address);

@@ -91,7 +91,7 @@ it.each(['%zz', 'a%3Ab:c', 'a%00', 'a:b%0D%0Ac', '%C3'])(
     const error = await rejection(connectTo(`ws://${user}@127.0.0.1:1`));
     expect(error).toMatchObject({
       code: 'BAD_ADDRESS',
-      message: expect.stringContaining('given "ws://***@127.0.0.1:1"'),
+      message: expect.stringContaining('got "ws://***@127.0.0.1:1"'),
     });
   },
 );

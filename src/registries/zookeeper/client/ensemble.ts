@@ -27,7 +27,7 @@ export function parseEnsemble(connectString: string): Ensemble {
   if (hosts.some((host) => host === undefined) || !(chroot === '' || isPath(chroot))) {
     throw gettyError(
       'BAD_ADDRESS',
-      `ZooKeeper: given ${showUrl(connectString)}, expected host:port,host:port/chroot`,
+      `ZooKeeper: got ${showUrl(connectString)}, expected host:port,host:port/chroot`,
     );
   }
   return { hosts: hosts as string[], chroot };

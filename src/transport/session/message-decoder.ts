@@ -1,0 +1,72 @@
+/** Decodes the messages of a message transport (UDP, WebSocket), which keeps them apart. */
+
+import type { Bytes } from '../../core/bytes.js';
+import { refusePromise } from '../../core/callbacks.js';
+import { asGettyError } from '../../core/errors.js';
+import { ByteReader } from '../buffers/byte-reader.js';
+import type { ReadingSession } from './message-delivery.js';
+import { receivedTooLargeError } from './session-errors.js';
+import type { ResolvedSetup } from './session-options.js';
+
+export class MessageDecoder<In, Out> {
+  /** Empty between two calls of decode(). */
+  readonly input = new ByteReader();
+  readonly #session: ReadingSession<In, Out>;
+  readonly #setup: ResolvedSetup<In, Out>;
+  /** Whether the codec has returned a message that is no promise. */
+  #isCodecChecked = false;
+
+  constructor(session: ReadingSession<In, Out>, setup: ResolvedSetup<In, Out>) {
+    this.#session = session;
+    this.#setup = setup;
+  }
+
+  /**
+   * Decodes bytes that must be exactly one message of the codec. Undefined: the bytes are invalid,
+   * which is reported, or the codec dropped bytes that are no message, such as an empty line.
+   */
+  decode(bytes: Bytes, text: boolean | undefined, start: number, end: number): In | undefined {
+    const { codec, maxMessageBytes } = this.#setup;
+    const input = this.input;
+    const session = this.#session;
+    const size = end - start;
+    input.feedMessage(bytes, start, end);
+    input.text = text;
+    try {
+      if (size > maxMessageBytes)
+        throw receivedTooLargeError(session.remoteAddress, size, maxMessageBytes);
+      const message = codec.read(input, session);
+      // An async function returns a promise the first time too.
+      if (!this.#isCodecChecked) {
+        refusePromise('BAD_FRAME', 'read() of the codec', message);
+        this.#isCodecChecked = message !== undefined;
+      }
+      if (message === undefined && (input.length > 0 || size === 0))
+        throw new Error('it is incomplete');
+      // The codec may drop the rest, such as an empty line.
+      const left = input.length;
+      if (left > 0 && (codec.read(input, session) !== undefined || input.length > 0))
+        throw new Error(`${left} of its bytes are left over`);
+      return message;
+    } catch (error) {
+      input.skip(input.length);
+      this.#onBadMessage(error, size);
+      return undefined;
+    }
+  }
+
+  /**
+   * Reports the error to onError. On UDP the session continues, because the sender may be forged.
+   * Any other session ends.
+   */
+  #onBadMessage(cause: unknown, size: number): void {
+    const session = this.#session;
+    const error = asGettyError(
+      cause,
+      'BAD_FRAME',
+      `${session.remoteAddress} sent a message of ${size} bytes that the codec cannot read`,
+    );
+    if (session.lossy) session.report(error);
+    else session.fail(error);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The periodic work of one session: onCron, pings, and the checks of idleTimeout and
+ * messageTimeout.
+ */
+
+import { notify } from '../../core/callbacks.js';
+import type { GettyError } from '../../core/errors.js';
+import type { Connection, Session } from '../types.js';
+import { now } from './flush-scheduler.js';
+import { handlerError, idleTimeoutError, messageTimeoutError } from './session-errors.js';
+import type { ResolvedSetup } from './session-options.js';
+import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
+
+/** What the periodic work reads and calls of its session. */
+export interface PeriodicSession<In, Out> extends Session<In, Out> {
+  /** When bytes of the peer last arrived: a time of now(). */
+  readonly lastReadAt: number;
+  /** Whether this side takes no bytes of the peer. */
+  readonly isReadingPaused: boolean;
+  /** Milliseconds since the peer began the message that is incomplete; 0 if there is none. */
+  incompleteMessageAge(): number;
+  /** Reports an error to onError. */
+  report(error: GettyError): void;
+}
+
+/** The work runs in tick(), with the shortest period that one of its parts needs. */
+export class PeriodicWork<In, Out> implements Tickable {
+  readonly #session: PeriodicSession<In, Out>;
+  readonly #connection: Connection;
+  readonly #setup: ResolvedSetup<In, Out>;
+  /** Milliseconds. 0: no timeout. */
+  #idleTimeout: number;
+  /** Whether start() was called, and stop() was not called after it. */
+  #isRunning = false;
+  /** The period of tick() in milliseconds. 0: tick() is not called. */
+  #period = 0;
+  /** When onCron is due: a time of now(). */
+  #cronAt = 0;
+
+  constructor(
+    session: PeriodicSession<In, Out>,
+    connection: Connection,
+    setup: ResolvedSetup<In, Out>,
+  ) {
+    this.#session = session;
+    this.#connection = connection;
+    this.#setup = setup;
+    this.#idleTimeout = setup.idleTimeout || connection.capabilities?.idleTimeout || 0;
+  }
+
+  get idleTimeout(): number {
+    return this.#idleTimeout;
+  }
+
+  set idleTimeout(ms: number) {
+    if (ms === this.#idleTimeout) return;
+    this.#idleTimeout = ms;
+    if (!this.#isRunning) return;
+    this.stop();
+    this.start();
+  }
+
+  start(): void {
+    this.#isRunning = true;
+    const { cronPeriod, messageTimeout } = this.#setup;
+    let period = Number.POSITIVE_INFINITY;
+    if (this.#hasCron()) {
+      period = cronPeriod;
+      // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
+      if (this.#cronAt === 0) this.#cronAt = Math.ceil(now()) + cronPeriod;
+    }
+    if (this.#idleTimeout > 0) period = Math.min(period, Math.ceil(this.#idleTimeout / 4));
+    if (this.#hasMessageTimeout()) period = Math.min(period, Math.ceil(messageTimeout / 4));
+    if (period === Number.POSITIVE_INFINITY) return;
+    this.#period = period;
+    addTick(period, this);
+  }
+
+  stop(): void {
+    this.#isRunning = false;
+    if (this.#period > 0) removeTick(this.#period, this);
+    this.#period = 0;
+  }
+
+  /** Runs the work that is due. Part of Tickable. */
+  tick(): void {
+    if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
+    if (this.#hasMessageTimeout()) this.#checkMessageTimeout();
+    // A check may have destroyed the session, which calls stop().
+    if (this.#isRunning && this.#hasCron()) this.#checkCron();
+  }
+
+  #hasCron(): boolean {
+    return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
+  }
+
+  #hasMessageTimeout(): boolean {
+    return this.#setup.messageTimeout > 0 && !this.#session.lossy;
+  }
+
+  #checkCron(): void {
+    const time = now();
+    // onCron is called by the tick() that is nearest to #cronAt.
+    if (time < this.#cronAt - this.#period / 2) return;
+    this.#cronAt = Math.ceil(Math.max(this.#cronAt, time - this.#period)) + this.#setup.cronPeriod;
+    this.#connection.ping?.();
+    notify(
+      () => this.#setup.listener.onCron?.(this.#session),
+      (error) => this.#session.report(handlerError(error)),
+    );
+  }
+
+  #checkIdle(idleTimeout: number): void {
+    const session = this.#session;
+    const silence = Math.floor(now()) - Math.max(session.lastReadAt, lastWake());
+    if (silence < idleTimeout) return;
+    // While this side does not read, the session is kept, unless the peer does not read either.
+    if (session.isReadingPaused && session.queuedBytes === 0) return;
+    session.destroy(idleTimeoutError(session.remoteAddress, silence, idleTimeout));
+  }
+
+  #checkMessageTimeout(): void {
+    const { messageTimeout } = this.#setup;
+    const session = this.#session;
+    const age = Math.floor(Math.min(now() - lastWake(), session.incompleteMessageAge()));
+    if (age < messageTimeout) return;
+    session.destroy(messageTimeoutError(session.remoteAddress, age, messageTimeout));
+  }
+}

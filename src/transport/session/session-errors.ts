@@ -1,0 +1,106 @@
+/** The errors of a session. */
+
+import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
+
+export function onOpenError(remoteAddress: string, cause: unknown): GettyError {
+  return gettyError(
+    'SESSION_REFUSED',
+    `onOpen refused the session with ${remoteAddress}: ${messageOf(cause)}`,
+    cause,
+  );
+}
+
+export function handlerError(cause: unknown): GettyError {
+  return gettyError(
+    'HANDLER_FAILED',
+    `a callback of the listener failed: ${messageOf(cause)}`,
+    cause,
+  );
+}
+
+/** `silence`, `idleTimeout`: milliseconds. */
+export function idleTimeoutError(
+  remoteAddress: string,
+  silence: number,
+  idleTimeout: number,
+): GettyError {
+  return gettyError(
+    'IDLE_TIMEOUT',
+    `${remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`,
+  );
+}
+
+/** `age`, `messageTimeout`: milliseconds. */
+export function messageTimeoutError(
+  remoteAddress: string,
+  age: number,
+  messageTimeout: number,
+): GettyError {
+  return gettyError(
+    'MESSAGE_TIMEOUT',
+    `${remoteAddress} began a message ${age} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`,
+  );
+}
+
+/** `rest`: the bytes of the incomplete message. */
+export function incompleteMessageError(remoteAddress: string, rest: number): GettyError {
+  return gettyError(
+    'BAD_FRAME',
+    `${remoteAddress} ended the stream inside a message, after ${rest} bytes of it`,
+  );
+}
+
+/**
+ * `clause` completes "a message of N bytes …": "is for ADDRESS", or "or more came from ADDRESS".
+ */
+export function tooLargeError(size: number, maxMessageBytes: number, clause: string): GettyError {
+  return gettyError(
+    'MESSAGE_TOO_LARGE',
+    `a message of ${size} bytes ${clause}; maxMessageBytes is ${maxMessageBytes}`,
+  );
+}
+
+/** For a message of the peer, of which `size` bytes or more have arrived. */
+export function receivedTooLargeError(
+  remoteAddress: string,
+  size: number,
+  maxMessageBytes: number,
+): GettyError {
+  return tooLargeError(size, maxMessageBytes, `or more came from ${remoteAddress}`);
+}
+
+export function closedError(remoteAddress: string, cause?: unknown): GettyError {
+  return gettyError('SESSION_CLOSED', `the session with ${remoteAddress} is closed`, cause);
+}
+
+/** `waiters`: the calls of send() and drained() that wait, and the bytes that they count as. */
+export function blockedError(
+  remoteAddress: string,
+  queuedBytes: number,
+  waiters: { readonly count: number; readonly bytes: number } | undefined,
+  maxQueuedBytes: number,
+): GettyError {
+  const { count = 0, bytes = 0 } = waiters ?? {};
+  const calls = bytes === 0 ? '' : ` and ${count} calls of send() or drained() wait`;
+  return gettyError(
+    'SESSION_BLOCKED',
+    `${remoteAddress} does not read: ${queuedBytes} bytes are queued${calls}, maxQueuedBytes is ${maxQueuedBytes}`,
+  );
+}
+
+/** For a codec that calls write() of the session while it encodes a message of that session. */
+export function nestedWriteError(): GettyError {
+  return gettyError(
+    'ENCODE_FAILED',
+    'write() of the codec wrote to its own session; append to the output instead',
+  );
+}
+
+/** For a send() whose signal has aborted before the call. */
+export function abortedError(reason: unknown): GettyError {
+  return gettyError(
+    'ABORTED_BY_CALLER',
+    'the signal of the caller aborted before anything was sent',
+    reason,
+  );
+}

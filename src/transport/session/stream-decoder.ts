@@ -1,0 +1,80 @@
+/** Decodes the messages of a byte stream. The codec finds where each message ends. */
+
+import { refusePromise } from '../../core/callbacks.js';
+import { asGettyError, gettyError } from '../../core/errors.js';
+import { ByteReader } from '../buffers/byte-reader.js';
+import { now } from './flush-scheduler.js';
+import type { ReadingSession } from './message-delivery.js';
+import { receivedTooLargeError } from './session-errors.js';
+import type { ResolvedSetup } from './session-options.js';
+
+export class StreamDecoder<In, Out> {
+  /** The bytes that have arrived and are not decoded. */
+  readonly input = new ByteReader();
+  readonly #session: ReadingSession<In, Out>;
+  readonly #setup: ResolvedSetup<In, Out>;
+  /** Whether the codec has returned a message that is no promise. */
+  #isCodecChecked = false;
+  /** When the incomplete message began: a time of now(). 0: no message is incomplete. */
+  #incompleteSince = 0;
+
+  constructor(session: ReadingSession<In, Out>, setup: ResolvedSetup<In, Out>) {
+    this.#session = session;
+    this.#setup = setup;
+  }
+
+  /**
+   * The next message. Undefined: it is incomplete, or the codec dropped bytes that are no message,
+   * or the bytes are invalid and the session has failed.
+   */
+  next(): In | undefined {
+    const { codec, maxMessageBytes } = this.#setup;
+    const input = this.input;
+    const session = this.#session;
+    const before = input.length;
+    let message: In | undefined;
+    try {
+      message = codec.read(input, session);
+      // An async function returns a promise the first time too.
+      if (!this.#isCodecChecked) {
+        refusePromise('BAD_FRAME', 'read() of the codec', message);
+        this.#isCodecChecked = message !== undefined;
+      }
+    } catch (error) {
+      session.fail(
+        asGettyError(
+          error,
+          'BAD_FRAME',
+          `${session.remoteAddress} sent bytes that the codec cannot read`,
+        ),
+      );
+      return undefined;
+    }
+    const consumed = before - input.length;
+    if (message === undefined && consumed === 0) {
+      if (before > maxMessageBytes)
+        session.fail(receivedTooLargeError(session.remoteAddress, before, maxMessageBytes));
+      else if (this.#incompleteSince === 0) this.#incompleteSince = now();
+      return undefined;
+    }
+    this.#incompleteSince = 0;
+    if (message === undefined) return undefined;
+    if (consumed > 0 && consumed <= maxMessageBytes) return message;
+    session.fail(
+      consumed === 0
+        ? gettyError('BAD_FRAME', 'the codec took no bytes for a message')
+        : receivedTooLargeError(session.remoteAddress, consumed, maxMessageBytes),
+    );
+    return undefined;
+  }
+
+  /**
+   * How long the peer has been sending one message, in ms. 0: no message is incomplete, or the
+   * reader is paused.
+   */
+  incompleteMessageAge(isPaused: boolean): number {
+    if (this.#incompleteSince === 0) return 0;
+    if (isPaused) this.#incompleteSince = now();
+    return now() - this.#incompleteSince;
+  }
+}
