@@ -12,7 +12,7 @@ import type { Frame, OutgoingFrame } from './wire/frame.js';
 export abstract class RpcEndpoint {
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
   readonly #options: ResolvedRpcOptions;
-  readonly #counters: RpcCounters;
+  protected readonly counters: RpcCounters;
   readonly #asyncContext: AsyncContext | undefined;
   readonly #draining = new AbortController();
   #closing: Promise<void> | undefined;
@@ -24,7 +24,7 @@ export abstract class RpcEndpoint {
     asyncContext: AsyncContext | undefined,
   ) {
     this.#options = options;
-    this.#counters = counters;
+    this.counters = counters;
     this.#asyncContext = asyncContext;
   }
 
@@ -53,8 +53,8 @@ export abstract class RpcEndpoint {
     const { interceptors } = options;
     const setup: ChannelSetup = {
       side,
-      calls: this.#counters.calls,
-      served: this.#counters.served,
+      calls: this.counters.calls,
+      served: this.counters.served,
       router: new Router(services),
       handle: composeHandlerInvoke(interceptors, options.inheritContext),
       asyncContext: this.#asyncContext,
@@ -77,12 +77,12 @@ export abstract class RpcEndpoint {
   }
 
   statistics(): RpcStatistics {
-    return statisticsOf(this.#counters.calls, this.#counters.served, this.channels);
+    return statisticsOf(this.counters.calls, this.counters.served, this.channels);
   }
 
   resetStatistics(): void {
-    this.#counters.calls.reset();
-    this.#counters.served.reset();
+    this.counters.calls.reset();
+    this.counters.served.reset();
     for (const channel of this.channels) channel.resetStatistics();
   }
 

@@ -56,7 +56,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
       address,
       this.sessionSetup(
         'server',
-        introspection ? withIntrospection(services, this) : services,
+        introspection ? withIntrospection(services, this.channels, this.counters) : services,
         false,
         { idleTimeout: IDLE_TIMEOUT, ...this.#options.session },
       ),

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import type { Logger } from '../../core/logger.js';
 import { ProblemLog } from '../shared/problem-log.js';
 import { type Registration, TAKEN_OVER } from '../shared/registration.js';
+import { readEntryFile } from './entry-file.js';
 import { errorCode } from './error-code.js';
 
 /**
@@ -126,10 +127,11 @@ export class PublishedFile {
   /** Resolves with whether the entry of this process is published. */
   async #refresh(value: string): Promise<boolean> {
     const stats = await this.#stat();
-    if (stats !== undefined && stats.ino === this.#inode && this.#file !== undefined) {
+    const isOwn = stats !== undefined && stats.ino === this.#inode;
+    if (isOwn && this.#file !== undefined && (await this.#isUndamaged(value))) {
       const now = Date.now() / 1000;
       await this.#file.utimes(now, now);
-    } else if (stats !== undefined && this.#isAlive(stats)) {
+    } else if (stats !== undefined && !isOwn && this.#isAlive(stats)) {
       // To touch the other file would keep it alive after the other process is gone.
       this.#problems.logOnce(TAKEN_OVER);
       return false;
@@ -151,6 +153,15 @@ export class PublishedFile {
     if (this.#otherFile?.version !== version)
       this.#otherFile = { version, firstSeen: performance.now() };
     return performance.now() - this.#otherFile.firstSeen <= this.#ttl;
+  }
+
+  /** Whether the file of this process has the value that was written. */
+  async #isUndamaged(value: string): Promise<boolean> {
+    try {
+      return (await readEntryFile(this.#path)) === value;
+    } catch {
+      return false;
+    }
   }
 
   async #stat(): Promise<Stats | undefined> {

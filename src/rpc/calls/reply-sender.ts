@@ -1,6 +1,7 @@
 /** Sends the answers to the requests of one session. */
 import { codeOf, type GettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
+import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { tooLargeError } from '../../transport/session/session-errors.js';
 import type { Session } from '../../transport/types.js';
@@ -186,8 +187,11 @@ export class ReplySender {
     try {
       reply.write(output);
       // writeBytes() checks no size; a session measures the messages of its codec only.
-      if (output.length > session.maxMessageBytes)
+      if (output.length > session.maxMessageBytes) {
+        // A small request may cause it. Its encoding is work too.
+        spend(unitsOf(output.length));
         throw tooLargeError(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
+      }
       const hasRoom = session.writeBytes(output.written);
       // A copy, because the buffer of the writer is reused.
       recent.setAnswer(reply.ids, new Uint8Array(output.written));

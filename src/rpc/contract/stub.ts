@@ -1,12 +1,12 @@
 /** The stub: an object with a function for each method of a contract. */
 
-import { settle } from '../../core/callbacks.js';
+import { markHandled, settle } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { warn } from '../../core/warning.js';
 import { ClientCall, checkTimeout, LinkedCall } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
-import { isStreaming, streamsReplies } from '../method-kind.js';
+import { isStreaming, streamsInput, streamsReplies } from '../method-kind.js';
 import { checkStubNames } from '../option-names.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
 import { ReaderSignal } from '../streams/reader-signal.js';
@@ -52,9 +52,12 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
   const limit = checkTimeout(
     method.timeout ?? (isStreaming(method.kind) ? Number.POSITIVE_INFINITY : timeout),
   );
+  const takesItems = streamsInput(method.kind);
   if (streamsReplies(method.kind)) {
-    return (input: unknown, options?: CallOptions): Replies<unknown> =>
-      new ReplyStream(invoke, () => ClientCall.make(method, input, codec, limit, options));
+    return (input: unknown, options?: CallOptions): Replies<unknown> => {
+      if (takesItems) markItems(input);
+      return new ReplyStream(invoke, () => ClientCall.make(method, input, codec, limit, options));
+    };
   }
   // A call without a callback is the common case, and is kept free of the cost of the others.
   const call = (
@@ -65,6 +68,7 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
     if (typeof second === 'function')
       return notifyCallback(call(input) as Promise<unknown>, second);
     if (third !== undefined) return notifyCallback(call(input, second) as Promise<unknown>, third);
+    if (takesItems) markItems(input);
     try {
       return invokeCall(invoke, ClientCall.make(method, input, codec, limit, second));
     } catch (error) {
@@ -72,6 +76,18 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
     }
   };
   return call;
+}
+
+/**
+ * Marks the promises in an array of items as handled. If the call is refused, nothing reads them,
+ * and one that rejects would end the process.
+ */
+function markItems(input: unknown): void {
+  try {
+    if (Array.isArray(input)) markHandled(input);
+  } catch {
+    // A value that throws when it is read fails its call, if that reads it.
+  }
 }
 
 /** Invokes the call. At its end it releases the signals that it follows. */
@@ -90,6 +106,22 @@ function notifyCallback(promise: Promise<unknown>, callback: Callback<unknown>):
         gettyError('HANDLER_FAILED', `the callback of a call failed: ${messageOf(error)}`, error),
       ),
     );
+}
+
+/** Throws INTERNAL if an interceptor has returned another value than the replies. */
+function iteratorOfReplies(
+  { service, name }: Method,
+  replies: unknown,
+): AsyncIterator<unknown, undefined> {
+  const begin: unknown = (replies as Partial<AsyncIterable<unknown>> | undefined)?.[
+    Symbol.asyncIterator
+  ];
+  if (typeof begin !== 'function')
+    throw new RpcError(
+      'INTERNAL',
+      `an interceptor of ${service}.${name} returned a value that is not async iterable`,
+    );
+  return begin.call(replies);
 }
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
@@ -137,13 +169,14 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
         clientCall instanceof LinkedCall
           ? invokeUntilEnd(this.#invoke, call, clientCall.release)
           : this.#invoke(call);
-      const iterator = ((await replies) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+      const iterator = iteratorOfReplies(clientCall.method, await replies);
       this.#iterator = iterator;
       this.#pendingReads = [];
       if (this.#isClosed) this.#closeLateStream(iterator);
       return iterator;
     } catch (error) {
-      readerSignal.release();
+      // An interceptor may have thrown after the call has begun.
+      readerSignal.abort();
       throw error;
     }
   }

@@ -18,6 +18,7 @@ import type {
   RpcStatistics,
   Service,
 } from '../types.js';
+import { type RpcCounters, statisticsOf } from './statistics.js';
 
 /** A method of a service. An unknown property is absent, because JSON has no undefined. */
 export interface MethodDescription {
@@ -99,19 +100,14 @@ export const Introspection = contract('getty.Introspection', {
   sessions: unary<SessionsRequest | void, SessionsReport>({ idempotent: true }),
 });
 
-/** The part of a server that the service reports. */
-interface IntrospectedServer {
-  readonly channels: ReadonlySet<Channel>;
-  statistics(): RpcStatistics;
-}
-
 /**
- * Returns `services` and the introspection service of them and `server`. Throws BAD_OPTION when one
- * of `services` has its name.
+ * Returns `services` and the introspection service of a server with these services, open sessions
+ * and counters. Throws BAD_OPTION when one of `services` has its name.
  */
 export function withIntrospection(
   services: readonly Service[],
-  server: IntrospectedServer,
+  channels: ReadonlySet<Channel>,
+  counters: RpcCounters,
 ): readonly Service[] {
   // The router checks the services and throws for other faults.
   if (!Array.isArray(services)) return services;
@@ -122,8 +118,9 @@ export function withIntrospection(
     ...services,
     implement(Introspection, {
       services: () => all.map(describeService),
-      statistics: () => reportOf(server.statistics()),
-      sessions: (request) => sessionsOf(server.channels, limitOf(request)),
+      // Without the statistics of the sessions, which take time if there are many.
+      statistics: () => reportOf(statisticsOf(counters.calls, counters.served, [])),
+      sessions: (request) => sessionsOf(channels, limitOf(request)),
     }),
   ];
   return all;

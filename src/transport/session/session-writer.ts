@@ -200,6 +200,8 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** Removes the message that began at `start`. */
   #undo(output: ByteWriter, start: number): void {
+    // A small request may cause a large answer that cannot be sent. Its encoding is work too.
+    spend(unitsOf(output.length - start));
     // If the codec has closed the session, the message is removed already.
     if (this.#output !== output) return;
     output.length = start;

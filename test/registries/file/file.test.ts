@@ -63,6 +63,20 @@ describe('the file registry', () => {
     expect(readFileSync(pathOf(node('a')), 'utf8')).toBe(entryValue(node('a')));
   });
 
+  it('writes a damaged file again with the next heartbeat', async () => {
+    const log = new Log();
+    const value = entryValue(node('a'));
+    await open(log).register(node('a'));
+    for (const damaged of ['', `x${value.slice(1)}`]) {
+      await writeFile(pathOf(node('a')), damaged);
+      await until(
+        () => readFileSync(pathOf(node('a')), 'utf8') === value,
+        'the entry is written again',
+      );
+    }
+    await log.said('published the entry again');
+  });
+
   it('logs a failed heartbeat once, and publishes the entry again', async () => {
     const log = new Log();
     await open(log).register(node('a'));

@@ -196,3 +196,13 @@ describe('JSON of other implementations', () => {
     expect(mayHaveProtoKey('{"a":"\\u00e4"}')).toBe(false);
   });
 });
+
+test.each([
+  ['a string', 'text'],
+  ['a number', 5],
+  ['null', null],
+  ['an array', []],
+])('%s in place of a message throws TypeError in both forms', (_, value) => {
+  for (const codec of [protobufCodec(SmallSchema), protobufJsonCodec(SmallSchema)])
+    expect(() => encode(codec as MessageCodec, value)).toThrow(TypeError);
+});

@@ -188,3 +188,31 @@ test('return() before an interceptor has returned its wrapped replies ends the c
   expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
   await within(cancelled.promise, 'the handler to be cancelled');
 });
+
+test('a call ends if an interceptor of the client fails after its stream has begun', async () => {
+  const left = gate();
+  async function* watch(): AsyncGenerator<number> {
+    for (;;) {
+      yield 1;
+      await left.promise;
+    }
+  }
+  await using server = await serve('tcp://127.0.0.1:0', [implement(News, { watch })]);
+  const outcomes: [unknown, string][] = [
+    [new Error('after the call'), 'after the call'],
+    [7, 'returned a value that is not async iterable'],
+  ];
+  for (const [outcome, message] of outcomes) {
+    const failing: Interceptor = (next) => async (call) => {
+      await next(call);
+      if (outcome instanceof Error) throw outcome;
+      return outcome;
+    };
+    await using client = await connect(server.address, { interceptors: [failing] });
+    const first = client.stub(News).watch()[Symbol.asyncIterator]().next();
+    await expect(first).rejects.toThrow(message);
+    await until(() => client.statistics().calls[0]?.inFlight === 0, 'the call has ended');
+    await until(() => server.statistics().served[0]?.inFlight === 0, 'its handler has ended');
+  }
+  left.open();
+});

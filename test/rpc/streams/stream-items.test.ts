@@ -145,6 +145,24 @@ describe('an array with several promises that reject', () => {
     },
   );
 
+  test('causes no unhandled rejection when the call is refused', async () => {
+    await using pair = await rig({ address: freeMemory(), services: [feed] });
+    const stub = pair.client.stub(Feed);
+    const aborted = { signal: AbortSignal.abort() };
+    const calls = [
+      () => stub.sum(items(), aborted),
+      () => collect(stub.chat(items(), aborted)),
+      () => stub.sum(items()),
+      () => collect(stub.chat(items())),
+    ];
+    for (const call of calls.slice(0, 2))
+      expect(await rejection(call())).toMatchObject({ code: 'CANCELLED' });
+    pair.client.destroy();
+    for (const call of calls.slice(2))
+      expect(await rejection(call())).toMatchObject({ code: 'UNAVAILABLE' });
+    await turns(10);
+  });
+
   test('causes no unhandled rejection when the reader has called return() before the handler answers', async () => {
     await using pair = await rig({
       address: freeMemory(),

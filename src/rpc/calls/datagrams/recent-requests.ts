@@ -5,15 +5,18 @@
 import { Queue } from '../../../core/queue.js';
 import { type Sequence, sequenceKey } from '../../wire/sequence.js';
 
-/** The most requests that are kept per peer, about 10 MiB: 65 s of 1,000 calls a second. */
+/** The most requests that are kept per peer: 65 s of 1,000 calls a second. */
 export const MAX_REQUESTS_PER_PEER = 65_536;
-/** The most requests that are kept for all peers together, about 60 MiB. */
-const MAX_REQUESTS_IN_ALL = 524_288;
-/** How many requests each peer may have above MAX_REQUESTS_IN_ALL: the others may be attackers. */
-const GUARANTEED_REQUESTS_PER_PEER = 256;
 /** The most bytes of answers that are kept per peer, with ANSWER_OVERHEAD for each. */
 const MAX_ANSWER_BYTES_PER_PEER = 1024 * 1024;
-const ANSWER_OVERHEAD = 64;
+/** The most bytes of requests and answers that are kept for all peers together. */
+const MAX_BYTES_IN_ALL = 128 * 1024 * 1024;
+/** What each peer may have above MAX_BYTES_IN_ALL, because the other peers may be attackers. */
+const GUARANTEED_REQUESTS_PER_PEER = 64;
+const GUARANTEED_ANSWER_BYTES_PER_PEER = 8 * 1024;
+/** Bytes of the memory of a request, and of an answer besides its content. */
+const REQUEST_BYTES = 160;
+const ANSWER_OVERHEAD = 160;
 /** Milliseconds for which a request without a timeout is kept. */
 const DEFAULT_RETENTION = 30_000;
 /**
@@ -38,8 +41,8 @@ interface RecentRequest {
   answer: Uint8Array | undefined;
 }
 
-/** How many requests are kept for all peers together. */
-let totalRequests = 0;
+/** Bytes of the requests and answers that are kept for all peers together. */
+let totalBytes = 0;
 
 /** The key of a whole sequence. In most requests the upper half is 0. */
 function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
@@ -78,12 +81,12 @@ export class RecentRequests {
     const { size } = this.#requests;
     if (
       size >= MAX_REQUESTS_PER_PEER ||
-      (totalRequests >= MAX_REQUESTS_IN_ALL && size >= GUARANTEED_REQUESTS_PER_PEER)
+      (totalBytes >= MAX_BYTES_IN_ALL && size >= GUARANTEED_REQUESTS_PER_PEER)
     )
       return false;
     const until = time + Math.min(timeout ?? DEFAULT_RETENTION, MAX_RETENTION) + ARRIVAL_MARGIN;
     this.#requests.set(keyOf(sequence), { until, answer: undefined });
-    totalRequests += this.#requests.size - size;
+    totalBytes += (this.#requests.size - size) * REQUEST_BYTES;
     return true;
   }
 
@@ -92,24 +95,35 @@ export class RecentRequests {
     const request = this.find(sequence);
     if (request === undefined || request.answer !== undefined) return;
     request.answer = answer;
-    this.#answerBytes += answer.length + ANSWER_OVERHEAD;
+    this.#addBytes(answer.length + ANSWER_OVERHEAD);
     this.#answered.push(request);
-    while (this.#answerBytes > MAX_ANSWER_BYTES_PER_PEER)
-      this.#removeAnswer(this.#answered.shift());
+    while (this.#hasTooManyBytes()) this.#removeAnswer(this.#answered.shift());
   }
 
   /** Removes all requests, because the session is closed. */
   clear(): void {
-    totalRequests -= this.#requests.size;
+    totalBytes -= this.#requests.size * REQUEST_BYTES;
+    this.#addBytes(-this.#answerBytes);
     this.#requests.clear();
     this.#answered.clear();
-    this.#answerBytes = 0;
   }
 
   #removeAnswer(request: RecentRequest | undefined): void {
     if (request?.answer === undefined) return;
-    this.#answerBytes -= request.answer.length + ANSWER_OVERHEAD;
+    this.#addBytes(-request.answer.length - ANSWER_OVERHEAD);
     request.answer = undefined;
+  }
+
+  /** Adds to the bytes of the answers. */
+  #addBytes(change: number): void {
+    this.#answerBytes += change;
+    totalBytes += change;
+  }
+
+  #hasTooManyBytes(): boolean {
+    const limit =
+      totalBytes > MAX_BYTES_IN_ALL ? GUARANTEED_ANSWER_BYTES_PER_PEER : MAX_ANSWER_BYTES_PER_PEER;
+    return this.#answerBytes > limit;
   }
 
   /** Removes the requests that cannot arrive again. */
@@ -122,7 +136,7 @@ export class RecentRequests {
       this.#removeAnswer(request);
       this.#requests.delete(key);
     }
-    totalRequests -= size - this.#requests.size;
+    totalBytes -= (size - this.#requests.size) * REQUEST_BYTES;
     this.#nextPurgeSize = Math.min(
       MAX_REQUESTS_PER_PEER,
       Math.max(FIRST_PURGE_SIZE, this.#requests.size * 2),

@@ -18,9 +18,9 @@ describe('RecentRequests', () => {
       recent.setAnswer(request(low), new Uint8Array(1_000));
     }
     expect(recent.find(request(2_999))?.answer).toHaveLength(1_000);
-    // 985 answers of 1,000 bytes, each with 64 bytes of overhead, fit into 1 MiB.
-    expect(recent.find(request(3_000 - 985))?.answer).toHaveLength(1_000);
-    expect(recent.find(request(3_000 - 986))).toMatchObject({ answer: undefined });
+    // 903 answers of 1,000 bytes, each with 160 bytes of overhead, fit into 1 MiB.
+    expect(recent.find(request(3_000 - 903))?.answer).toHaveLength(1_000);
+    expect(recent.find(request(3_000 - 904))).toMatchObject({ answer: undefined });
     expect(recent.find(request(0))).toBeDefined();
     expect(recent.find({ sequenceLow: 0, sequenceHigh: 8 })).toBeUndefined();
     for (let low = 3_000; low < 6_000; low++) recent.add(request(low), 5_000, 20_000);
@@ -55,17 +55,46 @@ describe('RecentRequests', () => {
     recent.clear();
   });
 
-  test('guarantees 256 requests to each of many peers, and makes room when one peer ends', () => {
-    const peers = Array.from({ length: 9 }, () => new RecentRequests());
+  test('guarantees 64 requests to each of many peers, and makes room when one peer ends', () => {
+    // 13 * 65,536 requests of 160 bytes are just above 128 MiB.
+    const peers = Array.from({ length: 14 }, () => new RecentRequests());
     const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 0 });
     const counts = peers.map((recent) => {
       let count = 0;
       while (recent.add(request(count), 60_000, 0)) count++;
       return count;
     });
-    expect(counts).toEqual([...Array(8).fill(MAX_REQUESTS_PER_PEER), 256]);
+    expect(counts).toEqual([
+      ...Array(12).fill(MAX_REQUESTS_PER_PEER),
+      838_861 - 12 * MAX_REQUESTS_PER_PEER,
+      64,
+    ]);
     peers[0]?.clear();
-    expect(peers[8]?.add(request(256), 60_000, 0)).toBe(true);
+    expect(peers[13]?.add(request(64), 60_000, 0)).toBe(true);
     for (const recent of peers) recent.clear();
+  });
+
+  test('keeps 8 KiB of answers for each peer when all peers together have 128 MiB', () => {
+    const answer = new Uint8Array(4_000);
+    const peers = Array.from({ length: 200 }, () => new RecentRequests());
+    const ids = Array.from({ length: 252 }, (_, low) => ({ sequenceLow: low, sequenceHigh: 0 }));
+    const counts = peers.map((recent) => {
+      for (const id of ids) {
+        recent.add(id, 60_000, 0);
+        recent.setAnswer(id, answer);
+      }
+      return ids.filter((id) => recent.find(id)?.answer !== undefined).length;
+    });
+    expect(counts[0]).toBe(252);
+    expect(counts.at(-1)).toBe(1);
+    expect(peers.at(-1)?.size).toBe(64);
+    for (const recent of peers) recent.clear();
+    const [first] = peers as [RecentRequests];
+    for (const id of ids) {
+      first.add(id, 60_000, 0);
+      first.setAnswer(id, answer);
+    }
+    expect(ids.every((id) => first.find(id)?.answer !== undefined)).toBe(true);
+    first.clear();
   });
 });

@@ -12,6 +12,30 @@ noLeaks();
 
 describe('an endpoint divides into many turns', () => {
   test(
+    'answers that turn out to be too large',
+    async () => {
+      const item = { name: 'an item of a list', count: 1 };
+      const list = Array.from({ length: 40_000 }, () => item);
+      let handled = 0;
+      const Lists = contract('Feed', { double: unary<number, unknown>() });
+      const large = implement(Lists, { double: () => [list, handled++] });
+      await using server = await serve(freeMemory(), [large]);
+      await using peer = await RawPeer.connect(server.address);
+      const count = 60;
+      const most = await mostPerTurn(
+        () => handled,
+        async () => {
+          peer.session.writeBytes(manyRequests(count, 'double', 1));
+          await until(() => handled === count, 'all requests are handled', LIMIT);
+        },
+      );
+      // One encoding takes some milliseconds, and a turn has 10.
+      expect(most).toBeLessThan(count / 4);
+    },
+    2 * LIMIT,
+  );
+
+  test(
     'the aborts of the handlers of a lost session',
     async () => {
       let aborted = 0;

@@ -91,5 +91,10 @@ function toMessage<Desc extends DescMessage>(
   schema: Desc,
   message: MessageInitShape<Desc>,
 ): MessageShape<Desc> {
-  return isMessage(message, schema) ? (message as MessageShape<Desc>) : create(schema, message);
+  if (isMessage(message, schema)) return message as MessageShape<Desc>;
+  if (typeof message !== 'object' || message === null || Array.isArray(message))
+    throw new TypeError(
+      `cannot encode ${schema}: got ${Array.isArray(message) ? 'an array' : message}, expected an object`,
+    );
+  return create(schema, message);
 }
