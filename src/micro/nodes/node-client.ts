@@ -22,7 +22,7 @@ const MAX_BACKOFF = 1_000;
  * one. After a failed dial they do not wait.
  */
 const DIAL_GRACE = 250;
-/** Unsuccessful calls of checkIdle() in a row after which the connections are closed. */
+/** How many checks in a row must find no use before checkIdle() closes the connections. */
 export const IDLE_CHECKS = 4;
 
 /**
@@ -35,8 +35,11 @@ export class NodeClient {
   readonly #onChange: () => void;
   readonly #asyncContext: AsyncContext;
   #client: RpcClient | undefined;
-  /** Of `#client`, or of the client that is being dialed. When detached, its events are ignored. */
-  #owner = { isDetached: false };
+  /**
+   * The state of `#client`, or of the client that is being dialed. Events of a detached one are
+   * ignored.
+   */
+  #attachment = { isDetached: false };
   #dialing: Promise<void> | undefined;
   /** If the dial in progress fails, another one follows at once. */
   #dialsAgain = false;
@@ -186,11 +189,11 @@ export class NodeClient {
 
   async #dialOnce(): Promise<void> {
     if (this.#closing.signal.aborted) throw clientClosedError();
-    const owner = { isDetached: false };
-    this.#owner = owner;
+    const attachment = { isDetached: false };
+    this.#attachment = attachment;
     this.#isDown = false;
     const responsive = this.#waiters.wait();
-    const client = await connect(this.address, this.#optionsFor(owner)).catch((error) => {
+    const client = await connect(this.address, this.#optionsFor(attachment)).catch((error) => {
       throw this.#closing.signal.aborted ? clientClosedError() : error;
     });
     if (this.#closing.signal.aborted) {
@@ -208,7 +211,7 @@ export class NodeClient {
     this.#onChange();
   }
 
-  #optionsFor(owner: { readonly isDetached: boolean }): RpcClientOptions {
+  #optionsFor(attachment: { readonly isDetached: boolean }): RpcClientOptions {
     const { onState, reconnect = true } = this.#options;
     return {
       ...this.#options,
@@ -217,13 +220,13 @@ export class NodeClient {
       // The registry decides which nodes use TLS, and connect() rejects the option for the others.
       tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
       onResponsive: (isResponsive) => {
-        if (owner.isDetached) return;
+        if (attachment.isDetached) return;
         this.#isResponsive = isResponsive;
         if (isResponsive) this.#waiters.resolveAll();
         this.#onChange();
       },
       onState: (state, reason) => {
-        if (!owner.isDetached) {
+        if (!attachment.isDetached) {
           this.#isDown = state === 'down';
           if (state === 'down') this.#onDown(reason);
         }
@@ -272,9 +275,9 @@ export class NodeClient {
     }
   }
 
-  /** Closes `client` in the background and becomes as if never dialed. */
+  /** Closes `client` in the background. The state is then that of a new NodeClient. */
   #detach(client: RpcClient): void {
-    this.#owner.isDetached = true;
+    this.#attachment.isDetached = true;
     this.#client = undefined;
     this.#isResponsive = false;
     this.#wasUsed = true;

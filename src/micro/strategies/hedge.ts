@@ -54,7 +54,7 @@ export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeO
 
 /** The delay in milliseconds while the latency of a method is not known. */
 const FIRST_DELAY = 500;
-/** Milliseconds after which an empty budget is asked again. */
+/** Milliseconds after which an attempt that the budget has refused is tried again. */
 const BUDGET_RETRY_DELAY = 20;
 
 /**

@@ -233,7 +233,7 @@ export class Caller {
       outgoing.fail(cancelledError(outgoing.call, false));
     };
     const release = followSignal(signal, abort);
-    (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(release, release);
+    (outgoing instanceof OutgoingStream ? outgoing.ended : outgoing.promise).then(release, release);
   }
 
   /** Sends a cancel frame as soon as the peer is known to be extended. */

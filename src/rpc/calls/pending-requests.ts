@@ -1,7 +1,7 @@
 /**
- * The requests of one channel that wait for their answers, by sequence: a hash table with one slot
- * per sequence. This side chooses the sequences, so each request gets one whose slot is free, and a
- * look-up is one array access.
+ * The requests of one channel that wait for their answers: a hash table by sequence. This side
+ * chooses the sequences, so it gives each request a sequence whose slot is free. A look-up is one
+ * array access.
  */
 import { inTurns } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
@@ -37,8 +37,8 @@ export class PendingRequests<R extends PendingRequest> {
   readonly #limit: number;
 
   /**
-   * `parity`: 1 for the odd sequences of clients, 0 for the even ones of servers. They begin at
-   * random, as in Go, and grow by 2. `limit`: the most calls.
+   * Sequences begin at a random number, as in Go, and grow by 2. `parity`: 1 for a client, whose
+   * sequences are odd; 0 for a server, whose sequences are even. `limit`: the most calls.
    */
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;

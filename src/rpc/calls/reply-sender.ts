@@ -48,7 +48,7 @@ export class ReplySender {
     this.#write(reply);
   }
 
-  /** Sends a value as the answer. Returns the reason why it cannot be sent. */
+  /** Sends a value as the answer. Returns the error of the call if the value cannot be sent. */
   sendValue(call: ServerCall, value: unknown): RpcError | undefined {
     const { codec, method, callType } = call;
     if (callType === CALL_TYPE.oneWay) return undefined;
@@ -77,14 +77,14 @@ export class ReplySender {
     method?: Method,
   ): void {
     if (callType === CALL_TYPE.oneWay) return this.#logOneway(error, method);
-    // The code and the reason say whether another node may be called.
+    // An extended caller needs the code and the reason, to decide whether to call another node.
     const isHeaderOnly =
       callType === CALL_TYPE.twoWayNoReply && call.serviceId !== EXTENDED_REQUEST;
     this.#reply.setResponse(call, serviceIdFor(call), codec, isHeaderOnly);
     this.#sendFailure(error);
   }
 
-  /** Answers a streaming call while its streams are open. */
+  /** Answers a streaming call with an error while its streams are open. */
   sendStreamError(call: ServerCall, error: RpcError): void {
     const reply = this.#reply;
     if (call.stream?.writer === undefined)
@@ -93,7 +93,7 @@ export class ReplySender {
     this.#sendFailure(error);
   }
 
-  /** Returns the reason why the value cannot be sent. */
+  /** Returns the error of the call if the value cannot be sent. */
   #sendSuccess(
     call: ServerCall,
     body: MessageCodec | undefined,
@@ -165,8 +165,8 @@ export class ReplySender {
       session.destroy(error as GettyError);
       return;
     }
-    // Stop reading requests while the queue is full. Not while answers to requests of this side are
-    // pending: two sides that both paused would wait for each other.
+    // Stop reading requests while the queue is full. Do not stop while this side waits for answers:
+    // two sides that both have stopped would wait for each other.
     if (!hasRoom && this.#ownRequests.pendingRequests === 0) {
       session.pause();
       session.drained().then(
@@ -212,7 +212,7 @@ function serviceIdFor({ serviceId }: { serviceId: number }): number {
   return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
 }
 
-/** The error of a reply that cannot be sent, or of the handler that was to return it. */
+/** The error of a call. `error`: what its handler has thrown, or why its reply cannot be sent. */
 export function replyErrorOf(error: unknown): RpcError {
   const code = codeOf(error);
   const isTooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';

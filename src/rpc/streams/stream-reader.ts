@@ -32,7 +32,7 @@ export interface ReaderCall<T> {
   onReturn(): void;
 }
 
-/** Its consumer is a handler, or the caller of a stub. */
+/** The consumer of the items is a handler, or the program that called a stub. */
 export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undefined> {
   /** Bytes. */
   readonly #window: number;
@@ -58,7 +58,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     this.#call = call;
   }
 
-  /** Grants the part of the window beyond FIRST_WINDOW. Call it when the peer has the call. */
+  /** Grants the part of the window beyond FIRST_WINDOW. Call it when the peer knows the call. */
   open(): void {
     if (this.#window > FIRST_WINDOW) this.#grant(this.#window - FIRST_WINDOW);
   }
