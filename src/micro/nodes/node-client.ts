@@ -238,13 +238,13 @@ export class NodeClient {
   #onDialFailed(error: unknown): void {
     this.#lastError = error;
     this.#waiters.rejectAll(error);
-    // A client that was connected before reconnects by itself.
+    // If the client was connected before, it reconnects by itself.
     if (this.#client !== undefined || this.#closing.signal.aborted) return;
     const onBackoffEnd = (): void => {
       if (this.#keepsDialing) this.#startDial().catch(() => {});
       this.#onChange();
     };
-    // A client that reconnects by itself keeps the process alive too.
+    // A client that reconnects by itself also keeps the process alive.
     this.#backoff.start(onBackoffEnd, this.#keepsDialing);
   }
 
@@ -264,7 +264,7 @@ export class NodeClient {
     }
   }
 
-  /** Closes `client` in the background. The state is then that of a new NodeClient. */
+  /** Closes `client` in the background. The next call dials as the first one did. */
   #detach(client: RpcClient): void {
     this.#attachment.isDetached = true;
     this.#client = undefined;

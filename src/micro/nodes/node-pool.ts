@@ -225,8 +225,8 @@ export class NodePool implements HealthHooks {
 }
 
 /**
- * The nodes whose address the call has not tried. If it has tried none, the result is the given
- * array, because balancers use the array as the key of their caches.
+ * The nodes whose address the call has not tried. If it has tried none, the result is `nodes`
+ * itself, because balancers use the array as the key of their caches.
  */
 function withoutTried(
   nodes: readonly ServiceNode[],

@@ -225,7 +225,7 @@ export class RpcChannel
     if (frame.isLast) frame.release();
   }
 
-  /** Whether the current async context is the one in which handlers run. */
+  /** Whether the current async context is the context of the handlers. */
   get #isInHandlerContext(): boolean {
     const { asyncContext, inheritContext } = this.#setup;
     return !inheritContext && (asyncContext === undefined || asyncContext.isEntered);

@@ -142,8 +142,8 @@ export class ClientCall implements Call {
 }
 
 /**
- * A call whose signal follows two signals: that of its options and that of its parent call. The
- * stub calls `release` when the call has ended.
+ * A call whose signal follows two signals: the signal of its options and the signal of its parent
+ * call. The stub calls `release` when the call has ended.
  */
 export class LinkedCall extends ClientCall {
   readonly release: () => void;

@@ -6,7 +6,7 @@
 import { inTurns } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
 
-const FIRST_CAPACITY = 8;
+const INITIAL_CAPACITY = 8;
 
 /** A request that was sent. It is answered or it fails, once. */
 export abstract class PendingRequest {
@@ -25,8 +25,8 @@ export abstract class PendingRequest {
 
 /** `R`: the class of the requests. */
 export class PendingRequests<R extends PendingRequest> {
-  #slots: (R | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
-  #mask = FIRST_CAPACITY - 1;
+  #slots: (R | undefined)[] = new Array(INITIAL_CAPACITY).fill(undefined);
+  #mask = INITIAL_CAPACITY - 1;
   #size = 0;
   #callCount = 0;
   /** The halves of the last sequence, as int32. */
@@ -127,8 +127,8 @@ export class PendingRequests<R extends PendingRequest> {
   /** Fails all requests, in several turns of the event loop when there are many. */
   failAll(error: RpcError): void {
     const all = this.#slots.filter((request) => request !== undefined);
-    this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
-    this.#mask = FIRST_CAPACITY - 1;
+    this.#slots = new Array(INITIAL_CAPACITY).fill(undefined);
+    this.#mask = INITIAL_CAPACITY - 1;
     this.#size = 0;
     this.#callCount = 0;
     inTurns(all, (request) => request.fail(error));

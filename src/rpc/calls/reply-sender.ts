@@ -15,7 +15,7 @@ import { RecentRequests } from './datagrams/recent-requests.js';
 import type { ServerCall } from './server-call.js';
 
 /** Characters that remain of the message of an error that is too large to send. */
-const SHORT_MESSAGE = 1_000;
+const SHORTENED_MESSAGE_LENGTH = 1_000;
 
 /** The part of Caller that ReplySender uses. */
 interface OwnRequests {
@@ -25,7 +25,7 @@ interface OwnRequests {
 
 export class ReplySender {
   /** The latest requests of the peer. Undefined unless the session sends datagrams. */
-  recent: RecentRequests | undefined;
+  recentRequests: RecentRequests | undefined;
   readonly #peer: PeerSession;
   readonly #ownRequests: OwnRequests;
   readonly #logger: Logger;
@@ -39,7 +39,7 @@ export class ReplySender {
 
   /** `isLossy`: the session sends datagrams, so requests arrive more than once. */
   open(isLossy: boolean): void {
-    if (isLossy) this.recent = new RecentRequests();
+    if (isLossy) this.recentRequests = new RecentRequests();
   }
 
   sendHeartbeatReply(frame: Frame): void {
@@ -119,7 +119,7 @@ export class ReplySender {
   #sendFailure(error: RpcError): void {
     const reply = this.#reply;
     let attempt = error;
-    for (const length of [SHORT_MESSAGE, 0, 0]) {
+    for (const length of [SHORTENED_MESSAGE_LENGTH, 0, 0]) {
       try {
         reply.setError(attempt);
         this.#write(reply);
@@ -156,9 +156,9 @@ export class ReplySender {
     let hasRoom: boolean;
     try {
       hasRoom =
-        this.recent === undefined
+        this.recentRequests === undefined
           ? session.write(reply)
-          : this.#writeAndKeep(session, this.recent, reply);
+          : this.#writeAndKeep(session, this.recentRequests, reply);
     } catch (error) {
       if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
       // The peer sends requests and does not read the answers, which fill the queue.

@@ -186,7 +186,7 @@ export class Responder implements ServerCallOwner {
   /** The session is closed: aborts all calls. */
   close(): void {
     this.#unanswered.abortAll(this.#sessionLostError());
-    this.#replies.recent?.clear();
+    this.#replies.recentRequests?.clear();
   }
 
   // ---- streams ----
