@@ -8,7 +8,7 @@ import type { RpcClientOptions } from './types.js';
 /**
  * The key of the option. The consumer runs the interceptors once for each call, before its
  * attempts. So invoke() and stub() of a client with this option run none. The calls that the client
- * serves, and those of `context.channel`, run through them as in every client.
+ * serves, and the calls of `context.channel`, run through them as in every client.
  */
 export const CONSUMER_CONNECTION = Symbol('connection of a consumer');
 

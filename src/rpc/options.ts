@@ -8,7 +8,7 @@ import { MAX_DECODED_OBJECTS } from '../transport/codecs/json-text.js';
 import { resolveSetup } from '../transport/session/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
 import type { Interceptor, RpcOptions } from './types.js';
-import { FIRST_WINDOW } from './wire/frame.js';
+import { INITIAL_WINDOW } from './wire/frame.js';
 
 /** Defaults of RpcOptions. Times are in ms. */
 export const RPC_DEFAULTS = {
@@ -37,9 +37,9 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
   heartbeatTimeout: [1, LONGEST_TIMER],
   maxPendingCalls: [1, 2 ** 24],
   maxPendingBytes: [1, Number.POSITIVE_INFINITY],
-  streamWindow: [FIRST_WINDOW, 2 ** 30],
+  streamWindow: [INITIAL_WINDOW, 2 ** 30],
   maxStreams: [0, 2 ** 24],
-  maxStreamBytes: [FIRST_WINDOW, Number.POSITIVE_INFINITY],
+  maxStreamBytes: [INITIAL_WINDOW, Number.POSITIVE_INFINITY],
   maxDecodedObjects: [1, Number.POSITIVE_INFINITY],
   busyPoll: [0, 1_000],
   drainTimeout: [0, LONGEST_TIMER],

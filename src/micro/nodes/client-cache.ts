@@ -87,7 +87,8 @@ export class ClientCache {
   }
 
   /**
-   * Closes the clients of all other addresses, so that a provider that is gone is not dialed again.
+   * Closes the clients of addresses that are not in `addresses`. So they dial no provider that is
+   * gone.
    * A client with calls in flight is kept until they end, and is used again if its address returns
    * before.
    */

@@ -1,7 +1,7 @@
 /** The connections of a consumer to one address. */
 import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
-import { backoffDelay, startTimer } from '../../core/timers.js';
+import { startTimer } from '../../core/timers.js';
 import { settleInTurns } from '../../core/turn.js';
 import {
   connect,
@@ -9,20 +9,15 @@ import {
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
+import { DialBackoff, MAX_BACKOFF } from './dial-backoff.js';
 import { Waiters } from './waiters.js';
 
-/**
- * Milliseconds between a failed dial and the next one; doubles with each failure. A node that is
- * reachable again is used within the longest delay.
- */
-const INITIAL_BACKOFF = 200;
-const MAX_BACKOFF = 1_000;
 /**
  * Milliseconds that calls wait for the first dial of the picked node before they use a connected
  * one. After a failed dial they do not wait.
  */
 const DIAL_GRACE = 250;
-/** Unsuccessful calls of checkIdle() in a row after which the connections are closed. */
+/** How many checks in a row must find no use before checkIdle() closes the connections. */
 export const IDLE_CHECKS = 4;
 
 /**
@@ -35,8 +30,11 @@ export class NodeClient {
   readonly #onChange: () => void;
   readonly #asyncContext: AsyncContext;
   #client: RpcClient | undefined;
-  /** Of `#client`, or of the client that is being dialed. When detached, its events are ignored. */
-  #owner = { isDetached: false };
+  /**
+   * The state of `#client`, or of the client that is being dialed. Events of a detached one are
+   * ignored.
+   */
+  #attachment = { isDetached: false };
   #dialing: Promise<void> | undefined;
   /** If the dial in progress fails, another one follows at once. */
   #dialsAgain = false;
@@ -48,9 +46,8 @@ export class NodeClient {
   /** All sessions are lost, and the client waits before it dials again. */
   #isDown = false;
   readonly #waiters = new Waiters();
-  #dialFailures = 0;
+  readonly #backoff = new DialBackoff();
   #lastError: unknown;
-  #backoffTimer: NodeJS.Timeout | undefined;
   #wasUsed = true;
   /** Checks in a row that found no use. */
   #idleChecks = 0;
@@ -88,7 +85,7 @@ export class NodeClient {
   /** Whether a balancer should pick it: connected, not dialed yet, or within its dial grace. */
   get isAvailable(): boolean {
     if (this.#dialing !== undefined) return this.#graceTimer !== undefined || this.#isResponsive;
-    return this.#client === undefined ? this.#backoffTimer === undefined : this.#isResponsive;
+    return this.#client === undefined ? !this.#backoff.isRunning : this.#isResponsive;
   }
 
   /** Whether calls are in flight, in either direction. */
@@ -130,7 +127,7 @@ export class NodeClient {
     if (this.#client !== undefined) {
       if (!this.#isDown) return this.#waiters.wait();
       // A call does not wait for this dial if another node is connected.
-      this.#dialFailures = 1;
+      this.#backoff.failures = 1;
       this.#dropClient(this.#client);
     }
     return settleInTurns(this.#startDial());
@@ -144,8 +141,8 @@ export class NodeClient {
     const client = this.#client;
     this.#dialsAgain = this.#dialing !== undefined;
     if (this.#dialsAgain || this.#closing.signal.aborted || this.#isResponsive) return;
-    if (client === undefined ? this.#backoffTimer === undefined : client.channels.size > 0) return;
-    this.#dialFailures = 0;
+    if (client === undefined ? !this.#backoff.isRunning : client.channels.size > 0) return;
+    this.#backoff.failures = 0;
     if (client !== undefined) this.#dropClient(client);
     this.#startDial().catch(() => {});
   }
@@ -163,9 +160,8 @@ export class NodeClient {
   }
 
   async #dial(): Promise<void> {
-    clearTimeout(this.#backoffTimer);
-    this.#backoffTimer = undefined;
-    if (this.#dialFailures === 0)
+    this.#backoff.stop();
+    if (this.#backoff.failures === 0)
       this.#graceTimer = startTimer(() => this.#endGrace(), DIAL_GRACE).unref();
     try {
       this.#dialsAgain = false;
@@ -186,11 +182,11 @@ export class NodeClient {
 
   async #dialOnce(): Promise<void> {
     if (this.#closing.signal.aborted) throw clientClosedError();
-    const owner = { isDetached: false };
-    this.#owner = owner;
+    const attachment = { isDetached: false };
+    this.#attachment = attachment;
     this.#isDown = false;
     const responsive = this.#waiters.wait();
-    const client = await connect(this.address, this.#optionsFor(owner)).catch((error) => {
+    const client = await connect(this.address, this.#optionsFor(attachment)).catch((error) => {
       throw this.#closing.signal.aborted ? clientClosedError() : error;
     });
     if (this.#closing.signal.aborted) {
@@ -198,7 +194,7 @@ export class NodeClient {
       throw clientClosedError();
     }
     this.#client = client;
-    this.#dialFailures = 0;
+    this.#backoff.failures = 0;
     await responsive;
   }
 
@@ -208,7 +204,7 @@ export class NodeClient {
     this.#onChange();
   }
 
-  #optionsFor(owner: { readonly isDetached: boolean }): RpcClientOptions {
+  #optionsFor(attachment: { readonly isDetached: boolean }): RpcClientOptions {
     const { onState, reconnect = true } = this.#options;
     return {
       ...this.#options,
@@ -217,13 +213,13 @@ export class NodeClient {
       // The registry decides which nodes use TLS, and connect() rejects the option for the others.
       tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
       onResponsive: (isResponsive) => {
-        if (owner.isDetached) return;
+        if (attachment.isDetached) return;
         this.#isResponsive = isResponsive;
         if (isResponsive) this.#waiters.resolveAll();
         this.#onChange();
       },
       onState: (state, reason) => {
-        if (!owner.isDetached) {
+        if (!attachment.isDetached) {
           this.#isDown = state === 'down';
           if (state === 'down') this.#onDown(reason);
         }
@@ -242,18 +238,14 @@ export class NodeClient {
   #onDialFailed(error: unknown): void {
     this.#lastError = error;
     this.#waiters.rejectAll(error);
-    // A client that was connected before reconnects by itself.
+    // If the client was connected before, it reconnects by itself.
     if (this.#client !== undefined || this.#closing.signal.aborted) return;
-    this.#dialFailures++;
     const onBackoffEnd = (): void => {
-      this.#backoffTimer = undefined;
       if (this.#keepsDialing) this.#startDial().catch(() => {});
       this.#onChange();
     };
-    const delay = backoffDelay(this.#dialFailures, INITIAL_BACKOFF, MAX_BACKOFF);
-    this.#backoffTimer = startTimer(onBackoffEnd, delay);
-    // A client that reconnects by itself keeps the process alive too.
-    if (!this.#keepsDialing) this.#backoffTimer.unref();
+    // A client that reconnects by itself also keeps the process alive.
+    this.#backoff.start(onBackoffEnd, this.#keepsDialing);
   }
 
   /**
@@ -272,9 +264,9 @@ export class NodeClient {
     }
   }
 
-  /** Closes `client` in the background and becomes as if never dialed. */
+  /** Closes `client` in the background. The next call dials as the first one did. */
   #detach(client: RpcClient): void {
-    this.#owner.isDetached = true;
+    this.#attachment.isDetached = true;
     this.#client = undefined;
     this.#isResponsive = false;
     this.#wasUsed = true;
@@ -287,7 +279,7 @@ export class NodeClient {
   /** Lets calls in flight finish, for at most drainTimeout, and dials no more. */
   async close(): Promise<void> {
     this.#closing.abort(clientClosedError());
-    clearTimeout(this.#backoffTimer);
+    this.#backoff.stop();
     this.#waiters.rejectAll(clientClosedError());
     await Promise.all([
       this.#client?.close(),

@@ -182,7 +182,7 @@ export class NodeHealth {
   }
 
   #onSuccess(): void {
-    // The call began before the ejection, so it does not end it.
+    // The call began before the ejection, so its success does not end the ejection.
     if (this.#phase === 'ejected') return;
     this.#failures = 0;
     if (this.#phase === 'healthy') return;

@@ -121,7 +121,7 @@ export class NodePool implements HealthHooks {
     const node = this.#picker(nodes, call, this.#loadOf);
     promiseOf(node)?.catch(() => {});
     if (typeof node?.address !== 'string')
-      throw new RpcError('INTERNAL', 'the balancer did not return one of the given nodes', {
+      throw new RpcError('INTERNAL', 'the balancer returned no node of the list that it got', {
         unsent: true,
       });
     return node;
@@ -144,7 +144,7 @@ export class NodePool implements HealthHooks {
       if (!this.#clients.isAvailable(node.address)) continue;
       const isEjected = this.#states.get(node)?.health?.isEjected === true;
       // If the list has become shorter, more nodes may be ejected than `share` allows now. The
-      // surplus ones are used.
+      // surplus nodes are used.
       if (isEjected && ejectionsLeft > 0) ejectionsLeft--;
       else available.push(node);
     }
@@ -161,7 +161,7 @@ export class NodePool implements HealthHooks {
   }
 
   #onListChange(nodes: readonly ServiceNode[]): void {
-    // An update replaces the node object; the key is the same, and so the state stays.
+    // An update replaces the node object and keeps its key, so the state stays.
     const before = new Map<string, NodeState>();
     for (const [node, state] of this.#states) before.set(nodeKey(node), state);
     // The nodes of the first list count as warmed up.
@@ -225,8 +225,8 @@ export class NodePool implements HealthHooks {
 }
 
 /**
- * The nodes whose address the call has not tried. If it has tried none, the result is the given
- * array, because balancers use the array as the key of their caches.
+ * The nodes whose address the call has not tried. If it has tried none, the result is `nodes`
+ * itself, because balancers use the array as the key of their caches.
  */
 function withoutTried(
   nodes: readonly ServiceNode[],

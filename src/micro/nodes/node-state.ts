@@ -9,7 +9,8 @@ const DECAY_TIME = 2_000;
 /** The weight of the newest call in the failure rate. */
 const NEWEST_WEIGHT = 0.05;
 /**
- * A lower failure rate counts as 0, so that calls need no Math.exp(). It would change no choice.
+ * A lower failure rate counts as 0, so that calls need no Math.exp(). No balancer would pick
+ * another node for it.
  */
 const MIN_FAILURE_RATE = 1e-4;
 /**

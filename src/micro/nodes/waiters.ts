@@ -9,7 +9,7 @@ interface Waiter {
 export class Waiters {
   readonly #waiters = new Set<Waiter>();
 
-  /** Settles with the next resolveAll() or rejectAll(). It may be left without a handler. */
+  /** Settles with the next resolveAll() or rejectAll(). The promise needs no handler. */
   wait(): Promise<void> {
     const settled = new Promise<void>((resolve, reject) => this.#waiters.add({ resolve, reject }));
     settled.catch(() => {});

@@ -53,8 +53,8 @@ const NAMES = {
 export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeOptions;
 
 /** The delay in milliseconds while the latency of a method is not known. */
-const FIRST_DELAY = 500;
-/** Milliseconds after which an empty budget is asked again. */
+const DEFAULT_DELAY = 500;
+/** Milliseconds after which an attempt that the budget has refused is tried again. */
 const BUDGET_RETRY_DELAY = 20;
 
 /**
@@ -179,7 +179,7 @@ class HedgedCall {
     const delay =
       this.#after ??
       this.#latency.value ??
-      Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
+      Math.min(DEFAULT_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
     this.#timer = new LongTimer(
       () => {
         if (this.#budget.withdraw()) this.#startAttempt();
@@ -196,7 +196,7 @@ class HedgedCall {
       earlier.abort(OVERTAKEN);
     }
     this.#attemptsInFlight.delete(cancel);
-    // The latency of the whole call: that of the attempt alone would shorten the delay each time a
+    // The latency of the whole call. The latency of the attempt would shorten the delay each time a
     // slow node is overtaken.
     this.#latency.add(performance.now() - this.#startTime);
     this.#settle();

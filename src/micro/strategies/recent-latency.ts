@@ -1,11 +1,11 @@
 /** How long the recent calls of one method took. */
 import { Histogram } from '../../rpc/index.js';
 
-/** Calls that make a percentile meaningful. */
+/** The fewest calls that give a percentile. */
 const MIN_CALLS = 20;
-/** Calls after which the percentile is computed again. */
+/** How many calls later the percentile is computed again. */
 const REFRESH_PERIOD = 64;
-/** Calls that count as recent, at most. */
+/** The most calls that count as recent. */
 const MAX_CALLS = 2_000;
 
 /** A percentile of the latencies of recent calls, in constant memory. */

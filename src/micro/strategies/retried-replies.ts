@@ -9,7 +9,7 @@ type Source = AsyncIterator<unknown> | Iterator<unknown>;
 export class RetriedReplies implements AsyncIterableIterator<unknown> {
   #source: Source;
   readonly #retry: (error: unknown) => Promise<unknown>;
-  /** The last read while the first one, or a read that waits for it, is pending. */
+  /** The latest read, while the first read or a read that waits for it is pending. */
   #lastRead: Promise<Step> | undefined;
   /** The first read has settled, and no read waits for it. */
   #isDirect = false;

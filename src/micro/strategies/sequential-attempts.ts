@@ -27,7 +27,7 @@ export function retrySequentially(
   return (call) => {
     budget.deposit();
     if (isStreaming(call.method.kind))
-      return new SequentialAttempts(attempt, call, attempts, budget, onRetry).stream();
+      return new SequentialAttempts(attempt, call, attempts, budget, onRetry).openStream();
     const tried = new Set<ServiceNode>();
     return attempt(call, tried).catch((error) =>
       new SequentialAttempts(attempt, call, attempts, budget, onRetry, tried).retry(error),
@@ -66,8 +66,8 @@ class SequentialAttempts {
     this.#tried = tried;
   }
 
-  /** Makes the attempts of a call that streams. Replies may be refused before the first of them. */
-  async stream(): Promise<unknown> {
+  /** Makes the attempts of a call that streams. It is retried until its first reply arrives. */
+  async openStream(): Promise<unknown> {
     const answer = await this.#attempt(this.#call, this.#tried).catch((error) => this.retry(error));
     return isStream(this.#call.method, answer)
       ? new RetriedReplies(answer, (error) => this.retry(error))
@@ -94,7 +94,7 @@ class SequentialAttempts {
   /** Throws the error of the call, unless another attempt may follow. */
   #prepareRetry(error: unknown, calledNode: boolean): void {
     const call = this.#call;
-    // The error of the last node says more than "no other node".
+    // The error of the last node is more useful than "no other node".
     if (!calledNode && !call.signal?.aborted)
       throw lastAttemptError(this.#previousError ?? error, this.#mayHaveRun);
     this.#mayHaveRun ||= readFailure(error).unsent !== true;

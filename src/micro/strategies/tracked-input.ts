@@ -9,7 +9,7 @@ export class TrackedInput implements AsyncIterable<unknown> {
     this.#source = source;
   }
 
-  /** Whether items may have been taken. They are lost for another attempt. */
+  /** Whether an attempt may have taken items. Another attempt would not get these. */
   get wasRead(): boolean {
     return this.#wasRead;
   }

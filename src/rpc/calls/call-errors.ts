@@ -1,4 +1,4 @@
-/** The errors of calls that the caller cancels, or that are not sent. */
+/** The errors of calls that the caller cancels, or that cannot be sent. */
 import { codeOf, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
 import { RpcError, rpcErrorOf } from '../errors.js';
@@ -13,8 +13,8 @@ export function cancelledError({ method, signal }: Call, unsent: boolean): RpcEr
 }
 
 /**
- * Settles as `promise` does. Rejects with CANCELLED when the signal of the call aborts first. For a
- * call that is not sent yet.
+ * Settles as `promise` does. Rejects with CANCELLED when the signal of the call aborts first. The
+ * error is `unsent`, so use it before the call is sent.
  */
 export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promise<T> {
   const { signal } = call;

@@ -48,7 +48,7 @@ export class Caller {
   readonly #onResponsiveChange: () => void;
   readonly #pendingRequests: PendingRequests<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
-  #resends: ResendQueue | undefined;
+  #resendQueue: ResendQueue | undefined;
   #stopSweep: (() => void) | undefined;
 
   /** `onResponsiveChange` is called when Heartbeats.isResponsive has changed. */
@@ -87,14 +87,14 @@ export class Caller {
 
   /** The session is open. `isLossy`: it sends datagrams. */
   open(isLossy: boolean): void {
-    if (isLossy) this.#resends = new ResendQueue(this.#pendingRequests, this.#peer);
+    if (isLossy) this.#resendQueue = new ResendQueue(this.#pendingRequests, this.#peer);
   }
 
   /** The session is closed. */
   close(): void {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
-    this.#resends = undefined;
+    this.#resendQueue = undefined;
     const { address, isGoingAway } = this.#peer;
     const message = isGoingAway
       ? `${address} closed the session before it answered`
@@ -221,9 +221,9 @@ export class Caller {
   /** Keeps a request until its answer. `isRepeatable`: a lost datagram of it is sent again. */
   #addRequest(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pendingRequests.add(request);
-    // The sweep keeps the process running, because a connection may not, such as one in memory.
+    // The sweep keeps the process running. Some connections do not, such as memory connections.
     this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
-    if (isRepeatable) this.#resends?.add(request, now());
+    if (isRepeatable) this.#resendQueue?.add(request, now());
   }
 
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {
@@ -233,7 +233,7 @@ export class Caller {
       outgoing.fail(cancelledError(outgoing.call, false));
     };
     const release = followSignal(signal, abort);
-    (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(release, release);
+    (outgoing instanceof OutgoingStream ? outgoing.ended : outgoing.promise).then(release, release);
   }
 
   /** Sends a cancel frame as soon as the peer is known to be extended. */
@@ -274,7 +274,7 @@ export class Caller {
   #sweep(): void {
     if (this.heartbeats.check(this.#pendingRequests.callCount > 0)) this.#onResponsiveChange();
     this.#pendingRequests.sweep(now());
-    this.#resends?.sweep(now());
+    this.#resendQueue?.sweep(now());
     this.#drain.onCallSettled();
     if (this.#pendingRequests.size > 0) return;
     this.#stopSweep?.();

@@ -4,7 +4,9 @@ import type { PeerSession } from '../peer/peer-session.js';
 import type { Channel } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
 
-/** Milliseconds that drain() waits for the first frame of a new peer, which may take a goaway. */
+/**
+ * Milliseconds that drain() waits for the first frame of a peer: it shows if the peer got goaway.
+ */
 const FIRST_FRAME_TIMEOUT = 200;
 
 export class ChannelDrain {

@@ -1,6 +1,6 @@
 /**
- * One session as rpc sees it: both sides may call and serve. It is the listener and the codec of
- * the session. Caller sends calls, and Responder answers requests.
+ * One session as rpc sees it. Both sides may call and serve. RpcChannel is the listener and the
+ * codec of the session. Caller sends calls, and Responder answers requests.
  */
 import { type AsyncContext, READ_CONTEXT } from '../../core/async-context.js';
 import type { GettyError } from '../../core/errors.js';
@@ -60,7 +60,8 @@ export class RpcChannel
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
   /**
-   * Undefined on a client: it has few handlers, and entering the context for each chunk is slow.
+   * The async context that the session enters for each chunk. Undefined on a client: few of its
+   * chunks call a handler, and entering the context is slow.
    */
   readonly [READ_CONTEXT]: AsyncContext | undefined;
   /** Undefined without periodic heartbeats; see EventListener. */
@@ -119,8 +120,8 @@ export class RpcChannel
   }
 
   /**
-   * The peer has sent a frame, and no heartbeat is overdue. Without periodic heartbeats it is equal
-   * to `usable`.
+   * Whether the peer has sent a frame and no heartbeat is overdue. Without periodic heartbeats it
+   * is equal to `usable`.
    */
   get responsive(): boolean {
     if (this.onCron === undefined) return this.usable;
@@ -197,7 +198,8 @@ export class RpcChannel
     this.#caller.open(session.lossy);
     this.#setup.onChange(this);
     if (this.#setup.side === 'server') return;
-    // The answer shows whether the peer is extended. It is required only with heartbeats.
+    // The answer shows whether the peer is extended. Without periodic heartbeats the session stays
+    // open if there is no answer.
     this.#caller.heartbeats.send(this.onCron !== undefined);
     peer.capabilities.whenKnown(() => this.#setup.onChange(this));
   }
@@ -219,11 +221,11 @@ export class RpcChannel
         }
       } else this.#replies.sendHeartbeatReply(frame);
     }
-    // Otherwise the next frame overwrites this one.
+    // If more bytes have arrived, the next frame overwrites this one.
     if (frame.isLast) frame.release();
   }
 
-  /** Whether the current async context is the one in which handlers run. */
+  /** Whether the current async context is the context of the handlers. */
   get #isInHandlerContext(): boolean {
     const { asyncContext, inheritContext } = this.#setup;
     return !inheritContext && (asyncContext === undefined || asyncContext.isEntered);
@@ -256,7 +258,8 @@ export class RpcChannel
   }
 
   onClose(): void {
-    // The session may end inside a chunk, and a handler may keep this channel.
+    // The session may end between two frames of a chunk. A handler may keep this channel, which
+    // must not keep the chunk.
     this.#frame.release();
     this.#caller.close();
     this.#responder.close();

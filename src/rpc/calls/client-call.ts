@@ -25,8 +25,8 @@ function deadlineOf(timeout: number): number {
 const SHORT_TIMEOUT = 2_000;
 
 /**
- * The current time, from which `timeout` counts, in milliseconds of performance.now(). For a long
- * timeout now(), which is read once per tick; the difference is negligible.
+ * The current time in milliseconds of performance.now(), for a call with this timeout. For a long
+ * timeout it is now(), which is read once per tick: the difference is negligible.
  */
 export function instantFor(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
@@ -67,7 +67,7 @@ export class ClientCall implements Call {
   }
 
   /**
-   * `defaultTimeout`: what checkTimeout() returns. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
+   * `defaultTimeout`: a result of checkTimeout(). Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
    * deadline of the parent has passed.
    */
   static make(
@@ -141,7 +141,10 @@ export class ClientCall implements Call {
   }
 }
 
-/** A call whose signal follows two others. The stub calls `release` when the call has ended. */
+/**
+ * A call whose signal follows two signals: the signal of its options and the signal of its parent
+ * call. The stub calls `release` when the call has ended.
+ */
 export class LinkedCall extends ClientCall {
   readonly release: () => void;
 
@@ -169,7 +172,10 @@ function checkOptions(options: CallOptions): void {
   checkCallNames(options);
 }
 
-/** Whole milliseconds; undefined for Infinity, which is no deadline. Throws BAD_OPTION. */
+/**
+ * Returns whole milliseconds. Undefined: no deadline, for Infinity and for a timeout above
+ * MAX_TIMEOUT. Throws BAD_OPTION.
+ */
 export function checkTimeout(timeout: number): number | undefined {
   checkNumber('timeout', timeout, 1, Number.POSITIVE_INFINITY);
   return timeout > MAX_TIMEOUT ? undefined : Math.ceil(timeout);

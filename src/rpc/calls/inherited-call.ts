@@ -10,7 +10,7 @@ interface CallStorage {
   getStore(): CallContext | undefined;
 }
 
-/** Undefined until an endpoint of this process uses inheritContext, so that it costs nothing. */
+/** Undefined until an endpoint of this process uses inheritContext, which takes time per call. */
 let storage: CallStorage | undefined;
 
 /** Sets the storage of handled calls. Only the first call has an effect. */

@@ -34,8 +34,8 @@ const capture = (resolve: (value: unknown) => void, reject: (error: unknown) => 
 };
 
 /**
- * A function that calls `onMetadata` in the async context of the caller, which a promise keeps. The
- * promise of the call settles later than this one.
+ * Returns a function that calls `onMetadata` in the async context of the caller. A promise keeps
+ * the context. `onMetadata` is called before the promise of the call settles.
  */
 function metadataNotifier(
   onMetadata: NonNullable<CallOptions['onMetadata']>,

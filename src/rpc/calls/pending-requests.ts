@@ -1,12 +1,12 @@
 /**
- * The requests of one channel that wait for their answers, by sequence: a hash table with one slot
- * per sequence. This side chooses the sequences, so each request gets one whose slot is free, and a
- * look-up is one array access.
+ * The requests of one channel that wait for their answers: a hash table by sequence. This side
+ * chooses the sequences, so it gives each request a sequence whose slot is free. A look-up is one
+ * array access.
  */
 import { inTurns } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
 
-const FIRST_CAPACITY = 8;
+const INITIAL_CAPACITY = 8;
 
 /** A request that was sent. It is answered or it fails, once. */
 export abstract class PendingRequest {
@@ -25,8 +25,8 @@ export abstract class PendingRequest {
 
 /** `R`: the class of the requests. */
 export class PendingRequests<R extends PendingRequest> {
-  #slots: (R | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
-  #mask = FIRST_CAPACITY - 1;
+  #slots: (R | undefined)[] = new Array(INITIAL_CAPACITY).fill(undefined);
+  #mask = INITIAL_CAPACITY - 1;
   #size = 0;
   #callCount = 0;
   /** The halves of the last sequence, as int32. */
@@ -37,8 +37,8 @@ export class PendingRequests<R extends PendingRequest> {
   readonly #limit: number;
 
   /**
-   * `parity`: 1 for the odd sequences of clients, 0 for the even ones of servers. They begin at
-   * random, as in Go, and grow by 2. `limit`: the most calls.
+   * Sequences begin at a random number, as in Go, and grow by 2. `parity`: 1 for a client, whose
+   * sequences are odd; 0 for a server, whose sequences are even. `limit`: the most calls.
    */
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;
@@ -127,8 +127,8 @@ export class PendingRequests<R extends PendingRequest> {
   /** Fails all requests, in several turns of the event loop when there are many. */
   failAll(error: RpcError): void {
     const all = this.#slots.filter((request) => request !== undefined);
-    this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
-    this.#mask = FIRST_CAPACITY - 1;
+    this.#slots = new Array(INITIAL_CAPACITY).fill(undefined);
+    this.#mask = INITIAL_CAPACITY - 1;
     this.#size = 0;
     this.#callCount = 0;
     inTurns(all, (request) => request.fail(error));

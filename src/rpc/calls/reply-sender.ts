@@ -16,7 +16,7 @@ import { RecentRequests } from './datagrams/recent-requests.js';
 import type { ServerCall } from './server-call.js';
 
 /** Characters that remain of the message of an error that is too large to send. */
-const SHORT_MESSAGE = 1_000;
+const SHORTENED_MESSAGE_LENGTH = 1_000;
 
 /** The part of Caller that ReplySender uses. */
 interface OwnRequests {
@@ -26,7 +26,7 @@ interface OwnRequests {
 
 export class ReplySender {
   /** The latest requests of the peer. Undefined unless the session sends datagrams. */
-  recent: RecentRequests | undefined;
+  recentRequests: RecentRequests | undefined;
   readonly #peer: PeerSession;
   readonly #ownRequests: OwnRequests;
   readonly #logger: Logger;
@@ -40,7 +40,7 @@ export class ReplySender {
 
   /** `isLossy`: the session sends datagrams, so requests arrive more than once. */
   open(isLossy: boolean): void {
-    if (isLossy) this.recent = new RecentRequests();
+    if (isLossy) this.recentRequests = new RecentRequests();
   }
 
   sendHeartbeatReply(frame: Frame): void {
@@ -49,7 +49,7 @@ export class ReplySender {
     this.#write(reply);
   }
 
-  /** Sends a value as the answer. Returns the reason why it cannot be sent. */
+  /** Sends a value as the answer. Returns the error of the call if the value cannot be sent. */
   sendValue(call: ServerCall, value: unknown): RpcError | undefined {
     const { codec, method, callType } = call;
     if (callType === CALL_TYPE.oneWay) return undefined;
@@ -78,14 +78,14 @@ export class ReplySender {
     method?: Method,
   ): void {
     if (callType === CALL_TYPE.oneWay) return this.#logOneway(error, method);
-    // The code and the reason say whether another node may be called.
+    // An extended caller needs the code and the reason, to decide whether to call another node.
     const isHeaderOnly =
       callType === CALL_TYPE.twoWayNoReply && call.serviceId !== EXTENDED_REQUEST;
     this.#reply.setResponse(call, serviceIdFor(call), codec, isHeaderOnly);
     this.#sendFailure(error);
   }
 
-  /** Answers a streaming call while its streams are open. */
+  /** Answers a streaming call with an error while its streams are open. */
   sendStreamError(call: ServerCall, error: RpcError): void {
     const reply = this.#reply;
     if (call.stream?.writer === undefined)
@@ -94,7 +94,7 @@ export class ReplySender {
     this.#sendFailure(error);
   }
 
-  /** Returns the reason why the value cannot be sent. */
+  /** Returns the error of the call if the value cannot be sent. */
   #sendSuccess(
     call: ServerCall,
     body: MessageCodec | undefined,
@@ -120,7 +120,7 @@ export class ReplySender {
   #sendFailure(error: RpcError): void {
     const reply = this.#reply;
     let attempt = error;
-    for (const length of [SHORT_MESSAGE, 0, 0]) {
+    for (const length of [SHORTENED_MESSAGE_LENGTH, 0, 0]) {
       try {
         reply.setError(attempt);
         this.#write(reply);
@@ -157,17 +157,17 @@ export class ReplySender {
     let hasRoom: boolean;
     try {
       hasRoom =
-        this.recent === undefined
+        this.recentRequests === undefined
           ? session.write(reply)
-          : this.#writeAndKeep(session, this.recent, reply);
+          : this.#writeAndKeep(session, this.recentRequests, reply);
     } catch (error) {
       if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
       // The peer sends requests and does not read the answers, which fill the queue.
       session.destroy(error as GettyError);
       return;
     }
-    // Stop reading requests while the queue is full. Not while answers to requests of this side are
-    // pending: two sides that both paused would wait for each other.
+    // Stop reading requests while the queue is full. Do not stop while this side waits for answers:
+    // two sides that both have stopped would wait for each other.
     if (!hasRoom && this.#ownRequests.pendingRequests === 0) {
       session.pause();
       session.drained().then(
@@ -216,7 +216,7 @@ function serviceIdFor({ serviceId }: { serviceId: number }): number {
   return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
 }
 
-/** The error of a reply that cannot be sent, or of the handler that was to return it. */
+/** The error of a call. `error`: what its handler has thrown, or why its reply cannot be sent. */
 export function replyErrorOf(error: unknown): RpcError {
   const code = codeOf(error);
   const isTooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';

@@ -73,7 +73,7 @@ export class RequestAcceptor {
    */
   accept(frame: Frame): ServerCall | undefined {
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
-    const { recent } = this.#replies;
+    const { recentRequests: recent } = this.#replies;
     if (recent !== undefined) {
       const known = recent.find(frame);
       if (known?.answer !== undefined) this.#replies.resend(known.answer);

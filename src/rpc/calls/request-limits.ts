@@ -69,9 +69,9 @@ export class RequestLimits {
   }
 
   /**
-   * Bytes that the objects of a decoded argument count beyond those of the frame. JSON is scanned
-   * only when the upper bound by its length exceeds the free half of the limit: a scan takes time
-   * in each call.
+   * Bytes that the objects of a decoded argument count in addition to the bytes of the frame. JSON
+   * is scanned only when the upper bound by its length exceeds the free half of the limit: a scan
+   * takes time in each call.
    */
   objectBytesOf(frame: Frame, codec: CodecName): number {
     if (decoded.objects !== UNKNOWN) return Math.ceil(decoded.objects) * OBJECT_BYTES;

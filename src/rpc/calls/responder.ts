@@ -27,7 +27,7 @@ export interface ResponderSetup extends RequestAcceptorSetup {
   readonly draining: AbortSignal;
 }
 
-/** The codes of refusals that another node, or a later attempt, may not give. */
+/** The codes of temporary refusals: another node, or a later attempt, may accept the call. */
 const TRANSIENT_CODES: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 export class Responder implements ServerCallOwner {
@@ -186,7 +186,7 @@ export class Responder implements ServerCallOwner {
   /** The session is closed: aborts all calls. */
   close(): void {
     this.#unanswered.abortAll(this.#sessionLostError());
-    this.#replies.recent?.clear();
+    this.#replies.recentRequests?.clear();
   }
 
   // ---- streams ----

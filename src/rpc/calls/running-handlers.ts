@@ -15,11 +15,9 @@ export interface CountedCall {
   handlerRuns: HandlerRuns | undefined;
 }
 
-/** How many times the interceptors of one call are running its handler. */
+/** The runs of the handler of one call that interceptors have started and that have not settled. */
 class HandlerRuns {
-  /**
-   * An interceptor may call the handler several times, and after the call is answered.
-   */
+  /** An interceptor may call the handler several times, also after the call is answered. */
   running = 0;
   /** Whether the call is counted in RunningHandlers. */
   isCounted: boolean;

@@ -46,11 +46,11 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   readonly logIdHigh: number;
   identity: Identity | undefined;
   /**
-   * The deadline of a copy to which with() has given a timeout that ends before the caller's
-   * deadline, until composeHandlerInvoke() enforces it. Undefined in this call.
+   * Only in a copy: the deadline that with() has set, if it is before the deadline of the caller.
+   * composeHandlerInvoke() enforces it.
    */
   declare readonly nearerDeadline: number | undefined;
-  /** This call, also for the copies that with() returns. */
+  /** This call. In a copy that with() has returned: the call that was copied. */
   readonly origin: ServerCall = this;
   /** Whether an interceptor has called the handler. `startedAt` is the time of the receipt. */
   hasHandlerStarted = false;

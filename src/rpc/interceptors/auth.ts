@@ -18,8 +18,8 @@ const AUTHORIZATION = 'authorization';
 const BEARER = /^Bearer +(\S+)$/i;
 
 /**
- * What a call carries to prove who makes it. Only `certificate` is verified; the caller can put
- * anything into the other fields.
+ * What a call presents to authenticate its caller. Only `certificate` is verified; the caller can
+ * put anything into the other fields.
  */
 export interface Credentials {
   /** The token of the metadata `authorization: Bearer …`. Undefined: the call has none. */
@@ -58,8 +58,9 @@ const AUTH_OPTION_NAMES = {
   per: true,
 } satisfies NamesOf<AuthOptions>;
 
-/** The credentials that the latest call of a session with a token has sent, or else without one. */
+/** The token of a session, and the identity that it was accepted for. */
 interface SessionCredentials {
+  /** Undefined: the credentials have no token. */
   readonly token: string | undefined;
   /** Undefined until the token is accepted. */
   readonly identity: Identity | undefined;
@@ -113,8 +114,8 @@ export function auth(options: AuthOptions): Interceptor {
 }
 
 /**
- * Also sets it in the call that an interceptor has copied by with(), so that interceptors before
- * that one see it.
+ * Sets the identity in a call. If an interceptor has copied the call by with(), it is set in the
+ * original too, so that all interceptors see it.
  */
 function setIdentity(call: CallContext, identity: Identity): void {
   type Target = { identity: Identity | undefined; readonly origin?: Target };

@@ -141,7 +141,7 @@ function resolveSettings(options: CircuitBreakerOptions): Settings {
   return { ...resolved, key, isFailure, onState, now: guardedClock(options.now) };
 }
 
-/** Whether the call did not reach the service, for a reason that is not the service. */
+/** Whether the call did not reach the service, for a reason on this side. */
 function wasRefusedHere(call: Call, { code, reason, unsent }: RpcError): boolean {
   if (!unsent) return false;
   // In a server, `unsent` may describe a call that the handler made.
@@ -197,40 +197,40 @@ class Circuit {
 
   onCallSettled(key: string, epoch: number, call: Call, error: RpcError | undefined): void {
     if (epoch !== this.#epoch) return;
-    // A call that its caller cancelled, or that did not reach the service, says nothing about it.
-    const saysNothing =
+    // A call that was cancelled, or did not reach the service, is no failure and no success.
+    const isNeutral =
       error !== undefined && (error.code === 'CANCELLED' || wasRefusedHere(call, error));
-    const failed = error !== undefined && this.#isFailure(error, saysNothing);
-    const counts = failed || !saysNothing;
+    const isFailure = error !== undefined && this.#isFailure(error, isNeutral);
+    const counts = isFailure || !isNeutral;
     if (this.state === 'closed') {
-      if (counts) this.#count(key, failed);
+      if (counts) this.#count(key, isFailure);
       return;
     }
     this.#activeProbes--;
-    if (failed) this.#transition(key, 'open');
+    if (isFailure) this.#transition(key, 'open');
     else if (counts && ++this.#succeededProbes >= this.#settings.probes)
       this.#transition(key, 'closed');
   }
 
-  #isFailure(error: RpcError, saysNothing: boolean): boolean {
+  #isFailure(error: RpcError, isNeutral: boolean): boolean {
     const { isFailure } = this.#settings;
     return isFailure === undefined
-      ? !saysNothing && FAILURE_CODES.includes(error.code)
+      ? !isNeutral && FAILURE_CODES.includes(error.code)
       : answerOf('isFailure', () => isFailure(error), true);
   }
 
-  #count(key: string, failed: boolean): void {
+  #count(key: string, isFailure: boolean): void {
     const { now, failures, ratio } = this.#settings;
     const at = now();
     const calls = this.#calls.add(at);
-    if (!failed) return;
+    if (!isFailure) return;
     const count = this.#failed.add(at);
     if (count >= failures && count >= ratio * calls) this.#transition(key, 'open');
   }
 
   #transition(key: string, state: CircuitState): void {
     const { now, openFor, onState } = this.#settings;
-    const changed = this.state !== state;
+    const isChange = this.state !== state;
     this.state = state;
     this.#epoch++;
     this.#stateEndsAt = now() + openFor;
@@ -238,6 +238,6 @@ class Circuit {
     this.#succeededProbes = 0;
     this.#calls.clear();
     this.#failed.clear();
-    if (changed) notifyOrWarn('onState', () => onState(key, state));
+    if (isChange) notifyOrWarn('onState', () => onState(key, state));
   }
 }

@@ -60,8 +60,8 @@ class CallQueue {
   readonly #settings: Required<ConcurrencyLimitOptions>;
   readonly #waiting = new Set<WaitingCall>();
   /**
-   * Keeps the slot for a call that waits, and admits it in a later turn: many calls may end in one
-   * turn, and an admitted call may end at once.
+   * Releases the slot of a call. If a call waits, the slot is released and given to it in a later
+   * turn: many calls may end in one turn, and an admitted call may end at once.
    */
   readonly #onCallSettled = (): void => {
     if (this.#waiting.size === 0) this.#active--;
@@ -130,7 +130,7 @@ class CallQueue {
 
 /** A call in the queue. It leaves when it is admitted, at a timeout or when its signal aborts. */
 class WaitingCall {
-  readonly #began = performance.now();
+  readonly #startedAt = performance.now();
   readonly #timer: LongTimer;
   readonly #resolve: () => void;
   readonly #release: () => void;
@@ -142,8 +142,8 @@ class WaitingCall {
     fail: (error: RpcError) => void,
   ) {
     this.#resolve = resolve;
-    const deadline = deadlineOf(call, this.#began);
-    const left = deadline === undefined ? Number.POSITIVE_INFINITY : deadline - this.#began;
+    const deadline = deadlineOf(call, this.#startedAt);
+    const left = deadline === undefined ? Number.POSITIVE_INFINITY : deadline - this.#startedAt;
     const onTimeout = (): void => {
       this.#stopWaiting();
       const text = `${nameOf(call)} waited ${Math.ceil(Math.min(left, queueTimeout))} ms in the queue`;

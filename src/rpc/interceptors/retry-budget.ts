@@ -3,9 +3,9 @@ import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 
 /** Options of RetryBudget. */
 export interface RetryBudgetOptions {
-  /** Retries that each call earns: 0.2 lets retries add 20 % to the load. Default: 0.2. */
+  /** Retries that each call adds: 0.2 lets retries add 20 % to the load. Default: 0.2. */
   ratio?: number | undefined;
-  /** Retries that each second earns, so that a caller with few calls may retry too. Default: 10. */
+  /** Retries that each second adds, so that a caller with few calls may retry too. Default: 10. */
   perSecond?: number | undefined;
 }
 
@@ -15,7 +15,7 @@ const OPTION_NAMES = { ratio: true, perSecond: true } satisfies NamesOf<RetryBud
 export const RETRY_BUDGET_DEFAULTS = { ratio: 0.2, perSecond: 10 } satisfies RetryBudgetOptions;
 
 /**
- * The time constant of the leak, in milliseconds. Retries earned in a quiet hour are not available
+ * The time constant of the leak, in milliseconds. The tokens of a quiet hour are not available
  * in an outage.
  */
 const LEAK_TIME = 10_000;

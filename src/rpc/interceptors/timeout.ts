@@ -9,10 +9,10 @@ import type { CallContext, Interceptor, Invoke, Messages } from '../types.js';
 import { isReceived, nameOf } from './call-info.js';
 
 /**
- * Makes an interceptor that bounds a call to `ms` milliseconds, or to the call's own time if that
- * is less. On a client the bound becomes the call's timeout, which is sent to the server. On a
- * server the caller gets DEADLINE_EXCEEDED at the bound, and the handler's context has the nearer
- * `deadline` and a `signal` that aborts at it. Throws BAD_OPTION.
+ * Makes an interceptor that bounds a call to `ms` milliseconds, or to the time that the call has
+ * left if that is less. On a client the bound becomes the call's timeout, which is sent to the
+ * server. On a server the caller gets DEADLINE_EXCEEDED at the bound, and the handler's context has
+ * the nearer `deadline` and a `signal` that aborts at it. Throws BAD_OPTION.
  */
 export function timeout(ms: number): Interceptor {
   const limit = checkTimeout(ms);
@@ -110,7 +110,9 @@ async function closeIterator(items: AsyncIterator<unknown> | Iterator<unknown>):
 /** The timer of one call, and the context that has its deadline. */
 class DeadlineCall {
   readonly context: CallContext;
+  /** Called at the deadline. */
   onTimeout: (error: RpcError) => void = () => {};
+  /** The error at the deadline. Undefined before. */
   timedOut: RpcError | undefined;
   readonly #timer: LongTimer;
   #abort: AbortController | undefined;
@@ -127,7 +129,7 @@ class DeadlineCall {
     this.context = Object.create(call.with({}), {
       timeout: { value: ms, enumerable: true },
       deadline: { value: deadline, enumerable: true },
-      // This object enforces it.
+      // The timer above enforces the deadline.
       nearerDeadline: { value: undefined },
       // Made at the first access, because most handlers never read it.
       signal: { get: () => this.#signal(call), enumerable: true },

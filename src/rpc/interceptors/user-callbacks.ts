@@ -1,5 +1,5 @@
 /**
- * Calls the functions that a user gives to interceptors, so that a failing one fails at most one
+ * Calls the functions that a user gives to interceptors. A function that fails ends at most one
  * call.
  */
 import { answerOf, refusePromise } from '../../core/callbacks.js';

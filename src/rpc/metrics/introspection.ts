@@ -75,7 +75,7 @@ export interface SessionReport {
 
 /** The sessions of the server. */
 export interface SessionsReport {
-  /** How many sessions the server has, including those that are not in `sessions`. */
+  /** How many sessions the server has, including sessions that are not in `sessions`. */
   readonly total: number;
   readonly sessions: readonly SessionReport[];
 }

@@ -4,31 +4,34 @@
  * Milliseconds of silence, while calls are pending, after which a heartbeat is sent. It doubles
  * with each such heartbeat that is answered, until a call starts or settles.
  */
-const SILENCE = 500;
+const INITIAL_SILENCE_LIMIT = 500;
 /** Milliseconds from a heartbeat to the point at which the peer counts as unresponsive. */
-const OVERDUE = 250;
+const OVERDUE_DELAY = 250;
 /**
  * If two checks are this many milliseconds apart, this process was suspended. It could not read
  * bytes of the peer meanwhile.
  */
-const SUSPENSION = 250;
+const MIN_SUSPENSION = 250;
 
 /** The input of one check. */
 export interface LivenessSample {
   /** When bytes of the peer last arrived; see Session.active. */
   readonly active: number;
-  /** How many calls have started and settled. A change sets the silence limit to SILENCE. */
+  /**
+   * How many calls have started and settled. A change sets the silence limit to
+   * INITIAL_SILENCE_LIMIT.
+   */
   readonly callEvents: number;
   /** A time of now(). */
   readonly time: number;
 }
 
 export class Liveness {
-  /** A heartbeat was sent, and nothing has arrived for OVERDUE ms. */
+  /** A heartbeat was sent, and nothing has arrived for OVERDUE_DELAY ms. */
   isOverdue = false;
   readonly #maxSilence: number;
   /** Milliseconds of silence before the next heartbeat. */
-  #silenceLimit = SILENCE;
+  #silenceLimit = INITIAL_SILENCE_LIMIT;
   #active = 0;
   #callEvents = 0;
   #silentSince = 0;
@@ -52,7 +55,7 @@ export class Liveness {
 
   /**
    * `isForSilence`: check() has returned true. The answers to other heartbeats, such as those of an
-   * idle session, do not change how soon the next freeze is detected.
+   * idle session, do not change how soon the next silence is detected.
    */
   onHeartbeatSent(active: number, time: number, isForSilence: boolean): void {
     if (this.#heartbeatAt > 0) return;
@@ -66,12 +69,12 @@ export class Liveness {
    * nothing for so long that a heartbeat is due.
    */
   check({ active, callEvents, time }: LivenessSample): boolean {
-    if (this.#checkedAt > 0 && time - this.#checkedAt > SUSPENSION) this.#onSuspension(time);
+    if (this.#checkedAt > 0 && time - this.#checkedAt > MIN_SUSPENSION) this.#onSuspension(time);
     else if (this.#checkedAt === 0) this.#silentSince = time;
     this.#checkedAt = time;
     if (callEvents !== this.#callEvents) {
       this.#callEvents = callEvents;
-      this.#silenceLimit = SILENCE;
+      this.#silenceLimit = INITIAL_SILENCE_LIMIT;
     }
     if (active !== this.#active) {
       if (this.#heartbeatAt > 0 && this.#isForSilence)
@@ -83,7 +86,7 @@ export class Liveness {
       return false;
     }
     if (this.#heartbeatAt > 0) {
-      if (time - this.#heartbeatAt >= OVERDUE) this.isOverdue = true;
+      if (time - this.#heartbeatAt >= OVERDUE_DELAY) this.isOverdue = true;
       return false;
     }
     return time - this.#silentSince >= this.#silenceLimit;

@@ -1,6 +1,6 @@
 /**
  * Whether the peer of a session supports the extensions of this package, or only the protocol of
- * Go. Its first frame shows it.
+ * Go. The first frame of the peer shows which.
  */
 import { inTurns } from '../../core/turn.js';
 

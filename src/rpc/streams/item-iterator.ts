@@ -1,7 +1,7 @@
 /** The iterator of an iterable that a program gives as the items of a stream. */
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 
-/** True for an object with an iterator. A string has one too, but is a mistake as a stream. */
+/** True for an object with an iterator. False for a string, which is a mistake as a stream. */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
   return (

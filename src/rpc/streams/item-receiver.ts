@@ -12,7 +12,7 @@ export abstract class ItemReceiver implements ReaderCall<unknown> {
   readonly #sequence: Sequence;
   readonly #codec: MessageCodec | undefined;
 
-  /** `sequence`: that of the call. Without a codec each item is undefined. */
+  /** `sequence`: the sequence of the call. Without a codec each item is undefined. */
   constructor(peer: PeerSession, sequence: Sequence, codec: MessageCodec | undefined) {
     this.#peer = peer;
     this.#sequence = sequence;

@@ -11,8 +11,8 @@ export class ItemSender implements ItemSink {
   readonly #frame: ItemFrame;
 
   /**
-   * `sequence`: that of the call. `codecs`: those of one item. Throws UNIMPLEMENTED when `codecs`
-   * does not have `codec`.
+   * `sequence`: the sequence of the call. `codecs`: the codecs of one item. Throws UNIMPLEMENTED
+   * when `codecs` does not have `codec`.
    */
   constructor(peer: PeerSession, sequence: Sequence, codec: CodecName, codecs: Method['input']) {
     const encoder = codecs[codec];

@@ -17,7 +17,7 @@ import { StreamMemory } from './stream-memory.js';
 import { StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
 
-/** Removes a pending call without an answer. Returns false when the call is over already. */
+/** Removes a pending call without an answer. Returns false when the call has ended before. */
 type RemoveCall = (stream: OutgoingStream) => boolean;
 
 /**
@@ -25,9 +25,9 @@ type RemoveCall = (stream: OutgoingStream) => boolean;
  * the reply.
  */
 export class OutgoingStream extends OutgoingCall {
-  /** Settles when the call is over. It never rejects. */
-  readonly over: Promise<void>;
-  #resolveOver!: () => void;
+  /** Settles when the call has ended. It never rejects. */
+  readonly ended: Promise<void>;
+  #resolveEnded!: () => void;
   readonly #peer: PeerSession;
   readonly #remove: RemoveCall;
   #reader: StreamReader | undefined;
@@ -35,13 +35,13 @@ export class OutgoingStream extends OutgoingCall {
   /** The error of a message that could not be written. */
   #sendError: unknown;
 
-  /** `peer`: an extended one. `remove`: removes this call from the pending calls. */
+  /** `peer`: an extended peer. `remove`: removes this call from the pending calls. */
   constructor(call: Call, peer: PeerSession, remove: RemoveCall, counter: OutgoingCallCounter) {
     super(call, true, counter);
     this.#peer = peer;
     this.#remove = remove;
-    this.over = new Promise((resolve) => {
-      this.#resolveOver = resolve;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
     });
   }
 
@@ -91,7 +91,7 @@ export class OutgoingStream extends OutgoingCall {
     );
   }
 
-  /** Removes the call, and sends a cancel frame unless the call is over. */
+  /** Removes the call, and sends a cancel frame unless the call has ended. */
   #cancel(): void {
     if (this.#remove(this)) this.#peer.trySend(ControlFrame.cancel(this));
   }
@@ -107,7 +107,7 @@ export class OutgoingStream extends OutgoingCall {
     this.count(error);
     this.#reader?.end(error);
     this.#writer?.stop();
-    this.#resolveOver();
+    this.#resolveEnded();
   }
 
   override onStream(frame: Frame): boolean {

@@ -30,8 +30,8 @@ export class ServerStream {
   readonly #arguments: ArgumentReceiver | undefined;
 
   /**
-   * `requestSequence`: that of the request; it is copied. `memory`: that of all streams that the
-   * peer has begun in this session.
+   * `requestSequence`: the sequence of the request; it is copied. `memory`: the memory of all
+   * streams that the peer has begun in this session.
    */
   constructor(
     peer: PeerSession,

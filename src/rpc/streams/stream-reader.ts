@@ -6,7 +6,7 @@ import type { Bytes } from '../../core/bytes.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, nextTurn, spend, unitsOf } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
-import { FIRST_WINDOW } from '../wire/frame.js';
+import { INITIAL_WINDOW } from '../wire/frame.js';
 import type { StreamMemory } from './stream-memory.js';
 import { type WaitingItem, WaitingItems } from './waiting-items.js';
 
@@ -32,7 +32,7 @@ export interface ReaderCall<T> {
   onReturn(): void;
 }
 
-/** Its consumer is a handler, or the caller of a stub. */
+/** The consumer of the items is a handler, or the program that called a stub. */
 export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undefined> {
   /** Bytes. */
   readonly #window: number;
@@ -42,7 +42,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
    * Bytes of frames that the peer may still send. A message may begin while this is above 0, so the
    * last message can make it negative.
    */
-  #credit = FIRST_WINDOW;
+  #credit = INITIAL_WINDOW;
   /** Bytes of the frames that were consumed since the last credit. */
   #consumed = 0;
   readonly #pendingReads = new Queue<PendingRead<T>>();
@@ -51,16 +51,18 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   #hasEnded = false;
   #error: RpcError | undefined;
 
-  /** `window`: bytes, at least FIRST_WINDOW. `memory`: that of all streams of the session. */
+  /**
+   * `window`: bytes, at least INITIAL_WINDOW. `memory`: the memory of all streams of the session.
+   */
   constructor(window: number, memory: StreamMemory, call: ReaderCall<T>) {
     this.#window = window;
     this.#items = new WaitingItems(memory);
     this.#call = call;
   }
 
-  /** Grants the part of the window beyond FIRST_WINDOW. Call it when the peer has the call. */
+  /** Grants the part of the window beyond INITIAL_WINDOW. Call it when the peer knows the call. */
   open(): void {
-    if (this.#window > FIRST_WINDOW) this.#grant(this.#window - FIRST_WINDOW);
+    if (this.#window > INITIAL_WINDOW) this.#grant(this.#window - INITIAL_WINDOW);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** The sending end of a stream. */
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 import { nextTurn, spend, unitsOf } from '../../core/turn.js';
-import { FIRST_WINDOW } from '../wire/frame.js';
+import { INITIAL_WINDOW } from '../wire/frame.js';
 import { iteratorOf } from './item-iterator.js';
 import { UNITS_PER_SPEND } from './stream-reader.js';
 
@@ -17,7 +17,7 @@ export interface ItemSink {
 export class StreamWriter {
   readonly #sink: ItemSink;
   /** Bytes of frames that the reader accepts. */
-  #credit = FIRST_WINDOW;
+  #credit = INITIAL_WINDOW;
   #isStopped = false;
   #iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined;
   /** Resumes sendAll() while it waits for credit. */

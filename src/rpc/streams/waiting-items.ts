@@ -33,7 +33,7 @@ export class WaitingItems {
   /** Bytes of `#shared` that hold bodies. */
   #used = 0;
 
-  /** `memory`: that of all streams of the session. */
+  /** `memory`: the memory of all streams of the session. */
   constructor(memory: StreamMemory) {
     this.#memory = memory;
   }

@@ -1,7 +1,7 @@
 /**
  * The frame of the rpc protocol: a 32-byte frame header, a section with the rpc header and a
- * section with the body. All integers are little-endian. The layout is that of the package in Go
- * getty's rpc, version 1.
+ * section with the body. All integers are little-endian. The rpc of
+ * Go getty, version 1, has this layout and calls it a package.
  *
  *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId
  *   24 int16 code · 26 int16 codec · 28 int32 packageLength
@@ -47,7 +47,7 @@ export const CODEC_NUMBER = { json: 1, protobuf: 2 } as const;
 export const CODE = { ok: 0, failed: 1 } as const;
 
 /** Bytes of a stream that a writer may send before the first credit: part of the protocol. */
-export const FIRST_WINDOW = 64 * 1024;
+export const INITIAL_WINDOW = 64 * 1024;
 
 /** A frame that encodes itself. */
 export interface OutgoingFrame {

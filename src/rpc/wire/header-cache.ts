@@ -22,7 +22,7 @@ export class HeaderCache<T> {
 
   get(view: DataView, start: number, end: number): T | undefined {
     const last = this.#last;
-    // In most cases the header is equal to the one before.
+    // In most cases the header is equal to the previous header.
     if (last !== undefined && isEqual(last, view, start, end)) return last.value;
     const entry = this.#entries?.[slotOf(view, start, end)];
     if (entry === undefined || !isEqual(entry, view, start, end)) return undefined;

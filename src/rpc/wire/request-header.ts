@@ -1,5 +1,5 @@
 /**
- * The rpc header of a request, in JSON and Protobuf. Fields 1 to 3 are those of Go. The fields
+ * The rpc header of a request, in JSON and Protobuf. Go has the fields 1 to 3. The fields
  * Timeout, Metadata and Version are extensions, which a Go peer ignores.
  */
 import { type Bytes, decode } from '../../core/bytes.js';

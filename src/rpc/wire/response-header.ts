@@ -1,5 +1,5 @@
 /**
- * The rpc header of a response, in JSON and Protobuf. The field Error is that of Go. The fields
+ * The rpc header of a response, in JSON and Protobuf. Go has the field Error. The fields
  * Code, Metadata, Details and Reason are extensions, which a Go peer ignores.
  */
 import { type Bytes, copy, decode, encode } from '../../core/bytes.js';
@@ -35,7 +35,7 @@ export function writeResponseHeader(
 }
 
 function writeErrorHeader(output: ByteWriter, codec: CodecName, error: RpcError): void {
-  // A peer assumes UNKNOWN when there is no code. Without a code the bytes are those that Go sends.
+  // A peer assumes UNKNOWN when there is no code. Without a code, Go sends the same bytes.
   const code = error.code === 'UNKNOWN' ? undefined : codeNumber(error.code);
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;
   const { details, reason } = error;
@@ -80,7 +80,7 @@ export function isPlainSuccess(codec: CodecName, length: number): boolean {
 }
 
 /**
- * The fields of a response header as an RpcError. An empty message: the header is that of a
+ * The fields of a response header as an RpcError. An empty message: it is the header of a
  * success, or of a failure without a message. Throws when the bytes are not a response header.
  */
 export function readResponseError(
