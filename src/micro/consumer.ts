@@ -44,8 +44,8 @@ export interface Consumer extends AsyncDisposable {
    */
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
   /**
-   * The resolver that watches the nodes of this contract. The consumer closes it. Throws
-   * UNAVAILABLE after close().
+   * The resolver that watches the nodes of this contract. Its calls use it too, and the consumer
+   * closes it: do not close it. Throws UNAVAILABLE after close().
    */
   resolver(contract: ContractName, options?: StubOptions): Resolver;
   /**

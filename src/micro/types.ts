@@ -74,6 +74,8 @@ export interface Registry extends AsyncDisposable {
 export interface NodeLoad {
   /** Calls in flight. A stream counts until its end. */
   readonly inFlight: number;
+  /** How many of these calls stream. `latency` is measured for the others only. */
+  readonly streams: number;
   /**
    * Milliseconds: a moving average of the time that calls took. It falls while there are no calls,
    * and is 0 before the first answer.

@@ -1,6 +1,7 @@
 /** The balancer leastActive(). */
+import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
-import { guardedRandom, type RandomOptions, randomIndex } from './random.js';
+import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
 /** Calls in flight that a failure rate of 1 counts as. */
 const FAILURE_WEIGHT = 100;
@@ -15,6 +16,7 @@ function callsAt({ inFlight, failureRate }: NodeLoad): number {
  * for hundreds of nodes p2cEwma() costs less. Throws BAD_OPTION.
  */
 export function leastActive(options: RandomOptions = {}): Balancer {
+  checkNames('leastActive()', options, RANDOM_NAMES);
   const nextRandom = guardedRandom(options);
   return () => (nodes, _, load) => {
     const start = randomIndex(nextRandom, nodes.length);

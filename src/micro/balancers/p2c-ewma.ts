@@ -3,17 +3,23 @@ import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
 import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
-/** Milliseconds: the assumed latency of a node with calls in flight that has answered none yet. */
+/**
+ * Milliseconds: the assumed latency of a node that has calls in flight besides streams and has
+ * answered none yet.
+ */
 const UNKNOWN_LATENCY = 1e6;
+/** Milliseconds: the assumed latency of a node that has been called for streams only. */
+const STREAM_LATENCY = 1;
 
 /** Milliseconds that a failed call costs the caller: the retry and the lost work. */
 const FAILURE_COST = 1_000;
 
-function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
-  const expectedTime = latency + failureRate * FAILURE_COST;
-  // A new node receives one call at a time until it has answered.
-  if (expectedTime === 0) return inFlight * UNKNOWN_LATENCY;
-  return expectedTime * (inFlight + 1);
+function costOf({ inFlight, streams, latency, failureRate }: NodeLoad): number {
+  const failureCost = failureRate * FAILURE_COST;
+  if (latency > 0) return (latency + failureCost) * (inFlight + 1);
+  // A new node receives one call at a time, besides streams, until it has answered.
+  if (inFlight > streams) return inFlight * UNKNOWN_LATENCY;
+  return (failureCost + (streams > 0 ? STREAM_LATENCY : 0)) * (streams + 1);
 }
 
 /**

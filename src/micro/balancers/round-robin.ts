@@ -1,14 +1,17 @@
 /** The balancer roundRobin(). */
+import { checkNames } from '../../core/options.js';
 import { compareNodes } from '../snapshots.js';
 import type { Balancer, ServiceNode } from '../types.js';
-import { type RandomOptions, randomIndex } from './random.js';
+import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
 /**
  * Picks one node after another, in the order of the list. It begins with a random node, so that
  * consumers that start together do not all call the same one. After a change of the list it
- * continues after the node that it picked last.
+ * continues after the node that it picked last. Throws BAD_OPTION.
  */
-export function roundRobin({ random: nextRandom = Math.random }: RandomOptions = {}): Balancer {
+export function roundRobin(options: RandomOptions = {}): Balancer {
+  checkNames('roundRobin()', options, RANDOM_NAMES);
+  const nextRandom = guardedRandom(options);
   return () => {
     let list: readonly ServiceNode[] = [];
     let index = -1;

@@ -2,7 +2,7 @@
 import { checkNames } from '../../core/options.js';
 import { DEFAULT_WEIGHT, MAX_WEIGHT, WEIGHT_KEY } from '../registry-entry.js';
 import type { Balancer, ServiceNode } from '../types.js';
-import { RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
+import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
 /** The weight in the metadata: a whole number from 0 to 1,000,000; anything else counts as 100. */
 function weightOf(node: ServiceNode): number {
@@ -40,7 +40,7 @@ function firstAbove(sums: Float64Array, point: number): number {
  */
 export function weighted(options: RandomOptions = {}): Balancer {
   checkNames('weighted()', options, RANDOM_NAMES);
-  const { random: nextRandom = Math.random } = options;
+  const nextRandom = guardedRandom(options);
   return () => {
     // A list stays the same object until it changes.
     const sumsByList = new WeakMap<readonly ServiceNode[], Float64Array>();

@@ -10,6 +10,7 @@ import {
 } from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
+import { isStreaming } from '../../rpc/method-kind.js';
 import { invokeUntilEnd } from '../../rpc/streams/call-end.js';
 import type { ConsumerCounters } from '../statistics.js';
 import { isOvertaken } from '../strategies/hedge.js';
@@ -83,11 +84,12 @@ export class CallDispatcher {
     const state = pool.stateOf(node);
     const isRetry = tried.size > 0;
     tried.add(node);
-    state.onCallStart();
     const { kind } = call.method;
+    const isStream = isStreaming(kind);
+    state.onCallStart(isStream);
     const { invoke } = client.use();
     if (kind === 'serverStream' || kind === 'duplex') {
-      const replies = invokeUntilEnd(invoke, call, (error) => state.onCallEnd(undefined, error));
+      const replies = invokeUntilEnd(invoke, call, (error) => state.onStreamEnd(error));
       const count = (error?: unknown): void => this.#counters.countAttempt(isRetry, error);
       replies.then(() => count(), count);
       return replies;
@@ -99,11 +101,13 @@ export class CallDispatcher {
       () => {
         this.#counters.countAttempt(isRetry);
         if (kind === 'oneway') state.onOnewaySent();
+        else if (isStream) state.onStreamEnd(undefined);
         else state.onCallEnd(timeSince(startTime), undefined);
       },
       (error) => {
         this.#counters.countAttempt(isRetry, error);
-        state.onCallEnd(timeSince(startTime), error, isOvertaken(call));
+        if (isStream) state.onStreamEnd(error);
+        else state.onCallEnd(timeSince(startTime), error, isOvertaken(call));
       },
     );
     return answer;

@@ -49,6 +49,8 @@ export class NodeClient {
   readonly #backoff = new DialBackoff();
   #lastError: unknown;
   #wasUsed = true;
+  /** `#receivedCalls` at the last check. */
+  #receivedAtCheck = 0;
   /** Checks in a row that found no use. */
   #idleChecks = 0;
   /** Clients that are closing because no call used them, or because they do not reconnect. */
@@ -93,6 +95,13 @@ export class NodeClient {
     for (const { pending, serving } of this.#client?.channels ?? [])
       if (pending > 0 || serving > 0) return true;
     return false;
+  }
+
+  /** The calls that the node has made to this process in its open sessions. */
+  get #receivedCalls(): number {
+    let sum = 0;
+    for (const { statistics } of this.#client?.channels ?? []) sum += statistics.served.started;
+    return sum;
   }
 
   /** The open sessions. */
@@ -255,7 +264,10 @@ export class NodeClient {
   checkIdle(): void {
     const client = this.#client;
     if (client === undefined && !this.#keepsDialing) return;
-    if (this.#wasUsed || this.isBusy) {
+    const received = this.#receivedCalls;
+    const hasServed = received !== this.#receivedAtCheck;
+    this.#receivedAtCheck = received;
+    if (this.#wasUsed || hasServed || this.isBusy) {
       this.#wasUsed = false;
       this.#idleChecks = 0;
     } else if (++this.#idleChecks >= IDLE_CHECKS) {

@@ -19,7 +19,7 @@ export interface PoolSettings {
   readonly slowStart: number;
 }
 
-const NO_LOAD: NodeLoad = { inFlight: 0, latency: 0, failureRate: 0 };
+const NO_LOAD: NodeLoad = { inFlight: 0, streams: 0, latency: 0, failureRate: 0 };
 
 /** Decides which nodes may receive a call, and lets the picker choose one of them. */
 export class NodePool implements HealthHooks {
@@ -162,14 +162,16 @@ export class NodePool implements HealthHooks {
 
   #onListChange(nodes: readonly ServiceNode[]): void {
     // An update replaces the node object and keeps its key, so the state stays.
+    // A node with another address is another process, which begins with a state of its own.
+    const stateKey = (node: ServiceNode): string => `${node.address} ${nodeKey(node)}`;
     const before = new Map<string, NodeState>();
-    for (const [node, state] of this.#states) before.set(nodeKey(node), state);
+    for (const [node, state] of this.#states) before.set(stateKey(node), state);
     // The nodes of the first list count as warmed up.
     const joinTime = this.#hadNodes ? performance.now() : Number.NEGATIVE_INFINITY;
     this.#hadNodes ||= nodes.length > 0;
     this.#states = new Map();
     for (const node of nodes) {
-      const key = nodeKey(node);
+      const key = stateKey(node);
       this.#states.set(node, before.get(key) ?? this.#newState(joinTime));
       before.delete(key);
     }

@@ -36,6 +36,7 @@ export class NodeState implements NodeLoad {
   readonly joinTime: number;
   readonly health: NodeHealth | undefined;
   inFlight = 0;
+  streams = 0;
   #latency = 0;
   /** When the latency was last observed. */
   #latencyTime = 0;
@@ -60,8 +61,9 @@ export class NodeState implements NodeLoad {
     return this.#failureRate === 0 ? 0 : this.#failureRate * decaySince(this.#failureTime);
   }
 
-  onCallStart(): void {
+  onCallStart(isStream: boolean): void {
     this.inFlight++;
+    if (isStream) this.streams++;
     this.health?.onCallStart();
   }
 
@@ -72,8 +74,18 @@ export class NodeState implements NodeLoad {
   }
 
   /**
-   * `ms`: the latency in milliseconds; undefined for a stream, because its duration does not depend
-   * on the node.
+   * A stream has ended. Its duration does not depend on the node. A timeout is the usual end of a
+   * stream that has no other end, so it says nothing about the node.
+   */
+  onStreamEnd(error: unknown): void {
+    this.streams--;
+    if (readFailure(error).code !== 'DEADLINE_EXCEEDED') return this.onCallEnd(undefined, error);
+    this.inFlight--;
+    this.health?.onUnknownOutcome();
+  }
+
+  /**
+   * `ms`: the latency in milliseconds; undefined if it is unknown.
    * `isOvertaken`: a later attempt at another node was answered first.
    */
   onCallEnd(ms: number | undefined, error: unknown, isOvertaken = false): void {

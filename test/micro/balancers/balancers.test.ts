@@ -230,6 +230,15 @@ describe('p2cEwma', () => {
       'has answered before, when the other has its first call under way',
       { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } },
     ],
+    [
+      'does not fail, if both have been called for streams only',
+      { a: { failureRate: 0.05 }, b: { inFlight: 3, streams: 3 } },
+    ],
+    ['is new, although a stream is open', { a: { latency: 5 }, b: { inFlight: 1, streams: 1 } }],
+    [
+      'has fewer streams, if both have been called for streams only',
+      { a: { inFlight: 2, streams: 2 }, b: { inFlight: 1, streams: 1 } },
+    ],
   ])('picks of two nodes the one that %s', (_, given) => {
     expect([...pickedBy(loads(given))]).toEqual(['b']);
   });
@@ -262,4 +271,15 @@ describe('a self-defined balancer', () => {
     ];
     expect(byMeta()(nodes, CALL, idle).id).toBe('b');
   });
+});
+
+it.each<[string, (options: object) => unknown]>([
+  ['random', random],
+  ['roundRobin', roundRobin],
+  ['weighted', weighted],
+  ['leastActive', leastActive],
+  ['p2cEwma', p2cEwma],
+])('%s() throws BAD_OPTION for a wrong option', (_, balancer) => {
+  for (const options of [{ random: 5 }, { seed: 1 }])
+    expect(() => balancer(options)).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }));
 });

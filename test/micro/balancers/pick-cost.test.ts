@@ -9,7 +9,7 @@ import {
 } from '../../../src/micro/balancers/index.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../../../src/micro/types.js';
 import type { Call } from '../../../src/rpc/types.js';
-import { many } from './balancer-nodes.js';
+import { idle, many } from './balancer-nodes.js';
 
 describe('the cost of a pick', () => {
   /** How often a picker reads from the list and from loads in `picks` picks. */
@@ -24,7 +24,7 @@ describe('the cost of a pick', () => {
     const picker = balancer();
     const load = ({ id }: ServiceNode): NodeLoad => {
       count++;
-      return { inFlight: 1, latency: 1 + Number(id.slice(1)), failureRate: 0 };
+      return { ...idle(), inFlight: 1, latency: 1 + Number(id.slice(1)) };
     };
     // Reads that happen once for each list do not count.
     picker(nodes, { input: 'first' } as Call, load);

@@ -3,8 +3,11 @@
  * closed.
  */
 import { describe, expect, it } from 'vitest';
+import { captureAsyncContext } from '../../../src/core/node-async-context.js';
 import { consume, failfast, roundRobin, type ServiceNode } from '../../../src/micro/index.js';
+import { IDLE_CHECKS, NodeClient } from '../../../src/micro/nodes/node-client.js';
 import { memory } from '../../../src/registries/memory.js';
+import { type Channel, implement, serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
@@ -207,4 +210,33 @@ describe('a node that leaves the list', () => {
       await proxy.close();
     }
   });
+});
+
+it('a client stays connected while its node calls this process, and is closed without calls', async () => {
+  const channels: Channel[] = [];
+  const server = await serve('tcp://127.0.0.1:0', [
+    implement(Work, {
+      getId(_, { channel }) {
+        channels.push(channel);
+        return 'the node';
+      },
+      wait: () => '',
+      async *ticks() {},
+    }),
+  ]);
+  const services = [
+    implement(Work, { getId: () => 'the consumer', wait: () => '', async *ticks() {} }),
+  ];
+  const client = new NodeClient(server.address, { services }, captureAsyncContext(), () => {});
+  await client.connect();
+  await client.use().stub(Work).getId();
+  const [channel] = channels as [Channel];
+  for (let i = 0; i < 3 * IDLE_CHECKS; i++) {
+    expect(await channel.stub(Work).getId()).toBe('the consumer');
+    client.checkIdle();
+  }
+  expect(client.isConnected).toBe(true);
+  for (let i = 0; i <= IDLE_CHECKS; i++) client.checkIdle();
+  expect(client.isConnected).toBe(false);
+  await Promise.all([client.close(), server.close()]);
 });

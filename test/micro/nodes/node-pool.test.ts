@@ -41,6 +41,20 @@ describe('a node whose calls fail', () => {
     expect(await phase()).toBe('+ receives calls');
   });
 
+  it('is not ejected any more when a new process at another address has its id', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    cluster.consume({ ejection: { failures: 1, time: 60_000, maxTime: 60_000 } });
+    cluster.fail('a');
+    await cluster.call(4);
+    expect((await cluster.reasons()).a).toMatch(/^- ejected/);
+    const old = cluster.providers.get('a');
+    cluster.answers.clear();
+    await cluster.add('a');
+    await until(async () => (await cluster.reasons()).a === '+ receives calls', 'a is used again');
+    await old?.close();
+  });
+
   it('receives one probe at a time', async () => {
     await using cluster = new Cluster();
     await cluster.add('a', 'b');

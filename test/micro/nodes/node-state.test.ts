@@ -11,7 +11,7 @@ function state(): NodeState {
 }
 
 function call(node: NodeState, error?: unknown): void {
-  node.onCallStart();
+  node.onCallStart(false);
   node.onCallEnd(1, error);
 }
 
@@ -50,6 +50,21 @@ it.each<RpcCode>(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED'])(
     expect(node.failureRate).toBeGreaterThan(0);
   },
 );
+
+it('a stream changes no latency, and its timeout changes no failure rate', () => {
+  const node = state();
+  const stream = (error?: unknown): void => {
+    node.onCallStart(true);
+    expect([node.inFlight, node.streams]).toEqual([1, 1]);
+    node.onStreamEnd(error);
+    expect([node.inFlight, node.streams, node.latency]).toEqual([0, 0, 0]);
+  };
+  stream();
+  stream(new RpcError('DEADLINE_EXCEEDED', 'the usual end of a watch'));
+  expect(node.failureRate).toBe(0);
+  stream(new RpcError('UNKNOWN', 'the database is down'));
+  expect(node.failureRate).toBeGreaterThan(0);
+});
 
 it('the failure rate approaches the part of calls that fail', () => {
   const node = state();
