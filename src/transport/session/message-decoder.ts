@@ -1,11 +1,9 @@
 /** Decodes the messages of a message transport (UDP, WebSocket), which keeps them apart. */
 
 import type { Bytes } from '../../core/bytes.js';
-import { refusePromise } from '../../core/callbacks.js';
-import { asGettyError } from '../../core/errors.js';
 import { ByteReader } from '../buffers/byte-reader.js';
 import type { ReadingSession } from './message-delivery.js';
-import { receivedTooLargeError } from './session-errors.js';
+import { checkReadResult, receivedTooLargeError, unreadableError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
 export class MessageDecoder<In, Out> {
@@ -36,11 +34,7 @@ export class MessageDecoder<In, Out> {
       if (size > maxMessageBytes)
         throw receivedTooLargeError(session.remoteAddress, size, maxMessageBytes);
       const message = codec.read(input, session);
-      // An async function returns a promise the first time too.
-      if (!this.#isCodecChecked) {
-        refusePromise('BAD_FRAME', 'read() of the codec', message);
-        this.#isCodecChecked = message !== undefined;
-      }
+      if (!this.#isCodecChecked) this.#isCodecChecked = checkReadResult(message);
       if (message === undefined && (input.length > 0 || size === 0))
         throw new Error('it is incomplete');
       // The codec may drop the rest, such as an empty line.
@@ -61,11 +55,7 @@ export class MessageDecoder<In, Out> {
    */
   #onBadMessage(cause: unknown, size: number): void {
     const session = this.#session;
-    const error = asGettyError(
-      cause,
-      'BAD_FRAME',
-      `${session.remoteAddress} sent a message of ${size} bytes that the codec cannot read`,
-    );
+    const error = unreadableError(session.remoteAddress, `a message of ${size} bytes`, cause);
     if (session.lossy) session.report(error);
     else session.fail(error);
   }

@@ -1,6 +1,7 @@
 /** The errors of a session. */
 
-import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
+import { refusePromise } from '../../core/callbacks.js';
+import { asGettyError, type GettyError, gettyError, messageOf } from '../../core/errors.js';
 
 export function onOpenError(remoteAddress: string, cause: unknown): GettyError {
   return gettyError(
@@ -40,6 +41,25 @@ export function messageTimeoutError(
     'MESSAGE_TIMEOUT',
     `${remoteAddress} began a message ${age} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`,
   );
+}
+
+/** For bytes with which read() of the codec threw `cause`. `what`: the object of `sent`. */
+export function unreadableError(remoteAddress: string, what: string, cause: unknown): GettyError {
+  return asGettyError(
+    cause,
+    'BAD_FRAME',
+    `${remoteAddress} sent ${what} that the codec cannot read`,
+  );
+}
+
+/**
+ * Throws BAD_FRAME if `result`, which read() of the codec returned, is a promise. An async function
+ * returns one each time, so a codec is checked until it has returned a message. Returns whether
+ * `result` is a message.
+ */
+export function checkReadResult(result: unknown): boolean {
+  refusePromise('BAD_FRAME', 'read() of the codec', result);
+  return result !== undefined;
 }
 
 /** `rest`: the bytes of the incomplete message. */

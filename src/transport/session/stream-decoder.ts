@@ -1,11 +1,10 @@
 /** Decodes the messages of a byte stream. The codec finds where each message ends. */
 
-import { refusePromise } from '../../core/callbacks.js';
-import { asGettyError, gettyError } from '../../core/errors.js';
+import { gettyError } from '../../core/errors.js';
 import { ByteReader } from '../buffers/byte-reader.js';
 import { now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
-import { receivedTooLargeError } from './session-errors.js';
+import { checkReadResult, receivedTooLargeError, unreadableError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
 export class StreamDecoder<In, Out> {
@@ -35,19 +34,9 @@ export class StreamDecoder<In, Out> {
     let message: In | undefined;
     try {
       message = codec.read(input, session);
-      // An async function returns a promise the first time too.
-      if (!this.#isCodecChecked) {
-        refusePromise('BAD_FRAME', 'read() of the codec', message);
-        this.#isCodecChecked = message !== undefined;
-      }
+      if (!this.#isCodecChecked) this.#isCodecChecked = checkReadResult(message);
     } catch (error) {
-      session.fail(
-        asGettyError(
-          error,
-          'BAD_FRAME',
-          `${session.remoteAddress} sent bytes that the codec cannot read`,
-        ),
-      );
+      session.fail(unreadableError(session.remoteAddress, 'bytes', error));
       return undefined;
     }
     const consumed = before - input.length;
