@@ -17,11 +17,16 @@ const UNIT_BITS = 6;
 /** Waiting tasks that continue in one turn; each one does at least a few units of work. */
 const RESUMED_PER_TURN = 64;
 
-/** inTurns() checks the budget after this number of items; each may call code of the user. */
-const ITEMS_AT_ONCE = 16;
 /**
- * The most items of inTurns(), and tasks of runInTurn(), in one turn. Promise callbacks that they
- * cause run after the time has been measured, so time alone is no limit.
+ * inTurns() checks the budget after this number of items and their promise callbacks; each may call
+ * code of the user.
+ */
+const ITEMS_AT_ONCE = 16;
+/** As ITEMS_AT_ONCE, for the tasks of runInTurn(). Each ends a wait, and may begin much work. */
+const TASKS_AT_ONCE = 4;
+/**
+ * The most items of inTurns(), and tasks of runInTurn(), in one turn. In a page the time of their
+ * promise callbacks is not measured, so time alone is no limit.
  */
 const ITEMS_PER_TURN = 512;
 /** Units of spend() for a task of runInTurn(). */
@@ -32,9 +37,14 @@ const TASK_UNITS = 4;
  */
 export const MAX_WAITING_BYTES = 256 * 1024;
 
+/** Undefined in a page. */
+const nextTick = globalThis.process?.nextTick;
+
 const waiting = new Queue<() => void>();
 /** Tasks of runInTurn() that have not run. */
 const tasks = new Queue<() => void>();
+/** How many of them may run in this turn. */
+let tasksLeft = 0;
 let resumesLeft = 0;
 let units = 0;
 /** When the timed turn began, or when its timing began. By performance.now(). */
@@ -96,11 +106,20 @@ export function inTurns<T>(items: readonly T[], handle: (item: T) => void): void
   else handleFrom(0, items, handle);
 }
 
-function handleFrom<T>(first: number, items: readonly T[], handle: (item: T) => void): void {
+/** `end`: the index of the first item that must wait for another turn. */
+function handleFrom<T>(
+  first: number,
+  items: readonly T[],
+  handle: (item: T) => void,
+  end = first + ITEMS_PER_TURN,
+): void {
   for (let at = first; at < items.length; ) {
     handle(items[at++] as T);
-    if (at % ITEMS_AT_ONCE === 0 && (spend(ITEMS_AT_ONCE) || at - first >= ITEMS_PER_TURN))
-      return onNextTurn(() => handleFrom(at, items, handle));
+    if (at % ITEMS_AT_ONCE !== 0 || at === items.length) continue;
+    const wait = (): void => onNextTurn(() => handleFrom(at, items, handle));
+    if (spend(ITEMS_AT_ONCE) || at >= end) return wait();
+    if (nextTick !== undefined)
+      return afterPromises(() => (check() ? wait() : handleFrom(at, items, handle, end)));
   }
 }
 
@@ -115,19 +134,36 @@ export function runInTurn(task: () => void): void {
 }
 
 function runTasks(): void {
+  tasksLeft = ITEMS_PER_TURN;
+  runNextTasks();
+}
+
+/** Runs a few tasks. Their promise callbacks run, and are timed, before the next ones. */
+function runNextTasks(): void {
+  let left = Math.min(tasks.length, nextTick === undefined ? tasksLeft : TASKS_AT_ONCE);
+  tasksLeft -= left;
+  let isOver = false;
   try {
-    for (let left = Math.min(tasks.length, ITEMS_PER_TURN); left > 0; left--) {
+    for (; left > 0 && !isOver; left--) {
       try {
         tasks.peek()?.();
       } finally {
         // The task stays in the queue until now, so a task that it adds does not call onNextTurn().
         tasks.shift();
       }
-      if (spend(TASK_UNITS)) return;
+      isOver = spend(TASK_UNITS);
     }
   } finally {
-    if (tasks.length > 0) onNextTurn(runTasks);
+    if (tasks.length > 0) {
+      if (isOver || tasksLeft <= 0 || nextTick === undefined) onNextTurn(runTasks);
+      else afterPromises(runTasksUnlessOver);
+    }
   }
+}
+
+function runTasksUnlessOver(): void {
+  if (check()) onNextTurn(runTasks);
+  else runNextTasks();
 }
 
 interface SharedWait {
@@ -195,8 +231,6 @@ function resumeUnlessOver(): void {
   if (performance.now() - turnBegan < TURN_SHARE) resumeNext();
   else isOver = true;
 }
-
-const nextTick = globalThis.process?.nextTick;
 
 /**
  * Calls `task` in this turn, after all promise callbacks. In a page it does nothing, and waiting

@@ -2,7 +2,7 @@
 import { messageOf } from '../../core/errors.js';
 import { redactUrl } from '../../core/redact.js';
 import { atMost, within } from '../../core/timers.js';
-import { nextTurn } from '../../core/turn.js';
+import { nextTurn, spend } from '../../core/turn.js';
 import {
   cancelledError,
   unlessCancelled,
@@ -21,6 +21,8 @@ import type { NodePool } from './node-pool.js';
 
 /** The most nodes that are dialed for one call when none is connected. */
 const MAX_DIALS = 8;
+/** Units of core/turn.ts for the choice and the dials of these nodes. */
+const DIAL_UNITS = 64;
 
 export class CallDispatcher {
   readonly #clients: ClientCache;
@@ -168,6 +170,8 @@ export class CallDispatcher {
     call: Call,
     tried: Set<ServiceNode>,
   ): Promise<unknown> {
+    // Many calls may come here in one turn.
+    if (spend(DIAL_UNITS)) await nextTurn();
     const limit = timeLeft(call);
     const cannotBeCalled = `${redactUrl(picked.address)} cannot be called`;
     const dials = [dial, ...this.#dialOthers(pool, picked, tried)];

@@ -235,8 +235,9 @@ function withoutTried(
   tried: ReadonlySet<ServiceNode>,
 ): readonly ServiceNode[] {
   if (tried.size === 0) return nodes;
-  const addresses = new Set([...tried].map((node) => node.address));
-  return nodes.filter((node) => !addresses.has(node.address));
+  // A call tries few nodes.
+  const addresses = Array.from(tried, (node) => node.address);
+  return nodes.filter((node) => !addresses.includes(node.address));
 }
 
 function ejectionReason(health: NodeHealth | undefined): string | undefined {

@@ -1,5 +1,6 @@
 /** The attempts of one call, one after another, as failover() describes them. */
 import { notifyOrWarn } from '../../core/callbacks.js';
+import { nextTurn, spend } from '../../core/turn.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import type { Call, RetryBudget } from '../../rpc/index.js';
 import { isStreaming, streamsInput } from '../../rpc/method-kind.js';
@@ -34,6 +35,9 @@ export function retrySequentially(
     );
   };
 }
+
+/** Units of core/turn.ts for the choice of another node. */
+const RETRY_UNITS = 16;
 
 class SequentialAttempts {
   readonly #attempt: Attempt;
@@ -80,6 +84,8 @@ class SequentialAttempts {
     let calledNode = this.#tried.size > 0;
     for (;;) {
       this.#prepareRetry(failure, calledNode);
+      // The calls of many lost connections may fail in one turn.
+      if (spend(RETRY_UNITS)) await nextTurn();
       const triedBefore = this.#tried.size;
       try {
         return await this.#attempt(this.#call, this.#tried);
@@ -95,8 +101,12 @@ class SequentialAttempts {
   #prepareRetry(error: unknown, calledNode: boolean): void {
     const call = this.#call;
     // The error of the last node is more useful than "no other node".
-    if (!calledNode && !call.signal?.aborted)
-      throw lastAttemptError(this.#previousError ?? error, this.#mayHaveRun);
+    if (!calledNode && !call.signal?.aborted) {
+      if (this.#previousError === undefined) throw lastAttemptError(error, this.#mayHaveRun);
+      throw timeLeft(call) < 1
+        ? deadlineError(call, this.#previousError, this.#mayHaveRun)
+        : lastAttemptError(this.#previousError, this.#mayHaveRun);
+    }
     this.#mayHaveRun ||= readFailure(error).unsent !== true;
     if (this.#attemptsLeft === 0 || this.#input?.wasRead || !isRetryable(error, call))
       throw lastAttemptError(error, this.#mayHaveRun);

@@ -1,6 +1,7 @@
 /** The serving half of a channel: it turns requests into calls of handlers. */
 import { promiseOf } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
+import { isTurnOver, runInTurn } from '../../core/turn.js';
 import { copyError, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
 import type { SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
@@ -133,16 +134,23 @@ export class Responder implements ServerCallOwner {
 
   #await(call: ServerCall, outcome: Promise<unknown>): void {
     this.#add(call);
+    // The answers of the requests of one chunk may come together, and be large.
     outcome.then(
       (value) => {
-        this.#answer(call, value);
-        this.#remove(call);
+        if (isTurnOver()) runInTurn(() => this.#answerAndRemove(call, value));
+        else this.#answerAndRemove(call, value);
       },
       (error) => {
-        this.#answer(call, undefined, this.#errorOf(call, error));
-        this.#remove(call);
+        const rpcError = this.#errorOf(call, error);
+        if (isTurnOver()) runInTurn(() => this.#answerAndRemove(call, undefined, rpcError));
+        else this.#answerAndRemove(call, undefined, rpcError);
       },
     );
+  }
+
+  #answerAndRemove(call: ServerCall, value: unknown, error?: RpcError): void {
+    this.#answer(call, value, error);
+    this.#remove(call);
   }
 
   #add(call: ServerCall): void {

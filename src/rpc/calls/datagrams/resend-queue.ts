@@ -2,6 +2,7 @@
  * The idempotent requests of a caller that are not answered. A datagram may be lost, so each
  * request is sent again until its answer arrives.
  */
+import { spend } from '../../../core/turn.js';
 import type { PeerSession } from '../../peer/peer-session.js';
 import type { OutgoingRequest } from '../outgoing-request.js';
 import type { PendingRequests } from '../pending-requests.js';
@@ -9,6 +10,8 @@ import type { PendingRequests } from '../pending-requests.js';
 /** Milliseconds until a request is sent again. The delay doubles up to MAX_DELAY. */
 const INITIAL_DELAY = 200;
 const MAX_DELAY = 2_000;
+/** Units of core/turn.ts for one datagram, which is one system call. */
+const SEND_UNITS = 4;
 
 interface Schedule {
   /** When the request is sent again: a time of now(). */
@@ -38,6 +41,8 @@ export class ResendQueue {
     for (const [request, schedule] of this.#schedules) {
       if (!this.#isPending(request)) this.#schedules.delete(request);
       else if (schedule.nextAt <= now) {
+        // The other requests are sent by the next sweeps.
+        if (spend(SEND_UNITS)) return;
         schedule.delay = Math.min(MAX_DELAY, schedule.delay * 2);
         schedule.nextAt = now + schedule.delay;
         this.#send(request);
