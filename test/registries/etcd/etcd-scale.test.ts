@@ -4,7 +4,7 @@ import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { node, Watching } from '../../fixtures/registries.js';
+import { node, WatchReader } from '../../fixtures/registries.js';
 import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
@@ -44,11 +44,11 @@ describe('2,000 nodes of 100 services', () => {
     const proxy = await TcpProxy.to(server);
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`);
-      await using watch = new Watching(registry, { service: 'Service7' });
+      await using watch = new WatchReader(registry, { service: 'Service7' });
       const all = await watch.next();
       expect(all?.length).toBe(NODES);
       // Other watches share the entries.
-      await using other = new Watching(registry, { service: 'Service8' });
+      await using other = new WatchReader(registry, { service: 'Service8' });
       expect((await other.next())?.length).toBe(NODES);
 
       await using publisher = etcd(server.endpoint);

@@ -8,7 +8,7 @@ import { registry as openRegistry } from '../../../src/registries/index.js';
 import { identity, pem } from '../../fixtures/certificates.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { Log, node, Watching } from '../../fixtures/registries.js';
+import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse } from '../../fixtures/waiting.js';
@@ -52,7 +52,7 @@ describe('etcd with TLS and client certificates', () => {
     const tls = { ca: pem('authority'), ...identity('client') };
     const registry = open({ tls });
     await registry.register(node('a'));
-    await using watch = new Watching(open({ tls }));
+    await using watch = new WatchReader(open({ tls }));
     await watch.ids('a');
   });
 
@@ -68,7 +68,7 @@ describe('etcd with TLS and client certificates', () => {
     });
     registries.push(registry);
     await registry.register(node('b'));
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('b');
   });
 
@@ -131,14 +131,14 @@ describe('etcd with users and passwords', () => {
       QUICK,
     );
     registries.push(registry);
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('a');
   });
 
   it('sends no entry before the password was checked', async () => {
     for (let i = 0; i < 5; i++) {
       const registry = open();
-      await using watch = new Watching(registry);
+      await using watch = new WatchReader(registry);
       const [list] = await Promise.all([watch.next(), registry.register(node('a'))]);
       if (list?.length === 0) await watch.ids('a');
       await registry[Symbol.asyncDispose]();
@@ -146,10 +146,10 @@ describe('etcd with users and passwords', () => {
   });
 
   it('renews a token that has expired or is older than the users', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log });
     await registry.register(node('a'));
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('a');
     // A token expires after one second.
     await elapse(2_500);
@@ -172,7 +172,7 @@ describe('etcd with users and passwords', () => {
   ])(
     '%s: register() rejects at once despite waitForRegistry, and hides the password',
     async (_, options) => {
-      const log = new Log();
+      const log = new RecordingLogger();
       const told: unknown[] = [];
       log.warn = (details, message) => void told.push(details, message);
       const failure = await open({ ...options, logger: log })
@@ -184,11 +184,11 @@ describe('etcd with users and passwords', () => {
   );
 
   it('a watch without permission logs this, and fails without waitForRegistry', async () => {
-    const log = new Log();
-    await using waiting = new Watching(open({ root: '/elsewhere', logger: log }));
+    const log = new RecordingLogger();
+    await using waiting = new WatchReader(open({ root: '/elsewhere', logger: log }));
     waiting.next();
-    await log.said('refuses requests');
-    await using failing = new Watching(open({ root: '/elsewhere', waitForRegistry: false }));
+    await log.waitFor('refuses requests');
+    await using failing = new WatchReader(open({ root: '/elsewhere', waitForRegistry: false }));
     await expect(failing.next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
   });
 
@@ -197,7 +197,7 @@ describe('etcd with users and passwords', () => {
     try {
       await using registry = etcd(late.endpoint, { ...QUICK, username: 'root', password: SECRET });
       await registry.register(node('a'));
-      await using watch = new Watching(registry);
+      await using watch = new WatchReader(registry);
       await watch.ids('a');
       await late.ask('auth/user/add', { name: 'root', password: SECRET });
       await late.ask('auth/role/add', { name: 'root' });

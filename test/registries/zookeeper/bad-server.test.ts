@@ -227,7 +227,7 @@ describe('a server that violates the protocol', () => {
     expect(await outcome).toMatchObject({ reason: 'CONNECTION_LOST', cause: { reason: 'SILENT' } });
   });
 
-  it('loses only its connection by random bytes', async () => {
+  it('loses only its connection when it sends random bytes', async () => {
     const bodies = fc.array(
       fc.oneof(
         fc.uint8Array({ maxLength: 60 }),
