@@ -42,7 +42,7 @@ async function inDirectory(test: (registry: Registry) => Promise<void>): Promise
   }
 }
 
-const PLACES: [
+const REGISTRIES: [
   string,
   (test: (one: Registry, other: Registry) => Promise<void>) => Promise<void>,
 ][] = [
@@ -64,7 +64,7 @@ const PLACES: [
   ['one file registry', (test) => inDirectory((registry) => test(registry, registry))],
 ];
 
-it.each(PLACES)(
+it.each(REGISTRIES)(
   'the newer of two providers with one id is published, and then the older: %s',
   (_, run) =>
     run(async (one, other) => {
@@ -94,7 +94,7 @@ it.each(PLACES)(
     }),
 );
 
-it.each(PLACES)('an older provider that closes leaves the entry of the newer: %s', (_, run) =>
+it.each(REGISTRIES)('an older provider that closes leaves the entry of the newer: %s', (_, run) =>
   run(async (one, other) => {
     const older = await start(one, 'older');
     const newer = await start(other, 'newer');

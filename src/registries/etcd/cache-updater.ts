@@ -232,7 +232,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
     }
   }
 
-  /** The answer is of another cluster, or of an older copy of the data. */
+  /** Whether the answer is from another cluster, or from an older copy of the data. */
   #isReplaced({ header }: WatchResponse): boolean {
     if (header === undefined || header.revision === 0n) return false;
     return header.clusterId !== this.#clusterId || header.revision < this.#revision;

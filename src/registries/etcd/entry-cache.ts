@@ -154,8 +154,8 @@ export class EntryCache {
   }
 
   /**
-   * The key is gone. The entry stays in the lists until `removeAt`, a time of performance.now(), or
-   * until it is put again.
+   * Handles the deletion of a key. The entry stays in the lists until `removeAt`, a time of
+   * performance.now(), or until it is put again.
    */
   delete(key: Uint8Array, removeAt: number): void {
     const location = this.#locate(key);
@@ -207,7 +207,7 @@ export class EntryCache {
     }
   }
 
-  /** Everything is about to be read again. */
+  /** Must be called before everything is read again. */
   beforeFullRead(): void {
     this.#isFull = false;
   }

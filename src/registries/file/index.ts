@@ -79,9 +79,9 @@ class FileRegistry implements Registry {
   #heartbeats: Promise<unknown> | undefined;
   #pollTimer: NodeJS.Timeout | undefined;
   #scanning: Promise<void> | undefined;
-  /** A watch or list() began during a scan that does not include its query. */
+  /** Whether a watch or list() began during a scan that does not include its query. */
   #mustScanAgain = false;
-  /** The directory was there once: the first wait for it is no outage. */
+  /** Whether the directory was ever found. Before that, its absence is no outage. */
   #wasFound = false;
   #isAway = false;
   /** When nodes that are missing after an outage leave the lists: a time of performance.now(). */

@@ -36,8 +36,8 @@ export class Outage {
   }
 
   /**
-   * The registry cannot be used. `state` is for the error, such as "is away", which means that no
-   * server can be reached. `message` is the log line.
+   * Reports that the registry cannot be used. `state` is for the error, such as "is away", which
+   * means that no server can be reached. `message` is the log line.
    */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);
@@ -48,7 +48,7 @@ export class Outage {
     else warn(this.#failure);
   }
 
-  /** The registry has answered. `message`: the log line. */
+  /** Reports that the registry has answered. `message`: the log line. */
   end(message: string): void {
     this.#failure = undefined;
     if (!this.#isReported) return;

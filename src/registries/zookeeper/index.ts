@@ -50,7 +50,7 @@ class ZooKeeperRegistry implements Registry {
   readonly #cache: EntryCache;
   /** The published nodes, by path. */
   readonly #znodes = new Map<string, PublishedZnode>();
-  /** Ends the waits that must not outlast the beginning of an outage. */
+  /** Functions that end the waits of register() and others when an outage begins. */
   readonly #onAway = new Set<() => void>();
   /** Whether no server can be reached. */
   #isAway = false;

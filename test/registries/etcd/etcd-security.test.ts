@@ -74,8 +74,8 @@ describe('etcd with TLS and client certificates', () => {
 
   it.each<[string, EtcdOptions['tls']]>([
     ['no certificate', { ca: pem('authority') }],
-    ["a stranger's certificate", { ca: pem('authority'), ...identity('stranger-client') }],
-    ['another authority', { ca: pem('stranger'), ...identity('client') }],
+    ['a certificate of another authority', { ca: pem('authority'), ...identity('other-client') }],
+    ['another authority', { ca: pem('other-authority'), ...identity('client') }],
     [
       'another name',
       { ca: pem('authority'), ...identity('client'), serverName: 'elsewhere.example' },
@@ -173,13 +173,15 @@ describe('etcd with users and passwords', () => {
     '%s: register() rejects at once despite waitForRegistry, and hides the password',
     async (_, options) => {
       const log = new RecordingLogger();
-      const told: unknown[] = [];
-      log.warn = (details, message) => void told.push(details, message);
+      const logged: unknown[] = [];
+      log.warn = (details, message) => void logged.push(details, message);
       const failure = await open({ ...options, logger: log })
         .register(node('a'))
         .catch((error: unknown) => error);
       expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
-      expect(inspect([failure, told], { depth: 20, showHidden: true })).not.toContain('swordfish');
+      expect(inspect([failure, logged], { depth: 20, showHidden: true })).not.toContain(
+        'swordfish',
+      );
     },
   );
 

@@ -156,7 +156,7 @@ describe('a server that violates the protocol', () => {
         });
       for (const type of [1, 2, 3, 4, -1, 99]) session.write(event(type, '/unwatched'));
       session.write(event(3, ''));
-      for (const ours of [-2, -4, -8]) session.write(answer(ours));
+      for (const xid of [-2, -4, -8]) session.write(answer(xid));
       session.write(answer(xid, NO_NODE));
     });
     expect(await (await openClient(unneeded)).exists('/a')).toBeUndefined();

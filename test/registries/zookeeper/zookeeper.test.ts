@@ -61,12 +61,13 @@ describe('the ZooKeeper registry', () => {
       path: path.replace('/getty-micro', root),
       value,
     }));
-    const [ours, theirs] = [written.slice(0, 2), written.slice(2)];
+    const [ownEntries, otherEntries] = [written.slice(0, 2), written.slice(2)];
     const registry = open();
-    for (const { path, value } of ours) await registry.register(parseEntry(path, value));
-    for (const { path, value } of ours) expect(await runCommand('get', path)).toContain(value);
-    await runCommand('create', (theirs[0]?.path ?? '').replace(/\/[^/]*$/, ''));
-    for (const { path, value } of theirs) await runCommand('create', path, value);
+    for (const { path, value } of ownEntries) await registry.register(parseEntry(path, value));
+    for (const { path, value } of ownEntries)
+      expect(await runCommand('get', path)).toContain(value);
+    await runCommand('create', (otherEntries[0]?.path ?? '').replace(/\/[^/]*$/, ''));
+    for (const { path, value } of otherEntries) await runCommand('create', path, value);
     await using watch = new WatchReader(registry);
     const nodes = await watch.until(
       ({ length }) => length === RECORDED_ENTRIES.length,
@@ -191,7 +192,7 @@ describe('the ZooKeeper registry', () => {
     expect(log.linesWith('expired').length).toBe(1);
   });
 
-  it('creates a replaced entry anew, so that its former owner cannot delete it by version', async () => {
+  it('creates a replaced entry again instead of changing it, so that its former owner cannot delete it by version', async () => {
     useNextRoot();
     await open().register(node('a'));
     const client = new ZooKeeperClient(server.address, { sessionTimeout: LONG_SESSION });
