@@ -20,7 +20,7 @@ const RECORDED = [
 const PART = 0.8;
 const TRIES = 3;
 const ROUNDS = 5;
-/** Of one measurement, and of the first load. */
+/** The duration of one measurement and of the first load, in seconds. */
 const SECONDS = 0.35;
 const WARM_UP = 1.5;
 const SIDES = /** @type {const} */ (['getty', 'ceiling']);
