@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { EtcdServer } from '../fixtures/registry-servers.js';
+import { EtcdServer } from '../fixtures/etcd-server.js';
 import { Inbox, PROCESS_PATIENCE, until } from '../fixtures/waiting.js';
 
 const PROGRAM = fileURLToPath(new URL('../../build/demo/main.js', import.meta.url));

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { EtcdServer } from '../fixtures/etcd-server.js';
 import { type Program, runExample } from '../fixtures/programs.js';
-import { EtcdServer } from '../fixtures/registry-servers.js';
 import { startZooKeeper } from '../fixtures/zookeeper-server.js';
 
 interface RunningRegistry {

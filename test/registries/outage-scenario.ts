@@ -6,7 +6,7 @@ import type { Registry } from '../../src/micro/types.js';
 import { registry as openRegistry, type RegistryOptions } from '../../src/registries/index.js';
 import { contract, implement, type Service, unary } from '../../src/rpc/index.js';
 import { RecordingLogger } from '../fixtures/registries.js';
-import type { RegistryServer } from '../fixtures/registry-servers.js';
+import type { RegistryServer } from '../fixtures/registry-server.js';
 import { TcpProxy } from '../fixtures/tcp-proxy.js';
 import { elapse, until } from '../fixtures/waiting.js';
 import { ChildProcesses } from './child-processes.js';

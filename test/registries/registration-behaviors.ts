@@ -88,7 +88,7 @@ export const REGISTRATION_BEHAVIORS: Readonly<
   'the entry of the older of two registrations of one node is published again when the newer one ends'(
     store,
   ) {
-    if (store.isSlowToReturn) return Promise.resolve();
+    if (store.restoresSlowly) return Promise.resolve();
     return watching(store, async (registry, watch) => {
       await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
       await registry.register(node('a', { address: 'tcp://127.0.0.1:2' }));

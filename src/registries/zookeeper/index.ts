@@ -50,8 +50,8 @@ class ZooKeeperRegistry implements Registry {
   readonly #cache: EntryCache;
   /** The published nodes, by path. */
   readonly #znodes = new Map<string, PublishedZnode>();
-  /** Functions that end the waits of register() and others when an outage begins. */
-  readonly #onAway = new Set<() => void>();
+  /** Called when an outage begins. They end the waits of #settlesInTime(). */
+  readonly #outageListeners = new Set<() => void>();
   /** Whether no server can be reached. */
   #isAway = false;
   readonly #outage: Outage;
@@ -150,13 +150,13 @@ class ZooKeeperRegistry implements Registry {
     const away = new Promise<boolean>((resolve) => {
       giveUp = () => resolve(false);
       if (this.#isAway) giveUp();
-      else this.#onAway.add(giveUp);
+      else this.#outageListeners.add(giveUp);
     });
     try {
       const outcome = Promise.race([done.then(() => true), away]);
       return (await within(timeout, outcome, undefined)) ?? false;
     } finally {
-      this.#onAway.delete(giveUp);
+      this.#outageListeners.delete(giveUp);
     }
   }
 
@@ -213,7 +213,7 @@ class ZooKeeperRegistry implements Registry {
       this.#isAway = true;
       this.#mayHaveExpired = true;
       this.#outage.begin('is away', cause, 'ZooKeeper is away, trying again');
-      for (const giveUp of [...this.#onAway]) giveUp();
+      for (const giveUp of [...this.#outageListeners]) giveUp();
     } else if (state === 'expired') {
       this.#mayHaveExpired = true;
       this.#logger.warn(

@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Registry } from '../../../src/micro/types.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { type EtcdServer, etcdCluster, leaderOf } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, type RecordingLogger, WatchReader } from '../../fixtures/registries.js';
-import { type EtcdServer, etcdCluster, leaderOf } from '../../fixtures/registry-servers.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, until } from '../../fixtures/waiting.js';
 

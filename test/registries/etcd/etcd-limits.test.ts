@@ -85,7 +85,7 @@ describe('the etcd registry', () => {
           value: '',
         },
       }));
-      await server.ask('kv/txn', { success });
+      await server.request('kv/txn', { success });
     }
     const log = new RecordingLogger();
     await open().register(node('a'));

@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { ETCD_DEFAULTS, etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { encode } from '../../fixtures/etcd-gateway.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, WatchReader } from '../../fixtures/registries.js';
-import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 
 /** Entries that one request writes. */
@@ -53,7 +54,8 @@ describe('the etcd registry', () => {
     const puts = entries.map((entry) => ({
       request_put: { key: encode(entryPath(root, entry)), value: encode(entryValue(entry)) },
     }));
-    while (puts.length > 0) await server.ask('kv/txn', { success: puts.splice(0, PER_REQUEST) });
+    while (puts.length > 0)
+      await server.request('kv/txn', { success: puts.splice(0, PER_REQUEST) });
     const proxy = await TcpProxy.to(server);
     proxy.limit(50 * 1024);
     try {

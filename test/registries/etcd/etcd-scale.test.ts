@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { encode } from '../../fixtures/etcd-gateway.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, WatchReader } from '../../fixtures/registries.js';
-import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 
@@ -34,7 +35,7 @@ describe('2,000 nodes of 100 services', () => {
     });
     const fill = async (): Promise<void> => {
       while (entries.length > 0)
-        await server.ask('kv/txn', { success: entries.splice(0, PER_REQUEST) });
+        await server.request('kv/txn', { success: entries.splice(0, PER_REQUEST) });
     };
     await Promise.all(Array.from({ length: 8 }, fill));
   }, INSTALL_TIMEOUT);

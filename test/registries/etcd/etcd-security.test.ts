@@ -7,9 +7,10 @@ import { type EtcdOptions, etcd } from '../../../src/registries/etcd/index.js';
 import { registry as openRegistry } from '../../../src/registries/index.js';
 import { identity, pem } from '../../fixtures/certificates.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { encode } from '../../fixtures/etcd-gateway.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
-import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse } from '../../fixtures/waiting.js';
 
@@ -96,17 +97,17 @@ describe('etcd with users and passwords', () => {
   const registries: Registry[] = [];
   beforeAll(async () => {
     server = await EtcdServer.started({ flags: ['--auth-token-ttl', '1', '--bcrypt-cost', '4'] });
-    await server.ask('auth/user/add', { name: 'root', password: SECRET });
-    await server.ask('auth/role/add', { name: 'root' });
-    await server.ask('auth/user/grant', { user: 'root', role: 'root' });
-    await server.ask('auth/user/add', { name: 'getty', password: SECRET });
-    await server.ask('auth/role/add', { name: 'getty' });
-    await server.ask('auth/role/grant', {
+    await server.request('auth/user/add', { name: 'root', password: SECRET });
+    await server.request('auth/role/add', { name: 'root' });
+    await server.request('auth/user/grant', { user: 'root', role: 'root' });
+    await server.request('auth/user/add', { name: 'getty', password: SECRET });
+    await server.request('auth/role/add', { name: 'getty' });
+    await server.request('auth/role/grant', {
       name: 'getty',
       perm: { permType: 'READWRITE', key: encode('/getty/'), range_end: encode('/getty0') },
     });
-    await server.ask('auth/user/grant', { user: 'getty', role: 'getty' });
-    await server.ask('auth/enable', {});
+    await server.request('auth/user/grant', { user: 'getty', role: 'getty' });
+    await server.request('auth/enable', {});
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
   afterEach(async () => {
@@ -155,11 +156,11 @@ describe('etcd with users and passwords', () => {
     await elapse(2_500);
     await registry.register(node('b'));
     await watch.ids('a', 'b');
-    const { token } = (await server.ask('auth/authenticate', {
+    const { token } = (await server.request('auth/authenticate', {
       name: 'root',
       password: SECRET,
     })) as { token: string };
-    await server.ask('auth/role/add', { name: 'another' }, token);
+    await server.request('auth/role/add', { name: 'another' }, token);
     await registry.register(node('c'));
     await watch.ids('a', 'b', 'c');
     expect(log.lines).toEqual([]);
@@ -201,10 +202,10 @@ describe('etcd with users and passwords', () => {
       await registry.register(node('a'));
       await using watch = new WatchReader(registry);
       await watch.ids('a');
-      await late.ask('auth/user/add', { name: 'root', password: SECRET });
-      await late.ask('auth/role/add', { name: 'root' });
-      await late.ask('auth/user/grant', { user: 'root', role: 'root' });
-      await late.ask('auth/enable', {});
+      await late.request('auth/user/add', { name: 'root', password: SECRET });
+      await late.request('auth/role/add', { name: 'root' });
+      await late.request('auth/user/grant', { user: 'root', role: 'root' });
+      await late.request('auth/enable', {});
       await registry.register({ ...node('a'), metadata: { version: '2' } });
       await registry.register(node('b'));
       await watch.ids('a', 'b');

@@ -5,8 +5,8 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { type EtcdOptions, etcd } from '../../../src/registries/etcd/index.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
-import { EtcdServer } from '../../fixtures/registry-servers.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { elapse, within } from '../../fixtures/waiting.js';
 import { cleanUpLater, open, useCleanUp, useNextRoot, useRoot } from './etcd-setup.js';

@@ -8,9 +8,10 @@ import type { Registry } from '../../../src/micro/types.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { zookeeper } from '../../../src/registries/zookeeper/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
-import { EtcdServer, type RegistryServer } from '../../fixtures/registry-servers.js';
+import type { RegistryServer } from '../../fixtures/registry-server.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { createZooKeeper } from '../../fixtures/zookeeper-server.js';
 
