@@ -21,10 +21,10 @@ import { ROOT, ZooKeeperScenario } from './zookeeper-scenario.js';
 /** The tests wait most of the time, so they run together. Each has a server of its own. */
 describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   const servers: ZooKeeperServer[] = [];
-  const networks: Network[] = [];
+  const proxies: Network[] = [];
   afterAll(async () => {
     for (const server of servers) await server.stop();
-    for (const network of networks) await network.close();
+    for (const proxy of proxies) await proxy.close();
   });
 
   async function startServer(): Promise<ZooKeeperServer> {
@@ -143,7 +143,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   test('loses connections often, each registry has one connection, and no memory leaks', async () => {
     const server = await startServer();
     const proxy = await Network.open(server.port);
-    networks.push(proxy);
+    proxies.push(proxy);
     const { scenario } = await openScenario(
       server,
       { sessionTimeout: 10_000, settleTime: 200 },
