@@ -1,3 +1,4 @@
+/** The demo: its output, its flags, its registries and its end. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

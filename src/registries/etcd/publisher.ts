@@ -30,7 +30,10 @@ export interface PublisherOptions extends BackoffOptions, KeyWriterOptions {
   readonly waitForRegistry: boolean;
 }
 
-/** Milliseconds over which providers that lost their leases together publish again. */
+/**
+ * The longest random delay before the entries of a lost lease are published again, in milliseconds.
+ * It spreads the requests of providers that lose their leases at the same time.
+ */
 const LOST_LEASE_SPREAD = 500;
 /**
  * Milliseconds. A watch that lasted for less does not reset the backoff, so that a server that ends

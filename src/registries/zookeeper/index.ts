@@ -119,7 +119,10 @@ class ZooKeeperRegistry implements Registry {
     };
   }
 
-  /** Waits until the entry is published or refused, or until no server can be reached. */
+  /**
+   * Waits until the entry is published or refused, or until no server can be reached. In the last
+   * case the entry is published after the outage.
+   */
   async #publishOrDefer(
     published: Promise<void>,
     znode: PublishedZnode,

@@ -231,8 +231,8 @@ export class PublishedZnode {
   }
 
   #leaveAlone(): void {
-    // If both processes replaced the node, they would do so forever. The watch reports its
-    // deletion.
+    // Two processes that replace each other's node would never stop. The watch reports when the
+    // other node is deleted.
     this.#isPublished = false;
     this.reportUnpublished();
     this.#problems.logOnce(TAKEN_OVER);

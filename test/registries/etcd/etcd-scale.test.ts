@@ -18,7 +18,7 @@ const NODES = 2_000;
 const PER_REQUEST = 125;
 const CHANGES = 20;
 
-describe('2,000 nodes of 100 services', () => {
+describe('100 services with 2,000 nodes each', () => {
   noLeaks();
   noTimersLeft();
   let server: EtcdServer;
@@ -41,7 +41,7 @@ describe('2,000 nodes of 100 services', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('are read once, and then only changes are sent', async () => {
+  it('are read once, and afterwards only changes are sent', async () => {
     const proxy = await TcpProxy.to(server);
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`);

@@ -97,13 +97,13 @@ describe('the ZooKeeper registry', () => {
     await untilPublished('b');
   });
 
-  /** What happens to the entries, the proxy and the registration. */
+  /** Random steps: they change entries, the proxy, the session or the registration. */
   const STEPS = [
     'put',
     'put',
     'put',
     'remove',
-    'removeFolder',
+    'removeAttributes',
     'garbage',
     'cut',
     'refuse',
@@ -127,7 +127,7 @@ describe('the ZooKeeper registry', () => {
           const given = node(`${n}`, { version: n % 2 === 0 ? 'v1' : 'v2' });
           if (name === 'put') await server.put(pathOf(given), entryValue(given));
           else if (name === 'remove') await server.remove(pathOf(given)).catch(() => {});
-          else if (name === 'removeFolder')
+          else if (name === 'removeAttributes')
             await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
           else if (name === 'garbage') await server.put(pathOf(given), '{');
           else if (name === 'cut') proxy.cut();

@@ -39,7 +39,7 @@ describe('the ZooKeeper registry', () => {
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('starts a watch with an empty list without a root, and lists nodes when it is created, also below a chroot', async () => {
+  it('starts a watch with an empty list if the root does not exist, and lists nodes when it is created, also below a chroot', async () => {
     useNextRoot();
     await using watch = new WatchReader(open());
     await watch.ids();

@@ -35,11 +35,11 @@ export interface ZooKeeperSessionEvents {
  */
 const MIN_CONNECTION_TIME = 1_000;
 /**
- * The first limit of an attempt, as a part of the session's timeout. Together with the silence
- * before it, it is less than the timeout.
+ * The first time limit of an attempt, as a part of the session's timeout. The allowed silence of a
+ * server and this limit together are shorter than the timeout.
  */
 const FIRST_ATTEMPT_TIMEOUT = 1 / 6;
-/** The longest first limit, in milliseconds. */
+/** The upper bound of the first time limit, in milliseconds. */
 const MAX_FIRST_ATTEMPT_TIMEOUT = 2_500;
 /** The most ids of earlier sessions that are kept. Far fewer can be alive at once. */
 const MAX_EARLIER_SESSIONS = 100;
@@ -52,7 +52,7 @@ export class ZooKeeperSession {
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
   #session: SessionIdentity;
-  /** Milliseconds: the timeout of the session as granted; before that, as requested. */
+  /** The timeout of the session in milliseconds: as granted, or before that as requested. */
   #timeout: number;
   readonly #earlierSessions = new Set<bigint>();
   #lastZxid = 0n;

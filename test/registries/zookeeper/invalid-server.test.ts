@@ -116,7 +116,7 @@ describe('a server that violates the protocol', () => {
       'REGISTRY_FAILED',
     ],
   ])(
-    'loses its connection by %s, and the requests under way fail with CONNECTION_LOST',
+    'loses its connection after %s, and the requests in flight fail with CONNECTION_LOST',
     async (_, invalid, code) => {
       const client = await openClient(invalid);
       const error = await within(
