@@ -13,9 +13,7 @@ export class Outage {
   #isReported = false;
   #failure: GettyError | undefined;
 
-  /**
-   * `name`: the registry with its address, for messages. `details`: fields of the log lines.
-   */
+  /** `name`: the registry with its address, for messages. `details`: fields of the log lines. */
   constructor(name: string, details: object, logger: Logger | undefined) {
     this.#name = name;
     this.#details = details;
