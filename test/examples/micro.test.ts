@@ -71,7 +71,7 @@ describe.each(REGISTRIES)('with the registry $name', ({ start }) => {
     expect(await consumer.line(/removed (\w+)/)).toBe('a');
     expect(await a.ended).toBe(0);
     expect(a.lines.all.at(-1)).toBe('closed');
-    // A call under way may still be answered by the closed provider.
+    // A call in flight may still be answered by the closed provider.
     await consumer.line(/hello, \d+, from b$/);
     consumer.child.kill('SIGINT');
     expect(await consumer.ended).toBe(0);

@@ -111,7 +111,7 @@ describe('update', () => {
     for (const watch of [greeter, other]) await watch.ids();
   });
 
-  it('runs updates in order; close() waits for the one under way', async () => {
+  it('runs updates in order; close() waits for the pending one', async () => {
     const { registry, control } = controlledRegistry();
     await using _registry = registry;
     const provider = await start(registry, 'a');

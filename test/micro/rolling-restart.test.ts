@@ -24,7 +24,7 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { turns, until } from '../fixtures/waiting.js';
 
-// Not idempotent, so a call that is lost under way fails.
+// Not idempotent, so a call that is lost in flight fails.
 const Shop = contract('Shop', { pay: unary<number, string>() });
 const IDS = ['a', 'b', 'c', 'd', 'e'];
 const CALLERS = 16;
@@ -33,7 +33,7 @@ const CALLS_PER_STEP = 800;
 
 /**
  * A provider that answers with its id and the number of its start. It answers a turn later, so that
- * calls are under way when it closes.
+ * calls are in flight when it closes.
  */
 function start(
   registry: Registry,

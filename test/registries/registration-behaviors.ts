@@ -130,7 +130,7 @@ export const REGISTRATION_BEHAVIORS: Readonly<
     });
   },
 
-  'a registration that is under way during the disposal leaves no entry'(store) {
+  'a registration that is pending during the disposal leaves no entry'(store) {
     return watching(store, async (_, watch) => {
       const disposed = store.open();
       await Promise.allSettled([disposed.register(node('a')), disposed[Symbol.asyncDispose]()]);

@@ -167,7 +167,7 @@ describe('weighted', () => {
 });
 
 describe('leastActive', () => {
-  it('picks any of the nodes with the fewest calls under way', () => {
+  it('picks any of the nodes with the fewest calls in flight', () => {
     const picker = leastActive({ random: seeded(6) })();
     const nodes = some('a', 'b', 'c', 'd');
     const load = loads({
@@ -213,7 +213,7 @@ describe('p2cEwma', () => {
   it.each<[string, Record<string, Partial<NodeLoad>>]>([
     ['answers faster', { a: { latency: 2 }, b: { latency: 1 } }],
     [
-      'has fewer calls under way',
+      'has fewer calls in flight',
       { a: { latency: 1, inFlight: 2 }, b: { latency: 1, inFlight: 1 } },
     ],
     [
@@ -230,7 +230,7 @@ describe('p2cEwma', () => {
       { a: { failureRate: 0.05 }, b: { latency: 20 } },
     ],
     [
-      'has answered before, when the other has its first call under way',
+      'has answered before, when the other has its first call in flight',
       { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } },
     ],
     [

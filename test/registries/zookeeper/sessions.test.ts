@@ -53,7 +53,7 @@ describe('a session', () => {
     return observed;
   }
 
-  it('continues after a lost connection: keeps ephemeral nodes, fails requests under way, delivers missed events', async () => {
+  it('continues after a lost connection: keeps ephemeral nodes, fails requests in flight, delivers missed events', async () => {
     const proxy = await openProxy();
     const { client, until } = partsOf(await open([proxy]));
     const session = client.sessionId;
