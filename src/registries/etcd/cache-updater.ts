@@ -59,7 +59,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
   #isAway = false;
   /** The id of the cluster of the last full read. */
   #clusterId = 0n;
-  /** When entries whose keys are gone leave the lists: a time of performance.now(). */
+  /** When entries whose keys were deleted leave the lists: a time of performance.now(). */
   #graceEnd = 0;
   #graceTimer: NodeJS.Timeout | undefined;
 

@@ -109,7 +109,7 @@ export class Publisher {
     await atMost(this.#options.requestTimeout, withdrawn);
   }
 
-  /** Revokes the lease, so that all entries are gone at once. Takes at most `requestTimeout`. */
+  /** Revokes the lease, so that all entries are removed at once. Takes at most `requestTimeout`. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#sleep.wake();

@@ -256,7 +256,7 @@ class ZooKeeperRegistry implements Registry {
  * Makes a registry in ZooKeeper. `hosts`: the connect string, `host:port,host:port/chroot`; the
  * default port is 2181. One session serves all registrations and watches. The registry connects at
  * its first use. Every client that may write below the root can redirect calls. Disposing the
- * registry ends its session, so that its entries are gone at once, and ends its watches. Throws
+ * registry ends its session, so that its entries are removed at once, and ends its watches. Throws
  * BAD_ADDRESS or BAD_OPTION.
  */
 export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {}): Registry {
