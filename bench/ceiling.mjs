@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The ceiling: a client and a server written by hand for the frames of one method. It has a promise
- * per call, deadlines, and one buffer per tick and direction. It has no contracts, interceptors and
+ * per call, deadlines, and one buffer per tick and direction. It has no contracts, interceptors or
  * errors, and supports ASCII only. Its speed is the limit that getty is compared with.
  */
 import { createConnection, createServer } from 'node:net';

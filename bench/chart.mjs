@@ -22,7 +22,7 @@ const NAMES = new Map([
   ['moleculer', 'Moleculer TCP'],
   ['nest', 'Nest TCP'],
 ]);
-/** Readable on a white page and on a black one. */
+/** The color of text. It is readable on a white and on a black page. */
 const TEXT = '#7d838c';
 const OUR_BAR = '#2f81f7';
 const PEER_BAR = '#9aa1ab';
@@ -100,7 +100,7 @@ ${parts.join('\n')}
 </svg>`;
 }
 
-/** The same as a Markdown table. @param {Line[]} lines @param {string} machine */
+/** Makes a Markdown table of the ratios. @param {Line[]} lines @param {string} machine */
 function table(lines, machine) {
   const columns = GROUPS.map(
     (name) =>

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The speed check of `npm run ok`: getty and the ceiling in the same two processes. A ratio below a
- * fraction of the recorded one, three times in a row, is a failure.
+ * The speed check of `npm run ok`: getty and ceiling.mjs in the same two processes. It fails if a
+ * ratio is below a fraction of the recorded one three times in a row.
  * `node scripts/setup.mjs bench/guard.mjs` runs the check alone and prints the ratios.
  */
 import { availableParallelism } from 'node:os';
@@ -20,7 +20,7 @@ const RECORDED = [
 const PART = 0.8;
 const TRIES = 3;
 const ROUNDS = 5;
-/** Of one measurement, and of the first load. */
+/** The duration of one measurement and of the first load, in seconds. */
 const SECONDS = 0.35;
 const WARM_UP = 1.5;
 const SIDES = /** @type {const} */ (['getty', 'ceiling']);

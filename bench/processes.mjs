@@ -51,7 +51,7 @@ export function start(program, ...args) {
 }
 
 /**
- * The same with flags for Node.js.
+ * Like start(), with flags for Node.js.
  * @param {string[]} flags
  * @param {string} program
  * @param {string[]} args

@@ -45,7 +45,7 @@ export async function startPair(peer, flags = []) {
   return {
     load,
     both,
-    /** An error here appears in the next measurement. @param {Order} order */
+    /** Calls without measuring. An error appears in the next measurement. @param {Order} order */
     async warm(order) {
       try {
         await load(order);
@@ -103,7 +103,7 @@ export async function startPair(peer, flags = []) {
 const ROOM = 128;
 const GARBAGE_CALLS = 8_000;
 const LEAST_GARBAGE_CALLS = 500;
-/** The time limit for these calls, in seconds. */
+/** The time limit for the calls of one attempt, in seconds. */
 const GARBAGE_PATIENCE = 60;
 const WARM = /** @type {const} */ ({ connections: 1, inFlight: 64, message: 'small' });
 

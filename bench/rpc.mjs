@@ -38,7 +38,7 @@ async function warmPair(peer, shape, { warmUp, again }) {
 }
 
 /**
- * The best rate of a side that makes calls without a fixed rate.
+ * The best rate of three measurements without a fixed rate, in calls/s.
  * @param {Pair} pair @param {Group['shape']} shape @param {number} seconds
  */
 async function bestRate(pair, shape, seconds) {

@@ -54,7 +54,7 @@ async function client(side, address, { connections, window, size }) {
     const took = (performance.now() - began) / 1000;
     const counted = messages;
     running = false;
-    // Datagrams may be lost: then some answers never arrive.
+    // Some answers never arrive if datagrams were lost.
     await Promise.race([quiet, wait(500)]);
     if (counted === 0) failures++;
     process.send?.({ messages: counted, took, failures });
@@ -76,7 +76,7 @@ if (role === 'server') {
   const [address = '', count = '0'] = args;
   const { hostname, port } = new URL(address);
   for (let i = 0; i < Number(count); i++) {
-    // The socket never reads, so in the broadcast nothing that is sent is accepted.
+    // The socket never reads, so the server cannot send what it broadcasts.
     const socket = connect({ host: hostname, port: Number(port) }).pause();
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   }

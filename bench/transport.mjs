@@ -2,7 +2,7 @@
 /**
  * Compares the transport with programs written by hand: `npm run bench -- transport`. Echo: each
  * side of a comparison has a server and a client process, and the sides take turns in each round.
- * Memory: what many sessions cost the server's process.
+ * Memory: the bytes that sessions need in the process of the server.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -81,7 +81,7 @@ const SHORT = { seconds: '0.2', rounds: '9', broadcast: '5' };
  * measurement is inexact.
  */
 const IDLE_ROUNDS = { full: 3, short: 1 };
-/** After this many seconds of a broadcast the system certainly accepts no more bytes. */
+/** Seconds of a broadcast after which the system accepts no more bytes. */
 const FILLED = 20;
 const USAGE =
   'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 11] [--broadcast 60] [--only WORD] [--json FILE]';

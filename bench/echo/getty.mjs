@@ -1,10 +1,11 @@
 // @ts-check
-/** getty over a transport. */
+/** An echo of framed messages by getty. */
 import { connect, lengthPrefixed, serve as listen } from '../../dist/transport/index.js';
 
 /** @param {string} scheme */
 export async function serveAt(scheme) {
   const codec = lengthPrefixed();
+  // With onCron, because the memory of idle sessions is measured with it: see ../README.md.
   const server = await listen(
     `${scheme}://127.0.0.1:0`,
     {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * node:net by hand, one message at a time. It sends the bytes of a call and returns those of its
- * answer, without decoding them.
+ * node:net by hand, one message at a time. The client sends the bytes of a call, the server those
+ * of its answer. Both only count the received bytes, and the client returns a constant reply.
  */
 import { createConnection, createServer } from 'node:net';
 import { Output, REPLY_START, REQUEST_START } from '../ceiling.mjs';

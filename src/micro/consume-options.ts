@@ -26,13 +26,13 @@ import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
  */
 export interface ConsumeOptions
   extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
-  /** Where the nodes are found. The consumer does not dispose it. */
+  /** Lists the nodes. The consumer does not dispose it. */
   registry: Registry;
   /** The group of the providers that are called. Default: any group. */
   group?: string | undefined;
   /** Picks the node of each attempt. Default: roundRobin(). */
   balancer?: Balancer | undefined;
-  /** Decides about further attempts when one fails or is slow. Default: failover(). */
+  /** Decides about further attempts after one that fails or is slow. Default: failover(). */
   strategy?: Strategy | undefined;
   /**
    * When nodes whose calls fail receive no calls, and for how long; false: never. Default: for 1 s
@@ -82,16 +82,16 @@ export interface ConsumerSettings {
   readonly strategy: Strategy;
   readonly interceptors: readonly Interceptor[];
   readonly logger: Logger;
-  /** Milliseconds: the default timeout of a call. */
+  /** The default timeout of a call, in milliseconds. */
   readonly timeout: number;
-  /** Milliseconds. */
+  /** In milliseconds. 0: connections are never closed for lack of calls. */
   readonly idleTimeout: number;
   readonly pool: PoolSettings;
-  /** For the connection to each node. */
+  /** The options of the connection to each node. */
   readonly connection: RpcClientOptions;
 }
 
-/** Throws BAD_OPTION. */
+/** Checks the options and adds the defaults. Throws BAD_OPTION. */
 export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings {
   if (typeof options !== 'object' || options === null)
     throw badOption('options', options, 'an object');

@@ -58,7 +58,7 @@ export interface Consumer extends AsyncDisposable {
    * registry for nodes of other groups, versions and codecs, and waits for them for at most 1 s.
    */
   explain(contract: ContractName, options?: StubOptions): Promise<Explanation>;
-  /** Makes a call that has no stub. */
+  /** Makes a call without a stub. */
   readonly invoke: Invoke;
   /**
    * The counts since the start, or since resetStatistics(), over all connections. `calls` counts
@@ -111,7 +111,7 @@ class ServiceConsumer implements Consumer {
     options: StubOptions = {},
   ): Stub<Specs> {
     const stub = makeStub(contract, this.invoke, this.#settings.timeout, options);
-    // The first call then need not wait for the first list.
+    // Starts the watch, so that the first call has to wait less for the first list.
     this.resolver(contract, options);
     return stub;
   }
@@ -172,7 +172,7 @@ class ServiceConsumer implements Consumer {
 
   #makePool(service: string, version: string, protocol: CodecName): NodePool {
     const { registry, group, balancer, logger, pool } = this.#settings;
-    // First: the balancer may throw, and then no resolver needs to be closed.
+    // Before the resolver is made, because the balancer may throw.
     const picker = makePicker(balancer);
     const query = { service, group, version: version || undefined, protocol };
     const resolver = runIn(this.#asyncContext, () => new Resolver(registry, query, { logger }));

@@ -1,6 +1,6 @@
 /**
- * ATTRIBUTES, the part of an entry's path that says what a node offers, in the form that Go's
- * registries use: `key=value` pairs, query-escaped twice.
+ * ATTRIBUTES, the part of an entry's path that describes what a node offers. The form is that of
+ * Go's registries: `key=value` pairs, query-escaped twice.
  */
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
@@ -30,11 +30,11 @@ const CODECS: readonly string[] = ['json', 'protobuf'] satisfies CodecName[];
 const KEYS = ['group', 'protocol', 'role', 'service', 'version'] as const;
 // Control characters, halves of a surrogate pair, and the ranges that ZooKeeper rejects in a path.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it must match them
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uffff]/u;
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uffff]/u;
 
 /** Whether the text can be part of a path in every registry. */
-export function isSafe(text: string): boolean {
-  return !UNSAFE.test(text);
+export function isAllowedInPath(text: string): boolean {
+  return !FORBIDDEN.test(text);
 }
 
 export function isCodec(name: string): name is CodecName {
@@ -88,7 +88,7 @@ export function checkGroup(given: unknown): void {
 }
 
 function checkField(name: string, given: unknown): void {
-  if (typeof given !== 'string' || !isSafe(given))
+  if (typeof given !== 'string' || !isAllowedInPath(given))
     throw badOption(
       name,
       given,
@@ -132,7 +132,7 @@ export function parseAttributes(text: string): Attributes {
   if (service === '') throw badEntry(text, 'its attributes name no service');
   if (role !== 'SRT_Provider' && role !== 'SRT_Consumer')
     throw badEntry(text, `its role is ${quote(role)}, expected SRT_Provider or SRT_Consumer`);
-  if (![group, protocol, service, version].every(isSafe))
+  if (![group, protocol, service, version].every(isAllowedInPath))
     throw badEntry(text, 'its attributes contain control characters');
   return { group, protocol, role, service, version };
 }

@@ -5,23 +5,23 @@
 import { nodeKey } from './snapshots.js';
 import type { Registry, ServiceNode } from './types.js';
 
-/** A provider, as one of those that publish an entry. */
+/** A provider that publishes an entry. */
 export interface EntryOwner {
-  /** Another provider has published the entry of this node. */
+  /** Called when another provider has published the entry of this node. */
   onTakenOver(node: ServiceNode): void;
   /**
-   * Publishes the entry of this node again, because its newer owner leaves. Resolves with whether
-   * it did. Does not reject.
+   * Publishes the entry of this node again, because its newer owner leaves. Resolves with false if
+   * it could not. Does not reject.
    */
   republish(node: ServiceNode): Promise<boolean>;
 }
 
-/** The owners of each entry, by nodeKey(). The one that published last is at the end. */
+/** The owners of each entry, by nodeKey(), in the order in which they published it last. */
 type OwnersByKey = Map<string, readonly EntryOwner[]>;
 
 const ownersByRegistry = new WeakMap<Registry, OwnersByKey>();
 
-/** `owner` has published the entry of `node`. */
+/** Records that `owner` has published the entry of `node`. Notifies the owner before it. */
 export function takeEntry(registry: Registry, node: ServiceNode, owner: EntryOwner): void {
   const byKey: OwnersByKey = ownersByRegistry.get(registry) ?? new Map();
   ownersByRegistry.set(registry, byKey);
@@ -33,8 +33,8 @@ export function takeEntry(registry: Registry, node: ServiceNode, owner: EntryOwn
 }
 
 /**
- * `owner` is about to remove the entry of `node`. The provider that published the entry before it
- * publishes it again first, so no list is without the entry.
+ * Must be called before `owner` removes the entry of `node`. The provider that published the entry
+ * before `owner` publishes it again first, so that every list has the entry.
  */
 export async function leaveEntry(
   registry: Registry,

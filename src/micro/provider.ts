@@ -37,8 +37,8 @@ export interface Provider extends AsyncDisposable {
   /** Resets the counts of the server. */
   resetStatistics(): void;
   /**
-   * Publishes changed metadata in place of the old; meanwhile no list is without the node. Updates
-   * run one after another. Rejects with BAD_OPTION, with ENDPOINT_CLOSED after close(), or with
+   * Replaces the published metadata. Every list has the node meanwhile. Updates run one after
+   * another. Rejects with BAD_OPTION, with ENDPOINT_CLOSED after close(), or with
    * REGISTRY_FAILED; in all three cases the old metadata stay published, or are published again.
    */
   update(changes: ProviderUpdate): Promise<void>;
@@ -202,7 +202,7 @@ class ServiceProvider implements Provider, EntryOwner {
     try {
       await this.#register(nodes);
     } catch (error) {
-      // Some of the new nodes may be registered: all entries become the old ones again.
+      // Some of the new nodes may be registered. The old ones replace them.
       await this.#register(this.#nodes).catch(() => {});
       throw error;
     }

@@ -10,8 +10,8 @@ import {
   type Attributes,
   attributesOf,
   badEntry,
+  isAllowedInPath,
   isCodec,
-  isSafe,
   parseAttributes,
   quote,
   type Role,
@@ -50,26 +50,26 @@ const HOST_AND_PORT =
   /^[a-z][a-z0-9+.-]*:\/\/(?:\[([0-9a-fA-F:.]+)\]|([^\s/:[\]]+)):(\d{1,5})(?=[/?#]|$)/;
 const ADDRESS = /^[a-z][a-z0-9+.-]*:\/\/[^\s]+$/;
 
-function isSafeId(id: unknown): id is string {
+function isValidId(id: unknown): id is string {
   return (
     typeof id === 'string' &&
     id !== '' &&
     id !== '.' &&
     id !== '..' &&
     !id.includes('/') &&
-    isSafe(id)
+    isAllowedInPath(id)
   );
 }
 
 function isAddress(text: unknown): text is string {
-  return typeof text === 'string' && ADDRESS.test(text) && isSafe(text);
+  return typeof text === 'string' && ADDRESS.test(text) && isAllowedInPath(text);
 }
 
 function checkNode(node: ServiceNode): void {
   attributesOf(node);
   if (node.protocol === undefined)
     throw badOption('protocol', node.protocol, '"json" or "protobuf"');
-  if (!isSafeId(node.id))
+  if (!isValidId(node.id))
     throw badOption(
       'id',
       node.id,
@@ -156,7 +156,7 @@ export function parseEntry(
 ): ServiceNode {
   const { attributes: text, id } = typeof path === 'string' ? lastSegments(path) : path;
   const name = `${text}/${id}`;
-  if (!isSafeId(id)) throw badEntry(name, 'its path does not end in ATTRIBUTES/NODE_ID');
+  if (!isValidId(id)) throw badEntry(name, 'its path does not end in ATTRIBUTES/NODE_ID');
   const attributes = parseAttributes(text);
   if (attributes.role !== 'SRT_Provider')
     throw badEntry(name, `its role is ${attributes.role}, only providers are nodes`);
@@ -229,7 +229,7 @@ function readAddress(
     return { address: wholeAddress, metadata: Object.freeze(metadata) };
   }
   const hostWithoutBrackets = host.replace(/^\[(.*)\]$/, '$1');
-  if (!HOST.test(hostWithoutBrackets) || !isSafe(hostWithoutBrackets))
+  if (!HOST.test(hostWithoutBrackets) || !isAllowedInPath(hostWithoutBrackets))
     throw badEntry(name, 'its Address is not a host');
   if (!Number.isInteger(port) || port < 1 || port > 65535)
     throw badEntry(name, `Port is ${port}, expected 1 to 65535`);

@@ -17,7 +17,7 @@ export interface ResolverOptions {
    * `maxDelay`. Each delay is random between half of that and the whole. Default: 100.
    */
   initialDelay?: number | undefined;
-  /** Milliseconds. Default: 5,000. */
+  /** The longest delay before a retry, in milliseconds. Default: 5,000. */
   maxDelay?: number | undefined;
   /** Receives a line when the watch fails, and when it works again. Default: none. */
   logger?: Logger | undefined;
@@ -157,8 +157,8 @@ export class Resolver implements AsyncDisposable {
   }
 
   /**
-   * As onChange(). If there are nodes, first calls `listener` with all of them as `added`, before
-   * it returns.
+   * Like onChange(), but first calls `listener` with the current nodes as `added`, before it
+   * returns. Without nodes there is no such call.
    */
   notify(listener: ChangeListener): () => void {
     const stop = this.onChange(listener);

@@ -107,8 +107,9 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
   #offered: readonly ServiceNode[] | undefined;
   /** The list that the reader got last. */
   #given: readonly ServiceNode[] | undefined;
-  /** A failure for the next next(). */
+  /** The failure with which the next call of next() rejects. */
   #failure: { readonly error: unknown } | undefined;
+  /** The pending calls of next(). */
   #readers: { resolve(result: Result): void; reject(error: unknown): void }[] = [];
 
   constructor(startWatch: StartWatch, signal: AbortSignal | undefined) {

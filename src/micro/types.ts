@@ -83,8 +83,8 @@ export interface NodeLoad {
   readonly latency: number;
   /**
    * The part of recent calls that failed because of the node, from 0 to 1. It falls while there are
-   * no calls. Take it into account: a node that fails fast has a low latency and few calls under
-   * way.
+   * no calls. Take it into account: a node that fails fast has a low latency and few calls in
+   * flight.
    */
   readonly failureRate: number;
 }

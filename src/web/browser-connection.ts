@@ -55,7 +55,7 @@ export class BrowserConnection implements Connection {
   readonly #sendsText: boolean;
   #events: ConnectionEvents | undefined;
   #maxQueuedBytes = 0;
-  /** True until the session calls resume() for the first time. */
+  /** A connection begins paused. The session calls resume(). */
   #isPaused = true;
   /** Messages that arrived while paused. The browser cannot pause a WebSocket. */
   readonly #pending = new Queue<PendingMessage>();
@@ -66,11 +66,11 @@ export class BrowserConnection implements Connection {
   #discardedBytes = 0;
   #pollTimer: NodeJS.Timeout | undefined;
   #pollDelay = MIN_POLL_DELAY;
-  /** The session needs an onTaken() for its next message. */
+  /** Whether the session needs an onTaken() for its next message. */
   #isAckRequested = false;
-  /** end() has closed the socket, and no bytes were discarded before. */
+  /** Whether end() has closed the socket, and no bytes were discarded before. */
   #isEnding = false;
-  /** The browser has sent all bytes. Its bufferedAmount may still be more than 0. */
+  /** Whether the browser has sent all bytes. Its bufferedAmount may still be more than 0. */
   #isAllSent = false;
   #isSocketClosed = false;
   #isFinished = false;
@@ -139,7 +139,7 @@ export class BrowserConnection implements Connection {
     output.asText = this.#sendsText;
   }
 
-  /** `output` contains this message alone: see ConnectionCapabilities.writesEachMessage. */
+  /** `output` contains only this message: see ConnectionCapabilities.writesEachMessage. */
   endMessage(output: ByteWriter, start: number): void {
     if (output.asText === true) {
       try {
@@ -230,7 +230,7 @@ export class BrowserConnection implements Connection {
     this.#abort();
   }
 
-  /** Ends at once. The browser may still send written bytes, and a close frame. */
+  /** Ends the connection at once. The browser may still send written bytes and a close frame. */
   #abort(error?: GettyError): void {
     this.#finish(error);
     this.#socket.close(DESTROYED_CODE, 'destroyed');

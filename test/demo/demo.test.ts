@@ -1,3 +1,4 @@
+/** The demo: its output, its flags, its registries and its end. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -5,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { EtcdServer } from '../fixtures/registry-servers.js';
+import { EtcdServer } from '../fixtures/etcd-server.js';
 import { Inbox, PROCESS_PATIENCE, until } from '../fixtures/waiting.js';
 
 const PROGRAM = fileURLToPath(new URL('../../build/demo/main.js', import.meta.url));

@@ -5,34 +5,34 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { EtcdServer } from '../fixtures/etcd-server.js';
 import { type Program, runExample } from '../fixtures/programs.js';
-import { EtcdServer } from '../fixtures/registry-servers.js';
 import { startZooKeeper } from '../fixtures/zookeeper-server.js';
 
-interface RegistryPlace {
-  /** Of the registry. */
+interface RunningRegistry {
+  /** The URL for `--registry`. */
   readonly url: string;
   stop(): Promise<void>;
 }
 
-const PLACES: readonly { readonly name: string; begin(): Promise<RegistryPlace> }[] = [
+const REGISTRIES: readonly { readonly name: string; start(): Promise<RunningRegistry> }[] = [
   {
     name: 'etcd',
-    async begin() {
+    async start() {
       const server = await EtcdServer.started();
       return { url: server.url('/getty'), stop: () => server.stop() };
     },
   },
   {
     name: 'zookeeper',
-    async begin() {
+    async start() {
       const server = await startZooKeeper();
       return { url: server.url('/getty'), stop: () => server.stop() };
     },
   },
   {
     name: 'file',
-    async begin() {
+    async start() {
       const directory = await mkdtemp(join(tmpdir(), 'getty-example-'));
       return {
         url: pathToFileURL(directory).href,
@@ -42,15 +42,15 @@ const PLACES: readonly { readonly name: string; begin(): Promise<RegistryPlace> 
   },
 ];
 
-describe.each(PLACES)('in $name', ({ begin }) => {
-  let place: RegistryPlace;
+describe.each(REGISTRIES)('with the registry $name', ({ start }) => {
+  let registry: RunningRegistry;
   beforeAll(async () => {
-    place = await begin();
+    registry = await start();
   }, INSTALL_TIMEOUT);
-  afterAll(() => place.stop());
+  afterAll(() => registry.stop());
 
   const provider = (id: string): Program =>
-    runExample('micro', '--provider', '--id', id, '--registry', place.url);
+    runExample('micro', '--provider', '--id', id, '--registry', registry.url);
 
   it('micro: reports providers that join and leave, and calls the present ones', async () => {
     await using a = provider('a');
@@ -59,7 +59,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
       'micro',
       '--consumer',
       '--registry',
-      place.url,
+      registry.url,
       '--interval',
       '20',
     );
@@ -71,7 +71,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
     expect(await consumer.line(/removed (\w+)/)).toBe('a');
     expect(await a.ended).toBe(0);
     expect(a.lines.all.at(-1)).toBe('closed');
-    // A call under way may still be answered by the closed provider.
+    // A call in flight may still be answered by the closed provider.
     await consumer.line(/hello, \d+, from b$/);
     consumer.child.kill('SIGINT');
     expect(await consumer.ended).toBe(0);
@@ -85,7 +85,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
   });
 
   it('micro-self-defined-balancer: calls a provider of the group that the call names', async () => {
-    await using program = runExample('micro-self-defined-balancer', '--registry', place.url);
+    await using program = runExample('micro-self-defined-balancer', '--registry', registry.url);
     expect(await program.ended).toBe(0);
     const [, , third = '', fourth = ''] = program.lines.all;
     expect(program.lines.all.slice(0, 2)).toEqual([

@@ -1,3 +1,4 @@
+/** The examples of the transport layer: what they print and send. */
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { connect, lines } from '../../src/transport/index.js';

@@ -106,7 +106,7 @@ test.each(['ws://127.0.0.1:0/rpc', `unix:///tmp/getty-advertised-${process.pid}.
   },
 );
 
-test('destroy() fails the calls under way and keeps the entries; close() removes them', async () => {
+test('destroy() fails the calls in flight and keeps the entries; close() removes them', async () => {
   await using registry = memory();
   const Slow = contract('Slow', { wait: unary<void, string>() });
   await using provider = await provide({

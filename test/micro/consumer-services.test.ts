@@ -23,7 +23,7 @@ const Office = contract('Office', {
 });
 const Agent = contract('Agent', { secret: unary<string, string>() });
 
-/** `join` calls the secret of its caller. */
+/** A service whose method `join` calls secret() of its caller. */
 const office = (): Service =>
   implement(Office, {
     join: (input, { channel }) => channel.stub(Agent).secret(input),
@@ -39,7 +39,7 @@ const services = [
   }),
 ];
 
-/** Records the calls that it sees: `method` of a call made, `method served` of one received. */
+/** Records calls: METHOD for a call that is made, `METHOD served` for one that is received. */
 function recorder(): { seen: string[]; interceptor: Interceptor } {
   const seen: string[] = [];
   const interceptor: Interceptor = (next) => (call: Call) => {
@@ -82,7 +82,7 @@ describe('a call of a provider to a service of its consumer', () => {
     expect(seen).toEqual(['join', 'secret served', 'greet']);
   });
 
-  it('does not reach the handler when auth() of the consumer refuses it', async () => {
+  it('does not reach the handler if auth() of the consumer refuses it', async () => {
     await using registry = memory();
     await using _provider = await publish(registry, 'a');
     let calls = 0;
@@ -107,7 +107,7 @@ describe('a call of a provider to a service of its consumer', () => {
 describe('the interceptors of a consumer', () => {
   noLeaks();
 
-  it('run once for each call, whatever the number of its attempts', async () => {
+  it('run once for each call, also if it has several attempts', async () => {
     const refuse: Interceptor = () => async () => {
       throw new RpcError('UNAVAILABLE', 'no', { unsent: true });
     };

@@ -81,7 +81,7 @@ describe('a node that no call uses', () => {
     }
   });
 
-  it('stays connected while a call is under way, and with idleTimeout: 0', async () => {
+  it('stays connected while a call is in flight, and with idleTimeout: 0', async () => {
     const hold = gate<string>();
     await using registry = memory();
     await using server = await registeredServer(registry, () => hold.promise);
@@ -90,7 +90,7 @@ describe('a node that no call uses', () => {
     const answers = [consumer, withoutTimeout].map((each) => each.stub(Greeter).hello('x'));
     await until(
       () => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 2,
-      'both calls are under way',
+      'both calls are in flight',
     );
     // Each consumer has two connections.
     const all = 4;

@@ -11,7 +11,7 @@ import {
 import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { Watching } from '../fixtures/registries.js';
+import { WatchReader } from '../fixtures/registries.js';
 import { gate, turns } from '../fixtures/waiting.js';
 
 const Greeter = contract('Greeter', { hello: unary<string, string>() });
@@ -63,7 +63,7 @@ describe('update', () => {
       Array(2).fill({ rack: 'r', 'getty-micro-meta-key': 'n', 'getty-weight': '5' }),
     );
     for (const service of ['Greeter', 'Other']) {
-      await using watch = new Watching(registry, { service });
+      await using watch = new WatchReader(registry, { service });
       expect((await watch.next())?.map(({ metadata }) => ({ ...metadata }))).toEqual([seen()[0]]);
     }
   });
@@ -100,8 +100,8 @@ describe('update', () => {
     control.rejects = ({ service, metadata }) =>
       service === 'Other' && metadata['getty-weight'] === '2';
     await expect(provider.update({ weight: 2 })).rejects.toThrow('refused');
-    await using greeter = new Watching(registry, { service: 'Greeter' });
-    await using other = new Watching(registry, { service: 'Other' });
+    await using greeter = new WatchReader(registry, { service: 'Greeter' });
+    await using other = new WatchReader(registry, { service: 'Other' });
     for (const watch of [greeter, other])
       expect((await watch.next())?.[0]?.metadata['getty-weight']).toBe('1');
     expect(provider.nodes[0]?.metadata['getty-weight']).toBe('1');
@@ -111,7 +111,7 @@ describe('update', () => {
     for (const watch of [greeter, other]) await watch.ids();
   });
 
-  it('runs updates in order; close() waits for the one under way', async () => {
+  it('runs updates in order; close() waits for the pending one', async () => {
     const { registry, control } = controlledRegistry();
     await using _registry = registry;
     const provider = await start(registry, 'a');
@@ -125,7 +125,7 @@ describe('update', () => {
     await updates[0];
     await late;
     await closed;
-    await using watch = new Watching(registry, { service: 'Greeter' });
+    await using watch = new WatchReader(registry, { service: 'Greeter' });
     expect(await watch.next()).toEqual([]);
     await expect(provider.update({ weight: 3 })).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' });
   });

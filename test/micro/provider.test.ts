@@ -9,7 +9,7 @@ import { noLeaks } from '../fixtures/leaks.js';
 describe('provide', () => {
   noLeaks();
 
-  it('listens before it registers, and deregisters before it stops to accept calls', async () => {
+  it('listens before it registers, and deregisters before it stops accepting calls', async () => {
     const steps: string[] = [];
     const inner = memory();
     await using _inner = inner;

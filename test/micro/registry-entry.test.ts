@@ -154,7 +154,7 @@ describe('invalid entries', () => {
       expect.objectContaining({ code: 'REGISTRY_FAILED', message: expect.stringMatching(why) }),
     );
 
-  it('differ from a valid entry', () => {
+  it('differ from an entry that is accepted', () => {
     expect(parseEntry(`/r/${attributes}/a`, JSON.stringify(good))).toMatchObject({
       id: 'a',
       service: 'S',
@@ -273,7 +273,7 @@ describe('invalid entries', () => {
     expect(({} as { Attr?: unknown }).Attr).toBeUndefined();
   });
 
-  it('are rejected with a GettyError, whatever they contain', () => {
+  it('are rejected with a GettyError for random content', () => {
     const nearly = fc.json().map((json) => JSON.stringify(good).replace('"h"', json));
     fc.assert(
       fc.property(

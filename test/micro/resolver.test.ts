@@ -5,7 +5,7 @@ import { type SnapshotChange, type SnapshotSink, snapshots } from '../../src/mic
 import type { Registry, ServiceNode } from '../../src/micro/types.js';
 import { memory } from '../../src/registries/memory.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { isPending, Log, node, QUERY } from '../fixtures/registries.js';
+import { isPending, node, QUERY, RecordingLogger } from '../fixtures/registries.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { Inbox, turns } from '../fixtures/waiting.js';
 
@@ -65,7 +65,7 @@ describe('Resolver', () => {
 
   it('keeps the last list while the watch fails, logs that once, and gives the new list afterwards', async () => {
     const { registry, watches } = controlledRegistry();
-    const log = new Log();
+    const log = new RecordingLogger();
     await using resolver = new Resolver(registry, QUERY, { ...FAST, logger: log });
     const changes: SnapshotChange[] = [];
     resolver.onChange((change) => changes.push(change));
@@ -80,7 +80,7 @@ describe('Resolver', () => {
     }
     const back = await watches.next();
     back.offer([node('b'), node('a')]);
-    await log.said('works again');
+    await log.waitFor('works again');
     expect(resolver.nodes()).toBe(list);
     back.offer([node('b'), node('c')]);
     await turns(3);
@@ -158,7 +158,7 @@ describe('Resolver', () => {
 
   it('logs the error of a listener and calls the other listeners', async () => {
     const { registry, watches } = controlledRegistry();
-    const log = new Log();
+    const log = new RecordingLogger();
     await using resolver = new Resolver(registry, QUERY, { ...FAST, logger: log });
     let calls = 0;
     resolver.onChange(() => {
@@ -166,7 +166,7 @@ describe('Resolver', () => {
     });
     resolver.onChange(() => calls++);
     (await watches.next()).offer([node('a')]);
-    await log.said('listener failed');
+    await log.waitFor('listener failed');
     expect([calls, resolver.nodes().length]).toEqual([1, 1]);
   });
 

@@ -24,7 +24,7 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { turns, until } from '../fixtures/waiting.js';
 
-// Not idempotent, so a call that is lost under way fails.
+// Not idempotent, so a call that is lost in flight fails.
 const Shop = contract('Shop', { pay: unary<number, string>() });
 const IDS = ['a', 'b', 'c', 'd', 'e'];
 const CALLERS = 16;
@@ -33,7 +33,7 @@ const CALLS_PER_STEP = 800;
 
 /**
  * A provider that answers with its id and the number of its start. It answers a turn later, so that
- * calls are under way when it closes.
+ * calls are in flight when it closes.
  */
 function start(
   registry: Registry,
@@ -46,20 +46,20 @@ function start(
   return provide({ registry, id, address, services: [implement(Shop, { pay })] });
 }
 
-/** CALLERS callers, each of which calls again as soon as it has an answer. */
+/** CALLERS callers. Each makes its next call when it has an answer. */
 class Load implements AsyncDisposable {
   readonly failures: unknown[] = [];
   answered = 0;
-  /** Answers by id and start number. */
+  /** The number of answers, by id and start number of the provider. */
   answers = new Map<string, number>();
   readonly #startTime = performance.now();
-  #isOver = false;
+  #isStopped = false;
   readonly #callers: Promise<void>[];
 
   constructor(consumer: Consumer) {
     const stub = consumer.stub(Shop);
     this.#callers = Array.from({ length: CALLERS }, async () => {
-      while (!this.#isOver) {
+      while (!this.#isStopped) {
         try {
           const answer = await stub.pay(1);
           this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
@@ -73,7 +73,8 @@ class Load implements AsyncDisposable {
     });
   }
 
-  async more(count: number): Promise<void> {
+  /** Waits until `count` more calls are answered. */
+  async untilAnswered(count: number): Promise<void> {
     const enough = this.answered + count;
     await until(() => this.answered >= enough, `another ${count} calls were answered`);
   }
@@ -84,7 +85,7 @@ class Load implements AsyncDisposable {
   }
 
   async stop(): Promise<void> {
-    this.#isOver = true;
+    this.#isStopped = true;
     await Promise.all(this.#callers);
   }
 
@@ -93,8 +94,8 @@ class Load implements AsyncDisposable {
   }
 }
 
-/** Registries that share their entries, and providers. Disposing disposes all of them. */
-class Cluster implements AsyncDisposable {
+/** Registries that share their entries, and providers. Disposal closes all of them. */
+class RestartScenario implements AsyncDisposable {
   readonly #open: () => Registry;
   readonly #cleanUp: () => Promise<void>;
   readonly #opened: AsyncDisposable[] = [];
@@ -104,14 +105,14 @@ class Cluster implements AsyncDisposable {
     this.#cleanUp = cleanUp;
   }
 
-  registry(): Registry {
+  openRegistry(): Registry {
     const registry = this.#open();
     this.#opened.push(registry);
     return registry;
   }
 
-  async provider(id: string, startNumber: number, address?: string): Promise<Provider> {
-    const provider = await start(this.registry(), id, startNumber, address);
+  async provide(id: string, startNumber: number, address?: string): Promise<Provider> {
+    const provider = await start(this.openRegistry(), id, startNumber, address);
     this.#opened.push(provider);
     return provider;
   }
@@ -122,15 +123,15 @@ class Cluster implements AsyncDisposable {
   }
 }
 
-const CLUSTERS: Readonly<Record<string, () => Promise<Cluster>>> = {
+const SCENARIOS: Readonly<Record<string, () => Promise<RestartScenario>>> = {
   memory: async () =>
-    new Cluster(
+    new RestartScenario(
       () => memory('rolling'),
       async () => {},
     ),
   async file() {
     const directory = await mkdtemp(join(tmpdir(), 'getty-rolling-'));
-    return new Cluster(
+    return new RestartScenario(
       () => file(directory, { pollInterval: 20, ttl: 5_000 }),
       () => rm(directory, { recursive: true, force: true }),
     );
@@ -141,8 +142,8 @@ noLeaks();
 noTimersLeft();
 
 /**
- * The registry, the balancer, and the least part of an even share that each provider must have at
- * the end. Balancers by latency or load are not even.
+ * The registry, the balancer, and the smallest allowed share of each provider at the end, relative
+ * to an equal share. Balancers by latency or load do not give equal shares.
  */
 it.each([
   ['memory', 'roundRobin', roundRobin(), 0.5],
@@ -153,25 +154,25 @@ it.each([
 ] as const)(
   'a restart of five providers one after another loses no call: %s registry, %s',
   async (kind, name, balancer, minShare) => {
-    await using cluster = await (CLUSTERS[kind] as () => Promise<Cluster>)();
+    await using scenario = await (SCENARIOS[kind] as () => Promise<RestartScenario>)();
     const present = new Map<string, Provider>();
-    for (const id of IDS) present.set(id, await cluster.provider(id, 1));
-    await using consumer = consume({ registry: cluster.registry(), balancer });
+    for (const id of IDS) present.set(id, await scenario.provide(id, 1));
+    await using consumer = consume({ registry: scenario.openRegistry(), balancer });
     const resolver = consumer.resolver(Shop);
     await until(() => resolver.nodes().length === IDS.length, 'the list has all nodes');
     await using load = new Load(consumer);
     for (const id of IDS) {
-      await load.more(CALLS_PER_STEP);
+      await load.untilAnswered(CALLS_PER_STEP);
       const old = present.get(id) as Provider;
       await old.close();
-      await load.more(CALLS_PER_STEP);
-      await cluster.provider(id, 2, old.address);
+      await load.untilAnswered(CALLS_PER_STEP);
+      await scenario.provide(id, 2, old.address);
       // The new provider has answered before the next one is closed.
       await until(() => load.answers.has(`${id}2`), `${id} has answered again`);
     }
-    await load.more(CALLS_PER_STEP);
+    await load.untilAnswered(CALLS_PER_STEP);
     load.answers = new Map();
-    await load.more(5 * CALLS_PER_STEP);
+    await load.untilAnswered(5 * CALLS_PER_STEP);
     await load.stop();
     console.info(
       `${kind}, ${name}: ${load.answered} calls at ${load.rate} calls/s, ${load.failures.length} failed`,
@@ -184,24 +185,24 @@ it.each([
 );
 
 it('a restart at the same addresses loses no call, if each provider is published before the next is closed', async () => {
-  await using cluster = await (CLUSTERS.memory as () => Promise<Cluster>)();
+  await using scenario = await (SCENARIOS.memory as () => Promise<RestartScenario>)();
   const ids = ['a', 'b'];
   const present = new Map<string, Provider>();
-  for (const id of ids) present.set(id, await cluster.provider(id, 1));
-  await using consumer = consume({ registry: cluster.registry() });
+  for (const id of ids) present.set(id, await scenario.provide(id, 1));
+  await using consumer = consume({ registry: scenario.openRegistry() });
   await using load = new Load(consumer);
   for (const startNumber of [2, 3]) {
     for (const id of ids) {
-      await load.more(CALLS_PER_STEP);
+      await load.untilAnswered(CALLS_PER_STEP);
       const old = present.get(id) as Provider;
       await old.close();
-      await load.more(CALLS_PER_STEP);
-      const next = await cluster.provider(id, startNumber, old.address);
+      await load.untilAnswered(CALLS_PER_STEP);
+      const next = await scenario.provide(id, startNumber, old.address);
       expect(next.published).toHaveLength(next.nodes.length);
       present.set(id, next);
     }
   }
-  await load.more(CALLS_PER_STEP);
+  await load.untilAnswered(CALLS_PER_STEP);
   await load.stop();
   expect(load.failures).toEqual([]);
 });

@@ -8,7 +8,7 @@ import { file } from '../../src/registries/file/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { ADDRESS, Greeter, greeter } from '../fixtures/greeter.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { Log } from '../fixtures/registries.js';
+import { RecordingLogger } from '../fixtures/registries.js';
 import { Inbox, until } from '../fixtures/waiting.js';
 
 noLeaks();
@@ -17,7 +17,7 @@ noLeaks();
 async function start(
   registry: Registry,
   name: string,
-  log = new Log(),
+  log = new RecordingLogger(),
 ): Promise<{ provider: Provider; counts: Inbox<number> }> {
   const counts = new Inbox<number>(`onPublish of ${name}`);
   const provider = await provide({
@@ -42,7 +42,7 @@ async function inDirectory(test: (registry: Registry) => Promise<void>): Promise
   }
 }
 
-const PLACES: [
+const REGISTRIES: [
   string,
   (test: (one: Registry, other: Registry) => Promise<void>) => Promise<void>,
 ][] = [
@@ -64,7 +64,7 @@ const PLACES: [
   ['one file registry', (test) => inDirectory((registry) => test(registry, registry))],
 ];
 
-it.each(PLACES)(
+it.each(REGISTRIES)(
   'the newer of two providers with one id is published, and then the older: %s',
   (_, run) =>
     run(async (one, other) => {
@@ -94,7 +94,7 @@ it.each(PLACES)(
     }),
 );
 
-it.each(PLACES)('an older provider that closes leaves the entry of the newer: %s', (_, run) =>
+it.each(REGISTRIES)('an older provider that closes leaves the entry of the newer: %s', (_, run) =>
   run(async (one, other) => {
     const older = await start(one, 'older');
     const newer = await start(other, 'newer');
@@ -108,13 +108,13 @@ it.each(PLACES)('an older provider that closes leaves the entry of the newer: %s
 
 it('the entry goes to the newest provider that is left, with its present metadata', async () => {
   await using registry = memory();
-  const log = new Log();
+  const log = new RecordingLogger();
   const [first, second, third] = [
     await start(registry, 'first', log),
     await start(registry, 'second'),
     await start(registry, 'third'),
   ];
-  expect(log.having('another provider').length).toBe(1);
+  expect(log.linesWith('another provider').length).toBe(1);
   await second.provider.close();
   await first.provider.update({ weight: 7 });
   // The last call publishes, so an update takes the entry over too.

@@ -1,4 +1,4 @@
-/** How snapshots are compared, and given to a reader. */
+/** How snapshots are compared, and how a reader gets them. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -103,7 +103,7 @@ describe('snapshots', () => {
     expect(await iterator.next()).toEqual({ done: false, value: [node('c')] });
   });
 
-  it('gives each of several next() a list of its own', async () => {
+  it('gives each of several pending next() another list', async () => {
     const { iterator, sink } = begin();
     const [first, second] = [iterator.next(), iterator.next()];
     sink().offer([node('a')]);
@@ -113,7 +113,7 @@ describe('snapshots', () => {
     expect(await second).toEqual({ done: true, value: undefined });
   });
 
-  it('rejects one next() after a failure, and then is done', async () => {
+  it('rejects one next() after a failure, and is done afterwards', async () => {
     const { iterator, sink, stopped } = begin();
     const waiting = [iterator.next(), iterator.next()];
     sink().fail(new Error('away'));
@@ -126,7 +126,7 @@ describe('snapshots', () => {
     expect(stopped()).toBe(1);
   });
 
-  it('rejects the following next() when a failure finds no next() under way', async () => {
+  it('rejects the following next() if no next() is pending at the failure', async () => {
     const { iterator, sink } = begin();
     void iterator.next();
     sink().offer([]);

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { registry } from '../../src/registries/index.js';
-import { node, Watching } from '../fixtures/registries.js';
+import { node, WatchReader } from '../fixtures/registries.js';
 
 describe('registry(url)', () => {
   let directory: string | undefined;
@@ -19,16 +19,16 @@ describe('registry(url)', () => {
     await using second = await registry('memory://shared');
     await using other = await registry('memory:other');
     await first.register(node('a'));
-    expect(await new Watching(second).next()).toHaveLength(1);
-    expect(await new Watching(other).next()).toHaveLength(0);
+    expect(await new WatchReader(second).next()).toHaveLength(1);
+    expect(await new WatchReader(other).next()).toHaveLength(0);
   });
 
   it('registries of memory: share no entries', async () => {
     await using first = await registry('memory:');
     await using second = await registry('memory:');
     await first.register(node('a'));
-    expect(await new Watching(first).next()).toHaveLength(1);
-    expect(await new Watching(second).next()).toHaveLength(0);
+    expect(await new WatchReader(first).next()).toHaveLength(1);
+    expect(await new WatchReader(second).next()).toHaveLength(0);
   });
 
   it('the entries of a name are removed when its last registry is disposed', async () => {
@@ -36,7 +36,7 @@ describe('registry(url)', () => {
     await first.register(node('a'));
     await first[Symbol.asyncDispose]();
     await using second = await registry('memory:again');
-    expect(await new Watching(second).next()).toEqual([]);
+    expect(await new WatchReader(second).next()).toEqual([]);
   });
 
   it('file:///path is a file registry with its options', async () => {
@@ -47,7 +47,7 @@ describe('registry(url)', () => {
     });
     await using second = await registry(pathToFileURL(directory).href);
     await first.register(node('a'));
-    await using watch = new Watching(second);
+    await using watch = new WatchReader(second);
     expect(await watch.next()).toHaveLength(1);
     await expect(registry(pathToFileURL(directory).href, { ttl: -1 })).rejects.toMatchObject({
       code: 'BAD_OPTION',

@@ -1,6 +1,7 @@
 /** The registries with a server, for the table of outages. */
 import type { RegistryOptions } from '../../src/registries/index.js';
-import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
+import { EtcdServer } from '../fixtures/etcd-server.js';
+import type { RegistryServer } from '../fixtures/registry-server.js';
 import { createZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
 
 /** The root of all entries. */

@@ -5,8 +5,8 @@ import { type Consumer, consume, type Provider, provide } from '../../src/micro/
 import type { Registry } from '../../src/micro/types.js';
 import { registry as openRegistry, type RegistryOptions } from '../../src/registries/index.js';
 import { contract, implement, type Service, unary } from '../../src/rpc/index.js';
-import { Log } from '../fixtures/registries.js';
-import type { RegistryServer } from '../fixtures/registry-servers.js';
+import { RecordingLogger } from '../fixtures/registries.js';
+import type { RegistryServer } from '../fixtures/registry-server.js';
 import { TcpProxy } from '../fixtures/tcp-proxy.js';
 import { elapse, until } from '../fixtures/waiting.js';
 import { ChildProcesses } from './child-processes.js';
@@ -28,7 +28,7 @@ export const greeter = (id: string): Service =>
 export class OutageScenario implements AsyncDisposable {
   readonly server: RegistryServer;
   /** The log of the consumer's registry. */
-  readonly log = new Log();
+  readonly log = new RecordingLogger();
   readonly failures: unknown[] = [];
   /** The number of answers, by the id of the provider. */
   readonly answers = new Map<string, number>();

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { provide } from '../../src/micro/index.js';
 import { entryPath, entryValue } from '../../src/micro/registry-entry.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { Watching } from '../fixtures/registries.js';
+import { WatchReader } from '../fixtures/registries.js';
 import { elapse, until } from '../fixtures/waiting.js';
 import { OUTAGE_ROWS, ROOT } from './outage-rows.js';
 import { Greeter, greeter, OutageScenario } from './outage-scenario.js';
@@ -45,7 +45,7 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
       await using scenario = await OutageScenario.withCalls(row, ttl);
       scenario.server.freeze();
       const start = performance.now();
-      await until(() => scenario.log.having('is away').length > 0, 'the outage is logged');
+      await until(() => scenario.log.linesWith('is away').length > 0, 'the outage is logged');
       await elapse(duration - (performance.now() - start));
       scenario.server.thaw();
       await scenario.expectRecovered(['p1', 'p2']);
@@ -113,7 +113,7 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
     const registry = await scenario.openRegistry(
       row.url([{ host: '127.0.0.1', port: proxy.port }]),
     );
-    await using watch = new Watching(registry, { service: 'Greeter' });
+    await using watch = new WatchReader(registry, { service: 'Greeter' });
     await watch.ids('dead', 'p1');
     let isRemoved = false;
     const nextList = watch.next().then((nodes) => {
@@ -176,7 +176,7 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
       .stub(Greeter)
       .hello('early', { timeout: 60_000 })
       .catch(({ code }) => code);
-    await scenario.log.said('is away');
+    await scenario.log.waitFor('is away');
     await scenario.server.start();
     expect(await earlyCall).toMatch(/^p[12]: early$|^UNAVAILABLE$/);
     await scenario.untilListed(['p1', 'p2']);
@@ -221,8 +221,9 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
     const texts = Object.keys(invalid).map((path) =>
       path.includes('foreign') ? row.foreignEntryText(path) : path,
     );
-    for (const text of texts) await scenario.log.said(text);
-    for (const text of texts) expect([text, scenario.log.having(text).length]).toEqual([text, 1]);
+    for (const text of texts) await scenario.log.waitFor(text);
+    for (const text of texts)
+      expect([text, scenario.log.linesWith(text).length]).toEqual([text, 1]);
     expect(scenario.log.lines.length).toBe(texts.length);
     expect(scenario.failures).toEqual([]);
   });

@@ -2,13 +2,15 @@
 import { expect } from 'vitest';
 import { type Provider, provide } from '../../src/micro/index.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
-import { Log, node, type Place, Watching } from '../fixtures/registries.js';
+import { node, RecordingLogger, type RegistryStore, WatchReader } from '../fixtures/registries.js';
 import { until, within } from '../fixtures/waiting.js';
 import { watching } from './watching.js';
 
-export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
-  'registering the same id again updates the node without a gap'(place) {
-    return watching(place, async (registry, watch) => {
+export const REGISTRATION_BEHAVIORS: Readonly<
+  Record<string, (store: RegistryStore) => Promise<void>>
+> = {
+  'registering the same id again updates the node without a gap'(store) {
+    return watching(store, async (registry, watch) => {
       for (let weight = 0; weight < 20; weight++) {
         await registry.register(node('a', { metadata: { weight: `${weight}` } }));
         await watch.until(([first]) => first?.metadata.weight === `${weight}`, `weight ${weight}`);
@@ -17,8 +19,8 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
     });
   },
 
-  'a provider updates its metadata without a gap, and closes'(place) {
-    return watching(place, async (registry, watch) => {
+  'a provider updates its metadata without a gap, and closes'(store) {
+    return watching(store, async (registry, watch) => {
       const Test = contract('TestService', { test: unary<string, string>() }, { version: 'v1.0' });
       const provider = await provide({
         registry,
@@ -40,8 +42,8 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
     });
   },
 
-  'the older of two providers with one id is published again when the newer one closes'(place) {
-    return watching(place, async (registry, watch) => {
+  'the older of two providers with one id is published again when the newer one closes'(store) {
+    return watching(store, async (registry, watch) => {
       const Test = contract('TestService', { test: unary<string, string>() }, { version: 'v1.0' });
       const start = (): Promise<Provider> =>
         provide({
@@ -70,35 +72,35 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
   },
 
   'a registration under the id of another one replaces its entry, and the other one does not remove it'(
-    place,
+    store,
   ) {
-    return watching(place, async (registry, watch) => {
+    return watching(store, async (registry, watch) => {
       const old = await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
       await watch.ids('a');
-      await place.open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
+      await store.open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
       await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new address');
       await old[Symbol.asyncDispose]();
-      await using later = new Watching(place.open());
+      await using later = new WatchReader(store.open());
       expect((await later.next())?.map(({ address }) => address)).toEqual(['tcp://127.0.0.1:2']);
     });
   },
 
   'the entry of the older of two registrations of one node is published again when the newer one ends'(
-    place,
+    store,
   ) {
-    if (place.isSlowToReturn) return Promise.resolve();
-    return watching(place, async (registry, watch) => {
+    if (store.restoresSlowly) return Promise.resolve();
+    return watching(store, async (registry, watch) => {
       await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
       await registry.register(node('a', { address: 'tcp://127.0.0.1:2' }));
-      const newer = await place.open().register(node('a', { address: 'tcp://127.0.0.1:3' }));
+      const newer = await store.open().register(node('a', { address: 'tcp://127.0.0.1:3' }));
       await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:3', 'the newer one');
       await newer[Symbol.asyncDispose]();
       await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the older one');
     });
   },
 
-  'only the newest registration removes an updated entry'(place) {
-    return watching(place, async (registry, watch) => {
+  'only the newest registration removes an updated entry'(store) {
+    return watching(store, async (registry, watch) => {
       const first = await registry.register(node('a'));
       const second = await registry.register(node('a', { metadata: { weight: '2' } }));
       await first[Symbol.asyncDispose]();
@@ -109,10 +111,10 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
     });
   },
 
-  'disposing a registry ends its watches and removes only its entries'(place) {
-    return watching(place, async (registry, watch) => {
-      const disposed = place.open();
-      await using ending = new Watching(disposed);
+  'disposing a registry ends its watches and removes only its entries'(store) {
+    return watching(store, async (registry, watch) => {
+      const disposed = store.open();
+      await using ending = new WatchReader(disposed);
       await disposed.register(node('a'));
       await disposed.register(node('b'));
       await registry.register(node('c'));
@@ -123,21 +125,21 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
       await disposed[Symbol.asyncDispose]();
       expect(await within(next, 'the end of the watch')).toBeUndefined();
       await watch.ids('c');
-      expect(await new Watching(disposed).next()).toBeUndefined();
+      expect(await new WatchReader(disposed).next()).toBeUndefined();
       await expect(disposed.register(node('a'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
     });
   },
 
-  'a registration that is under way during the disposal leaves no entry'(place) {
-    return watching(place, async (_, watch) => {
-      const disposed = place.open();
+  'a registration that is pending during the disposal leaves no entry'(store) {
+    return watching(store, async (_, watch) => {
+      const disposed = store.open();
       await Promise.allSettled([disposed.register(node('a')), disposed[Symbol.asyncDispose]()]);
       expect((await watch.next())?.length).toBe(0);
     });
   },
 
-  'rejects invalid nodes and queries'(place) {
-    return watching(place, async (registry) => {
+  'rejects invalid nodes and queries'(store) {
+    return watching(store, async (registry) => {
       for (const id of ['', 'a/b', '.', '..', 'a\nb', 'a\0', '\ud800']) {
         await expect(registry.register(node(id)), JSON.stringify(id)).rejects.toMatchObject({
           code: 'BAD_OPTION',
@@ -152,10 +154,10 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
     });
   },
 
-  'skips invalid entries with one log line each'(place) {
-    if (place.put === undefined) return Promise.resolve();
-    const { put } = place;
-    return watching(place, async (registry) => {
+  'skips invalid entries with one log line each'(store) {
+    if (store.put === undefined) return Promise.resolve();
+    const { put } = store;
+    return watching(store, async (registry) => {
       const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService';
       const value = (id: string, changes: object = {}): string =>
         JSON.stringify({
@@ -169,15 +171,15 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
       await put('foreign/path', value('path'));
       await put(`${attributes}/good`, value('good'));
       await put(`${attributes.replace('Provider', 'Consumer')}/consumer`, 'not read');
-      const log = new Log();
-      await using watch = new Watching(place.open(log));
+      const log = new RecordingLogger();
+      await using watch = new WatchReader(store.open(log));
       await watch.ids('good');
       for (const id of ['x', 'y', 'z']) {
         await registry.register(node(id));
         await watch.until((nodes) => nodes.at(-1)?.id === id, id);
       }
       const skipped = ['no-json', 'wrong-type', 'contradiction', 'huge', 'foreign'];
-      for (const name of skipped) expect([name, log.having(name).length]).toEqual([name, 1]);
+      for (const name of skipped) expect([name, log.linesWith(name).length]).toEqual([name, 1]);
       expect(log.lines.length).toBe(skipped.length);
     });
   },

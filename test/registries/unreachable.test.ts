@@ -10,9 +10,10 @@ import { file } from '../../src/registries/file/index.js';
 import { zookeeper } from '../../src/registries/zookeeper/index.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { EtcdServer } from '../fixtures/etcd-server.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { Log } from '../fixtures/registries.js';
-import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
+import { RecordingLogger } from '../fixtures/registries.js';
+import type { RegistryServer } from '../fixtures/registry-server.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { until } from '../fixtures/waiting.js';
 import { createZooKeeper } from '../fixtures/zookeeper-server.js';
@@ -30,7 +31,7 @@ const ABSENT: readonly (readonly [
   name: string,
   address: string,
   reason: RegExp,
-  open: (logger?: Log) => Registry,
+  open: (logger?: RecordingLogger) => Registry,
 ])[] = [
   ['etcd', '127.0.0.1:1', /ECONNREFUSED/, (logger) => etcd('http://127.0.0.1:1', { logger })],
   ['zookeeper', '127.0.0.1:1', /ECONNREFUSED/, (logger) => zookeeper('127.0.0.1:1', { logger })],
@@ -49,7 +50,7 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
   });
 
   it('is named with the reason by the error of a call and by explain()', async () => {
-    await using registry = open(new Log());
+    await using registry = open(new RecordingLogger());
     await using consumer = consume({ registry, timeout: 1_000 });
     const error = await consumer
       .stub(Greeter)
@@ -67,7 +68,7 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
   });
 
   it('causes one warning of the process without a logger, and none with a logger', async () => {
-    await using logged = open(new Log());
+    await using logged = open(new RecordingLogger());
     await using registry = open();
     await using loggedConsumer = consume({ registry: logged, timeout: 500 });
     await using consumer = consume({ registry, timeout: 500 });
@@ -91,8 +92,11 @@ describe('a server that accepts connections and is silent', () => {
   });
 
   it.each([
-    ['etcd', (): Registry => etcd(`http://127.0.0.1:${port}`, { logger: new Log() })],
-    ['zookeeper', (): Registry => zookeeper(`127.0.0.1:${port}`, { logger: new Log() })],
+    ['etcd', (): Registry => etcd(`http://127.0.0.1:${port}`, { logger: new RecordingLogger() })],
+    [
+      'zookeeper',
+      (): Registry => zookeeper(`127.0.0.1:${port}`, { logger: new RecordingLogger() }),
+    ],
   ])(
     'is named by the error of a call to %s before any time limit of the registry ends',
     async (_, open) => {
@@ -117,12 +121,13 @@ const SERVERS: readonly (readonly [
   [
     'etcd',
     () => EtcdServer.create(),
-    (at) => etcd(`http://${at.host}:${at.port}`, { ttl: 1_000, logger: new Log() }),
+    (at) => etcd(`http://${at.host}:${at.port}`, { ttl: 1_000, logger: new RecordingLogger() }),
   ],
   [
     'zookeeper',
     () => createZooKeeper(),
-    (at) => zookeeper(`${at.host}:${at.port}`, { sessionTimeout: 1_000, logger: new Log() }),
+    (at) =>
+      zookeeper(`${at.host}:${at.port}`, { sessionTimeout: 1_000, logger: new RecordingLogger() }),
   ],
 ];
 

@@ -1,23 +1,23 @@
 /** The behavior of the watches and lists of every registry. */
 import { expect } from 'vitest';
-import { isPending, node, type Place, QUERY, Watching } from '../fixtures/registries.js';
+import { isPending, node, QUERY, type RegistryStore, WatchReader } from '../fixtures/registries.js';
 import { within } from '../fixtures/waiting.js';
 import { watching } from './watching.js';
 
-export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
-  'a watch begins with the present list, ordered by id'(place) {
-    return watching(place, async (registry, watch) => {
+export const WATCH_BEHAVIORS: Readonly<Record<string, (store: RegistryStore) => Promise<void>>> = {
+  'a watch begins with the present list, ordered by id'(store) {
+    return watching(store, async (registry, watch) => {
       await registry.register(node('b'));
       await registry.register(node('a'));
       expect((await watch.next())?.map(({ id }) => id)).toEqual(['a', 'b']);
     });
   },
 
-  'a watch of an empty registry begins with an empty list'(place) {
-    return watching(place, async (_, watch) => expect(await watch.next()).toEqual([]));
+  'a watch of an empty registry begins with an empty list'(store) {
+    return watching(store, async (_, watch) => expect(await watch.next()).toEqual([]));
   },
 
-  'lists a node exactly as it was published'(place) {
+  'lists a node exactly as it was published'(store) {
     const published = node('srv-127.0.0.1:1-json', {
       service: 'a b/c&d=e!~*',
       group: '组',
@@ -26,7 +26,7 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
       metadata: { 'getty-micro-meta-key': '{"a":1}', ['__proto__']: 'x' },
     });
     return watching(
-      place,
+      store,
       async (registry, watch) => {
         await registry.register(published);
         expect(await watch.until((nodes) => nodes.length > 0, 'the node')).toEqual([published]);
@@ -36,32 +36,32 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
   },
 
   'the first list of a watch has what was registered before it began, and not what was removed'(
-    place,
+    store,
   ) {
-    return watching(place, async (registry, watch) => {
-      const other = place.open();
-      await using wide = new Watching(other);
+    return watching(store, async (registry, watch) => {
+      const other = store.open();
+      await using wide = new WatchReader(other);
       await watch.next();
       await wide.next();
       for (let round = 0; round < 15; round++) {
         const group = `g${round}`;
         const registration = await registry.register(node('a', { group }));
         for (const reader of [registry, other]) {
-          await using fresh = new Watching(reader, { ...QUERY, group });
+          await using fresh = new WatchReader(reader, { ...QUERY, group });
           expect([round, (await fresh.next())?.length]).toEqual([round, 1]);
         }
         await registration[Symbol.asyncDispose]();
         for (const reader of [registry, other]) {
-          await using fresh = new Watching(reader, { ...QUERY, group });
+          await using fresh = new WatchReader(reader, { ...QUERY, group });
           expect([round, (await fresh.next())?.length]).toEqual([round, 0]);
         }
       }
     });
   },
 
-  'every watch gets additions and removals'(place) {
-    return watching(place, async (registry, watch) => {
-      await using other = new Watching(place.open());
+  'every watch gets additions and removals'(store) {
+    return watching(store, async (registry, watch) => {
+      await using other = new WatchReader(store.open());
       await watch.ids();
       await other.ids();
       const registration = await registry.register(node('a'));
@@ -73,8 +73,8 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'queries match the service, and the group, version and protocol if given'(place) {
-    return watching(place, async (registry) => {
+  'queries match the service, and the group, version and protocol if given'(store) {
+    return watching(store, async (registry) => {
       await registry.register(node('a'));
       await registry.register(node('b', { group: '' }));
       await registry.register(node('c', { version: 'v2' }));
@@ -82,7 +82,7 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
       await registry.register(node('e', { service: 'Other' }));
       await registry.register(node('a', { service: 'TestService2' }));
       const found = async (query: object): Promise<string | undefined> => {
-        await using watch = new Watching(registry, { ...QUERY, ...query });
+        await using watch = new WatchReader(registry, { ...QUERY, ...query });
         return (await watch.next())?.map(({ id }) => id).join('');
       };
       expect(await found({})).toBe('abcd');
@@ -97,8 +97,8 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'list() returns every node of every service, ordered by id, and no other entries'(place) {
-    return watching(place, async (registry) => {
+  'list() returns every node of every service, ordered by id, and no other entries'(store) {
+    return watching(store, async (registry) => {
       expect(await registry.list()).toEqual([]);
       const nodes = [
         node('a', { service: 'Other' }),
@@ -106,31 +106,31 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
         node('c', { version: 'v2' }),
       ];
       for (const one of [...nodes].reverse()) await registry.register(one);
-      const leaving = await place.open().register(node('d'));
-      await place.put?.('foreign/path', 'x');
-      await place.put?.(
+      const leaving = await store.open().register(node('d'));
+      await store.put?.('foreign/path', 'x');
+      await store.put?.(
         'protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService/no-json',
         '{',
       );
-      await place.put?.(
+      await store.put?.(
         'protocol%3Djson%26role%3DSRT_Consumer%26service%3DTestService/consumer',
         '{}',
       );
-      expect(await place.open().list()).toEqual([...nodes, node('d')]);
+      expect(await store.open().list()).toEqual([...nodes, node('d')]);
       await leaving[Symbol.asyncDispose]();
       expect(await registry.list()).toEqual(nodes);
       // A watch reads one service only. list() still returns all services.
-      await using watch = new Watching(registry, { service: 'Other' });
+      await using watch = new WatchReader(registry, { service: 'Other' });
       await watch.ids('a');
       expect(await registry.list()).toEqual(nodes);
-      const disposed = place.open();
+      const disposed = store.open();
       await disposed[Symbol.asyncDispose]();
       await expect(disposed.list()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
     });
   },
 
-  'lists addresses of every kind as they were published'(place) {
-    return watching(place, async (registry, watch) => {
+  'lists addresses of every kind as they were published'(store) {
+    return watching(store, async (registry, watch) => {
       const addresses = [
         'tcp://[2001:db8::1]:80',
         'tcp://[::ffff:127.0.0.1]:1',
@@ -149,8 +149,8 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'treats the same id in two versions as two nodes'(place) {
-    return watching(place, async (registry, watch) => {
+  'treats the same id in two versions as two nodes'(store) {
+    return watching(store, async (registry, watch) => {
       await registry.register(node('a', { version: 'v2' }));
       await registry.register(node('a', { version: 'v1' }));
       const nodes = await watch.until(({ length }) => length === 2, 'two nodes');
@@ -158,11 +158,11 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'a watch gets no list for changes of other services'(place) {
-    return watching(place, async (registry, watch) => {
+  'a watch gets no list for changes of other services'(store) {
+    return watching(store, async (registry, watch) => {
       await watch.ids();
       const next = watch.next();
-      await using other = new Watching(registry, { service: 'Other' });
+      await using other = new WatchReader(registry, { service: 'Other' });
       await registry.register(node('x', { service: 'Other' }));
       await other.ids('x');
       expect(await isPending(next)).toBe(true);
@@ -171,9 +171,9 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'a slow reader gets only the newest list'(place) {
-    return watching(place, async (registry, slow) => {
-      await using quick = new Watching(registry);
+  'a slow reader gets only the newest list'(store) {
+    return watching(store, async (registry, slow) => {
+      await using quick = new WatchReader(registry);
       await slow.ids();
       for (const id of ['a', 'b', 'c']) {
         await registry.register(node(id));
@@ -184,9 +184,9 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'a change that is undone before it is read causes no list'(place) {
-    return watching(place, async (registry, slow) => {
-      await using quick = new Watching(registry);
+  'a change that is undone before it is read causes no list'(store) {
+    return watching(store, async (registry, slow) => {
+      await using quick = new WatchReader(registry);
       await slow.ids();
       const registration = await registry.register(node('a'));
       await quick.ids('a');
@@ -196,21 +196,21 @@ export const WATCH_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<
     });
   },
 
-  'aborting the signal ends a watch, before and after it begins'(place) {
-    return watching(place, async (registry) => {
+  'aborting the signal ends a watch, before and after it begins'(store) {
+    return watching(store, async (registry) => {
       const abort = new AbortController();
-      const watch = new Watching(registry, QUERY, abort.signal);
+      const watch = new WatchReader(registry, QUERY, abort.signal);
       await watch.next();
       const next = watch.next();
       abort.abort();
       expect(await within(next, 'the end of the watch')).toBeUndefined();
       expect(await watch.next()).toBeUndefined();
-      expect(await new Watching(registry, QUERY, abort.signal).next()).toBeUndefined();
+      expect(await new WatchReader(registry, QUERY, abort.signal).next()).toBeUndefined();
     });
   },
 
-  'return() ends a watch and its pending next()'(place) {
-    return watching(place, async (_, watch) => {
+  'return() ends a watch and its pending next()'(store) {
+    return watching(store, async (_, watch) => {
       await watch.next();
       const next = watch.next();
       await watch[Symbol.asyncDispose]();

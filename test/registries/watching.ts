@@ -1,14 +1,14 @@
 /** A registry and a watch for one test. */
 import type { Registry } from '../../src/micro/types.js';
-import { type Place, QUERY, Watching } from '../fixtures/registries.js';
+import { QUERY, type RegistryStore, WatchReader } from '../fixtures/registries.js';
 
 /** Opens a registry and a watch of it, runs `test`, and ends the watch. */
 export async function watching(
-  place: Place,
-  test: (registry: Registry, watch: Watching) => Promise<void>,
+  store: RegistryStore,
+  test: (registry: Registry, watch: WatchReader) => Promise<void>,
   query = QUERY,
 ): Promise<void> {
-  const registry = place.open();
-  await using watch = new Watching(registry, query);
+  const registry = store.open();
+  await using watch = new WatchReader(registry, query);
   await test(registry, watch);
 }

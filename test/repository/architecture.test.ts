@@ -36,7 +36,10 @@ function wordsOf(file: string): Set<string> {
 
 const WORDS = SOURCES.map(wordsOf);
 
-/** `Class.member`, `name()` and names with capitals. One file must have all parts of a name. */
+/**
+ * Whether `text` looks like a name (`Class.member`, `name()`, or a name with a capital) and no file
+ * has all its parts.
+ */
 function isMissingName(text: string): boolean {
   const name = text.replace(/\(\)$/, '');
   const isName = /^[A-Za-z$][\w$]*(\.#?[\w$]+)*$|^#[\w$]+$/.test(name);
@@ -45,6 +48,7 @@ function isMissingName(text: string): boolean {
   return !WORDS.some((words) => parts.every((one) => words.has(one)));
 }
 
+/** Whether `text` looks like the path of a source file that does not exist. */
 function isMissingFile(text: string): boolean {
   return (
     /^[\w/.-]+\.ts$/.test(text) &&

@@ -11,11 +11,11 @@ const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 interface Import {
   /** Relative to src. */
   readonly from: string;
-  /** A path relative to src, or a bare name as it is written. */
+  /** A path relative to src, or the name of a package. */
   readonly to: string;
-  readonly bare: boolean;
-  /** `import type`, which the compiler erases. `import { type A }` still loads the module. */
-  readonly erased: boolean;
+  readonly isPackage: boolean;
+  /** True for `import type`, which the compiler erases. `import { type A }` loads the module. */
+  readonly isTypeOnly: boolean;
 }
 
 const FILES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) =>
@@ -28,17 +28,17 @@ function importsOf(from: string): Import[] {
   const text = readFileSync(join(ROOT, 'src', from), 'utf8');
   const found = [...text.matchAll(STATIC)].map((match) => ({
     name: match[2] as string,
-    erased: match[1] !== undefined,
+    isTypeOnly: match[1] !== undefined,
   }));
   for (const match of text.matchAll(DYNAMIC))
-    found.push({ name: match[1] as string, erased: false });
-  return found.map(({ name, erased }) => {
-    const bare = !name.startsWith('.');
+    found.push({ name: match[1] as string, isTypeOnly: false });
+  return found.map(({ name, isTypeOnly }) => {
+    const isPackage = !name.startsWith('.');
     return {
       from,
-      to: bare ? name : posix.join(dirname(from), name).replace(/\.js$/, '.ts'),
-      bare,
-      erased,
+      to: isPackage ? name : posix.join(dirname(from), name).replace(/\.js$/, '.ts'),
+      isPackage,
+      isTypeOnly,
     };
   });
 }
@@ -70,8 +70,8 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
   rpc: (to) => to === 'transport',
   web: (to, { from }) =>
     to === 'transport' || (to === 'rpc' && (from === 'web/rpc.ts' || from === 'web/protobuf.ts')),
-  micro: (to, { to: file, erased }) =>
-    to === 'rpc' || (to === 'transport' && (erased || file === 'transport/address.ts')),
+  micro: (to, { to: file, isTypeOnly }) =>
+    to === 'rpc' || (to === 'transport' && (isTypeOnly || file === 'transport/address.ts')),
   'registries/*': (to, found) =>
     to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) =>
@@ -142,10 +142,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
 
 const topFolderOf = (file: string): string => file.split('/')[0] as string;
 
-/** An import through index.ts, types.ts or a file that EXCEPTIONS lists for the importing layer. */
-function usesEntryPoint({ from, to, bare }: Import): boolean {
+/** Whether an import uses index.ts, types.ts, or a file that EXCEPTIONS lists for its layer. */
+function usesEntryPoint({ from, to, isPackage }: Import): boolean {
   if (
-    bare ||
+    isPackage ||
     topFolderOf(from) === topFolderOf(to) ||
     topFolderOf(to) === 'core' ||
     /^[^/]+\/(index|types)\.ts$/.test(to)
@@ -154,7 +154,7 @@ function usesEntryPoint({ from, to, bare }: Import): boolean {
   return EXCEPTIONS[to]?.[0].includes(topFolderOf(from)) ?? false;
 }
 
-/** The imported layer is one that the importing layer may import. */
+/** Whether the importing layer may import the imported layer. */
 function isAllowed(found: Import): boolean {
   const from = layerOf(found.from);
   const to = layerOf(found.to);
@@ -164,11 +164,11 @@ function isAllowed(found: Import): boolean {
 
 const show = ({ from, to }: Import): string => `src/${from} imports ${to}`;
 
-/** The first cycle of imports, type imports included, as a path. undefined without a cycle. */
+/** The files of the first cycle of imports, type imports included. Undefined: no cycle. */
 function findCycle(imports: readonly Import[]): string[] | undefined {
   const next = new Map<string, string[]>();
-  for (const { from, to, bare } of imports)
-    if (!bare) next.set(from, [...(next.get(from) ?? []), to]);
+  for (const { from, to, isPackage } of imports)
+    if (!isPackage) next.set(from, [...(next.get(from) ?? []), to]);
   const done = new Set<string>();
   const visit = (file: string, path: string[]): string[] | undefined => {
     const at = path.indexOf(file);
@@ -190,18 +190,22 @@ function findCycle(imports: readonly Import[]): string[] | undefined {
 
 describe('the layers', () => {
   test('every import within src names an existing file', () => {
-    expect(IMPORTS.filter(({ to, bare }) => !bare && !FILES.includes(to)).map(show)).toEqual([]);
+    expect(
+      IMPORTS.filter(({ to, isPackage }) => !isPackage && !FILES.includes(to)).map(show),
+    ).toEqual([]);
     expect(IMPORTS.length).toBeGreaterThan(FILES.length);
   });
 
   test('each layer imports only the layers below it', () => {
-    expect(IMPORTS.filter((found) => !found.bare && !isAllowed(found)).map(show)).toEqual([]);
+    expect(IMPORTS.filter((found) => !found.isPackage && !isAllowed(found)).map(show)).toEqual([]);
   });
 
   test('each layer is imported through its index.ts, its types.ts or a listed file', () => {
     expect(IMPORTS.filter((found) => !usesEntryPoint(found)).map(show)).toEqual([]);
     const used = (file: string, layer: string): boolean =>
-      IMPORTS.some(({ from, to, bare }) => !bare && to === file && topFolderOf(from) === layer);
+      IMPORTS.some(
+        ({ from, to, isPackage }) => !isPackage && to === file && topFolderOf(from) === layer,
+      );
     const unused = Object.entries(EXCEPTIONS).flatMap(([file, [layers]]) =>
       layers.filter((layer) => !used(file, layer)).map((layer) => `${layer}: ${file}`),
     );
@@ -236,7 +240,7 @@ describe('the layers', () => {
       ['newlayer/index.ts', 'rpc/index.ts'],
     ];
     for (const [from, to] of wrong)
-      expect([from, to, isAllowed({ from, to, bare: false, erased: false })]).toEqual([
+      expect([from, to, isAllowed({ from, to, isPackage: false, isTypeOnly: false })]).toEqual([
         from,
         to,
         false,
@@ -248,8 +252,8 @@ describe('the layers', () => {
   });
 
   test('the check finds a cycle of imports', () => {
-    const edge = (from: string, to: string, erased = false): Import => {
-      return { from, to, bare: false, erased };
+    const edge = (from: string, to: string, isTypeOnly = false): Import => {
+      return { from, to, isPackage: false, isTypeOnly };
     };
     expect(findCycle([edge('a', 'b'), edge('b', 'c'), edge('c', 'b')])).toEqual(['b', 'c', 'b']);
     expect(findCycle([edge('a', 'b'), edge('b', 'a', true)])).toEqual(['a', 'b', 'a']);
@@ -282,6 +286,6 @@ describe('the layers', () => {
       name.startsWith('node:')
         ? builtinModules.includes(name.slice(5)) || name === 'node:test'
         : dependencies.includes(packageOf(name));
-    expect(IMPORTS.filter(({ to, bare }) => bare && !known(to)).map(show)).toEqual([]);
+    expect(IMPORTS.filter(({ to, isPackage }) => isPackage && !known(to)).map(show)).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** The programs of README and the guides print what the text says, and all snippets compile. */
+/** The programs of README and the guides print the described output, and all snippets compile. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

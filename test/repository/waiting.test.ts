@@ -1,4 +1,4 @@
-/** Tests wait for events. This test rejects code that makes a test fail on a slow machine. */
+/** Tests must wait for events. Finds code that makes a test fail on a slow machine. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';

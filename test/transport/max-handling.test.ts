@@ -18,9 +18,12 @@ describe.each(CONNECTED_TRANSPORTS)('maxHandling: $name', (row) => {
   async function busyPair() {
     const gates = sent.map(() => gate());
     const p = await pair(row, {
-      far: { maxHandling: MAX, on: { onMessage: (_, line) => gates[Number(line)]?.promise } },
+      serverSide: {
+        maxHandling: MAX,
+        on: { onMessage: (_, line) => gates[Number(line)]?.promise },
+      },
     });
-    for (const line of sent) p.near.write(line);
+    for (const line of sent) p.clientSession.write(line);
     return { p, gates, [Symbol.asyncDispose]: () => p[Symbol.asyncDispose]() };
   }
 
@@ -33,7 +36,7 @@ describe.each(CONNECTED_TRANSPORTS)('maxHandling: $name', (row) => {
     async (_, choose) => {
       await using b = await busyPair();
       const pending = [0, 1, 2];
-      const { messages } = b.p.farEvents;
+      const { messages } = b.p.serverEvents;
       await messages.take(MAX);
       while (pending.length > 0) {
         await untilQuiet();
@@ -47,56 +50,58 @@ describe.each(CONNECTED_TRANSPORTS)('maxHandling: $name', (row) => {
         pending.push(Number(next));
       }
       await until(
-        () => b.p.farEvents.errors.all.length === COUNT / 2,
+        () => b.p.serverEvents.errors.all.length === COUNT / 2,
         'half of the handlers have failed',
       );
-      expect(b.p.farEvents.errors.all.every((error) => error.code === 'HANDLER_FAILED')).toBe(true);
-      b.p.farEvents.errors.dismiss();
+      expect(b.p.serverEvents.errors.all.every((error) => error.code === 'HANDLER_FAILED')).toBe(
+        true,
+      );
+      b.p.serverEvents.errors.dismiss();
       expect(messages.all).toEqual(sent);
     },
   );
 
   it('continues when all promises settle at once', async () => {
     await using b = await busyPair();
-    await b.p.farEvents.messages.take(MAX);
+    await b.p.serverEvents.messages.take(MAX);
     for (const each of b.gates) each.open();
-    expect(await b.p.farEvents.messages.take(COUNT - MAX)).toEqual(sent.slice(MAX));
+    expect(await b.p.serverEvents.messages.take(COUNT - MAX)).toEqual(sent.slice(MAX));
   });
 
   it('handles all messages of a peer that has ended, and then closes', async () => {
     await using b = await busyPair();
-    await b.p.farEvents.messages.take(MAX);
-    const closing = b.p.near.close();
+    await b.p.serverEvents.messages.take(MAX);
+    const closing = b.p.clientSession.close();
     await untilQuiet();
-    expect(b.p.farEvents.log).toEqual(['open', ...Array(MAX).fill('message')]);
+    expect(b.p.serverEvents.log).toEqual(['open', ...Array(MAX).fill('message')]);
     for (const each of b.gates) each.open();
     await within(closing, 'the close');
-    await b.p.farEvents.closed.next();
-    expect(b.p.farEvents.messages.all).toEqual(sent);
-    expect(b.p.farEvents.log.at(-1)).toBe('close');
+    await b.p.serverEvents.closed.next();
+    expect(b.p.serverEvents.messages.all).toEqual(sent);
+    expect(b.p.serverEvents.log.at(-1)).toBe('close');
   });
 
   it('reads no message after pause() and resume() until a promise settles', async () => {
     await using b = await busyPair();
-    await b.p.farEvents.messages.take(MAX);
-    b.p.far.pause();
-    b.p.far.resume();
+    await b.p.serverEvents.messages.take(MAX);
+    b.p.serverSession.pause();
+    b.p.serverSession.resume();
     await untilQuiet();
-    expect(b.p.farEvents.messages.unread).toEqual([]);
-    b.p.far.pause();
+    expect(b.p.serverEvents.messages.unread).toEqual([]);
+    b.p.serverSession.pause();
     b.gates[0]?.open();
     await untilQuiet();
-    expect(b.p.farEvents.messages.unread).toEqual([]);
-    b.p.far.resume();
-    expect(await b.p.farEvents.messages.next()).toBe('3');
+    expect(b.p.serverEvents.messages.unread).toEqual([]);
+    b.p.serverSession.resume();
+    expect(await b.p.serverEvents.messages.next()).toBe('3');
     for (const each of b.gates) each.open();
-    await b.p.farEvents.messages.take(COUNT - MAX - 1);
+    await b.p.serverEvents.messages.take(COUNT - MAX - 1);
   });
 
   it('does not limit synchronous handlers', async () => {
-    await using p = await pair(row, { far: { maxHandling: 1 } });
-    for (const line of sent) p.near.write(line);
-    expect(await p.farEvents.messages.take(COUNT)).toEqual(sent);
+    await using p = await pair(row, { serverSide: { maxHandling: 1 } });
+    for (const line of sent) p.clientSession.write(line);
+    expect(await p.serverEvents.messages.take(COUNT)).toEqual(sent);
   });
 
   it('1 handles one message after the other', async () => {
@@ -107,21 +112,21 @@ describe.each(CONNECTED_TRANSPORTS)('maxHandling: $name', (row) => {
       await turns();
       running--;
     };
-    await using p = await pair(row, { far: { maxHandling: 1, on: { onMessage } } });
-    for (const line of sent) p.near.write(line);
-    await p.farEvents.messages.take(COUNT);
+    await using p = await pair(row, { serverSide: { maxHandling: 1, on: { onMessage } } });
+    for (const line of sent) p.clientSession.write(line);
+    await p.serverEvents.messages.take(COUNT);
     expect(Math.max(...counts)).toBe(1);
   });
 
   it('leaves messages at the peer, and does not read them into memory', async () => {
     const working = gate();
     await using p = await pair<Buffer, Uint8Array, Buffer, Uint8Array>(row, {
-      near: {
+      clientSide: {
         codec: delimiter('\n'),
         maxQueuedBytes: Number.POSITIVE_INFINITY,
         compression: 'none',
       },
-      far: {
+      serverSide: {
         codec: delimiter('\n'),
         maxHandling: 1,
         on: { onMessage: () => working.promise },
@@ -129,11 +134,11 @@ describe.each(CONNECTED_TRANSPORTS)('maxHandling: $name', (row) => {
       },
     });
     const message = Buffer.alloc(10_000, 'x');
-    for (let i = 0; i < 1_000; i++) p.near.write(message);
-    await p.farEvents.messages.next();
+    for (let i = 0; i < 1_000; i++) p.clientSession.write(message);
+    await p.serverEvents.messages.next();
     await untilQuiet();
-    expect(p.far.stats.bytesRead).toBeLessThan(3_000_000);
+    expect(p.serverSession.stats.bytesRead).toBeLessThan(3_000_000);
     working.open();
-    await p.farEvents.messages.take(999);
+    await p.serverEvents.messages.take(999);
   });
 });

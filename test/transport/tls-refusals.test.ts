@@ -4,13 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { connect } from '../../src/transport/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import {
-  portOf,
-  RAW_SETUP,
-  refusalCounts,
-  serveRecording,
-  silentPeer,
-} from '../fixtures/refusals.js';
+import { portOf } from '../fixtures/ports.js';
+import { RAW_SETUP, refusalCounts, serveRecording, silentPeer } from '../fixtures/refusals.js';
 import { untilQuiet } from '../fixtures/session-probes.js';
 
 noLeaks();

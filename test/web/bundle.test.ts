@@ -80,8 +80,8 @@ describe('the bundle of getty-ts/web/rpc', () => {
 });
 
 it('the types of getty-ts/web compile without the types of Node.js', async () => {
-  // test/fixtures/page has the compiler options of a program for browsers: the types of a browser
-  // alone.
+  // test/fixtures/page has the compiler options of a program for browsers: only the types of a
+  // browser.
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ['node_modules/typescript/bin/tsc', '-p', 'test/fixtures/page', '--listFiles'],

@@ -1,4 +1,4 @@
-/** WEB_TOOLS, the byte operations of a page, against those of Node.js as the model. */
+/** Compares WEB_TOOLS, the byte operations of a page, with those of Node.js. */
 import { describe, expect, it } from 'vitest';
 import { TOOLS, WEB_TOOLS } from '../../src/core/bytes.js';
 import { fc } from '../fixtures/property.js';

@@ -1,4 +1,4 @@
-/** The bundle `getty-ts/web` in Chromium, against our server. */
+/** The bundle `getty-ts/web` in Chromium, with a server of this package. */
 import { describe, expect, it } from 'vitest';
 import { raw, type Session, serve } from '../../src/transport/index.js';
 import { PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';

@@ -1,7 +1,7 @@
 /**
- * Messages of a page: the bundle `getty-ts/web` against our server and the server of the `ws`
- * package. The WebSocket class of `ws` is the browser's. Behavior of all transports is tested in
- * test/transport.
+ * Messages of a page: the bundle `getty-ts/web` with a server of this package and one of the
+ * package `ws`. The WebSocket class of `ws` replaces that of a browser. test/transport has the
+ * behavior of all transports.
  */
 import { describe, expect, it } from 'vitest';
 import {

@@ -1,4 +1,7 @@
-/** The bundle of `getty-ts/web/rpc` and `getty-ts/web/protobuf` in Chromium, against our server. */
+/**
+ * The bundles `getty-ts/web/rpc` and `getty-ts/web/protobuf` in Chromium, with a server of this
+ * package.
+ */
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';

@@ -1,4 +1,6 @@
-/** The bundle of `getty-ts/web/rpc`, without the globals of Node.js, against our server. */
+/**
+ * The bundle of `getty-ts/web/rpc`, without the globals of Node.js, with a server of this package.
+ */
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { TestService as descriptor } from '../../demo/test_service_pb.js';

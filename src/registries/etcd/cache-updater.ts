@@ -59,7 +59,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
   #isAway = false;
   /** The id of the cluster of the last full read. */
   #clusterId = 0n;
-  /** When entries whose keys are gone leave the lists: a time of performance.now(). */
+  /** When entries whose keys were deleted leave the lists: a time of performance.now(). */
   #graceEnd = 0;
   #graceTimer: NodeJS.Timeout | undefined;
 
@@ -232,7 +232,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
     }
   }
 
-  /** The answer is of another cluster, or of an older copy of the data. */
+  /** Whether the answer is from another cluster, or from an older copy of the data. */
   #isReplaced({ header }: WatchResponse): boolean {
     if (header === undefined || header.revision === 0n) return false;
     return header.clusterId !== this.#clusterId || header.revision < this.#revision;

@@ -25,9 +25,9 @@ interface Entry {
   /** undefined: not parsed yet, or invalid. */
   node: ServiceNode | undefined;
   /**
-   * When the entry leaves the lists after its key is gone: a time of performance.now(). Until then
-   * its provider may write it again. Set once, so that further outages do not prolong it. Infinity:
-   * the key exists.
+   * When the entry leaves the lists after its key was deleted: a time of performance.now(). Until
+   * then its provider may write it again. Set once, so that further outages do not prolong it.
+   * Infinity: the key exists.
    */
   removeAt: number;
 }
@@ -58,7 +58,7 @@ export class EntryCache {
   #size = 0;
   #bytes = 0;
   #isFull = false;
-  /** Entries whose keys are gone and that are still in the lists. */
+  /** Entries whose keys were deleted and that are still in the lists. */
   readonly #expiring = new Set<Entry>();
 
   /** `prefix`: the root with a slash at its end. */
@@ -81,8 +81,8 @@ export class EntryCache {
   }
 
   /**
-   * When the next entry whose key is gone leaves the lists: a time of performance.now(). Infinity:
-   * there is none.
+   * When the next entry whose key was deleted leaves the lists: a time of performance.now().
+   * Infinity: there is none.
    */
   get nextRemovalAt(): number {
     let next = Number.POSITIVE_INFINITY;
@@ -154,8 +154,8 @@ export class EntryCache {
   }
 
   /**
-   * The key is gone. The entry stays in the lists until `removeAt`, a time of performance.now(), or
-   * until it is put again.
+   * Handles the deletion of a key. The entry stays in the lists until `removeAt`, a time of
+   * performance.now(), or until it is put again.
    */
   delete(key: Uint8Array, removeAt: number): void {
     const location = this.#locate(key);
@@ -192,7 +192,7 @@ export class EntryCache {
       }
       this.#removeIfEmpty(group);
     }
-    // An invalid entry that is gone and returns is logged again.
+    // An invalid entry that is deleted and written again is logged again.
     for (const path of [...this.#invalid.keys()]) if (!keys.has(path)) this.#invalid.delete(path);
   }
 
@@ -207,7 +207,7 @@ export class EntryCache {
     }
   }
 
-  /** Everything is about to be read again. */
+  /** Must be called before everything is read again. */
   beforeFullRead(): void {
     this.#isFull = false;
   }

@@ -108,9 +108,9 @@ class EtcdRegistry implements Registry {
 /**
  * Makes a registry in an etcd cluster. `endpoints`: one member or a list of them, each
  * `http://host:port` or `https://host:port`. When a member fails, the next one is used. The
- * registry connects at its first use. Disposing it revokes its lease, so that its entries are gone
- * at once, and ends its watches. It takes at most `requestTimeout`, even while etcd cannot be
- * reached. Throws BAD_OPTION.
+ * registry connects at its first use. Disposing it revokes its lease, so that its entries are
+ * removed at once, and ends its watches. It takes at most `requestTimeout`, even while etcd cannot
+ * be reached. Throws BAD_OPTION.
  */
 export function etcd(endpoints: string | readonly string[], options: EtcdOptions = {}): Registry {
   checkNames('etcd()', options, ETCD_NAMES);

@@ -6,9 +6,9 @@ import type { WatchResponse } from './proto/rpc_pb.js';
 import type { PublishedKey } from './published-key.js';
 
 export interface KeyWatchEvents {
-  /** A key is marked as unverified. */
+  /** Called when a key was marked as unverified. */
   onUnverified(): void;
-  /** The stream has failed. */
+  /** Called when the stream has failed. */
   onError(error: unknown): void;
 }
 
@@ -61,8 +61,9 @@ export class KeyWatch {
 
   #onAnswer(key: PublishedKey, { events }: WatchResponse): void {
     for (const { type, kv } of events) {
-      const isOurs = type === Event_EventType.PUT && kv !== undefined && this.#isOwnLease(kv.lease);
-      if (!isOurs) this.#markUnverified(key);
+      const isOwnWrite =
+        type === Event_EventType.PUT && kv !== undefined && this.#isOwnLease(kv.lease);
+      if (!isOwnWrite) this.#markUnverified(key);
     }
   }
 

@@ -13,15 +13,17 @@ import type { KeyValue } from './proto/kv_pb.js';
 import type { PublishedKey } from './published-key.js';
 
 export interface KeyWriterOptions {
-  /** There may be Go consumers: entries are replaced as shared/go-consumers.ts describes. */
+  /**
+   * Whether there may be Go consumers: entries are replaced as shared/go-consumers.ts describes.
+   */
   readonly goConsumers: boolean;
   readonly logger: Logger;
 }
 
 export interface KeyWriterEvents {
-  /** A key needs another round. */
+  /** Called when a key needs another round. */
   onUnfinished(): void;
-  /** A key was deleted and is not wanted again. */
+  /** Called when a key was deleted and was not published again. */
   onDeleted(key: PublishedKey): void;
 }
 
@@ -105,7 +107,7 @@ export class KeyWriter {
     else this.#events.onDeleted(key);
   }
 
-  /** Writes the keys, whatever values etcd has for them. */
+  /** Writes the keys without a check of their values in etcd. */
   async #writeAll(keys: readonly PublishedKey[]): Promise<void> {
     const standIns = this.#options.goConsumers ? await this.#deleteForGoConsumers(keys) : [];
     await this.#forEach(keys, (key) => this.#write(key));
@@ -171,13 +173,13 @@ export class KeyWriter {
       key.registration?.report(true);
       return;
     }
-    if (kv !== undefined && !key.isOurs(kv, this.#lease.known)) {
+    if (kv !== undefined && !key.isOwnWrite(kv, this.#lease.ownLeases)) {
       key.state = 'takenOver';
       key.registration?.report(false);
       key.problems.logOnce(TAKEN_OVER);
       return;
     }
-    // An entry of ours under an earlier lease is replaced.
+    // An entry of this process under an earlier lease is replaced.
     if (kv !== undefined && this.#options.goConsumers) {
       key.state = 'unwritten';
       this.#events.onUnfinished();

@@ -2,8 +2,8 @@
 import type { EntryRequests } from './entry-requests.js';
 
 const KEEP_ALIVES_PER_TTL = 3;
-/** The most leases in `known`. */
-const MAX_KNOWN = 16;
+/** The most ids in `ownLeases`. */
+const MAX_OWN_LEASES = 16;
 
 export class EntryLease {
   /** Milliseconds. */
@@ -11,8 +11,8 @@ export class EntryLease {
   #granted: { readonly id: bigint; readonly ttl: number } | undefined;
   /** When the next keep-alive is due: a time of performance.now(). */
   #keepAliveAt = 0;
-  /** The current lease and earlier ones. An entry under one of them is of this registry. */
-  readonly known = new Set<bigint>();
+  /** The current lease and earlier ones. An entry under one of them belongs to this registry. */
+  readonly ownLeases = new Set<bigint>();
 
   /** `ttl`: in milliseconds. */
   constructor(ttl: number) {
@@ -43,9 +43,10 @@ export class EntryLease {
     const now = performance.now();
     if (this.#granted === undefined) {
       this.#granted = await requests.grant(this.#requestedTtl);
-      this.known.add(this.#granted.id);
-      const [oldest] = this.known;
-      if (this.known.size > MAX_KNOWN && oldest !== undefined) this.known.delete(oldest);
+      this.ownLeases.add(this.#granted.id);
+      const [oldest] = this.ownLeases;
+      if (this.ownLeases.size > MAX_OWN_LEASES && oldest !== undefined)
+        this.ownLeases.delete(oldest);
     } else if (now < this.#keepAliveAt) {
       return true;
     } else if (!(await requests.keepAlive(this.#granted.id))) {

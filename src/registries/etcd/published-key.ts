@@ -24,7 +24,7 @@ export class PublishedKey {
   value: string | undefined;
   registration: Registration | undefined;
   state: KeyState = 'unwritten';
-  /** The revision of our last write. */
+  /** The revision of this process's last write. */
   revision = 0n;
   /** The revision at which the key was last read or written. The watch begins after it. */
   seenRevision = 0n;
@@ -43,24 +43,24 @@ export class PublishedKey {
     this.problems = new ProblemLog(path, logger);
   }
 
-  /** Sets the value that KeyWriter must write. */
+  /** Requests that KeyWriter writes the value. */
   publish(value: string, registration: Registration): void {
     this.value = value;
     this.registration = registration;
     this.state = 'unwritten';
   }
 
-  /** KeyWriter must delete the key. */
+  /** Requests that KeyWriter deletes the key. */
   withdraw(): void {
     this.value = undefined;
     this.registration = undefined;
   }
 
   /**
-   * Whether this process wrote `kv`: at our revision, or under a lease of ours if the answer to our
-   * write was lost.
+   * Whether this process wrote `kv`: at the revision of its last write, or under one of its leases
+   * if the answer to the write was lost.
    */
-  isOurs(kv: KeyValue, ownLeases: ReadonlySet<bigint>): boolean {
+  isOwnWrite(kv: KeyValue, ownLeases: ReadonlySet<bigint>): boolean {
     return kv.modRevision === this.revision || ownLeases.has(kv.lease);
   }
 

@@ -30,7 +30,10 @@ export interface PublisherOptions extends BackoffOptions, KeyWriterOptions {
   readonly waitForRegistry: boolean;
 }
 
-/** Milliseconds over which providers that lost their leases together publish again. */
+/**
+ * The longest random delay before the entries of a lost lease are published again, in milliseconds.
+ * It spreads the requests of providers that lose their leases at the same time.
+ */
 const LOST_LEASE_SPREAD = 500;
 /**
  * Milliseconds. A watch that lasted for less does not reset the backoff, so that a server that ends
@@ -106,7 +109,7 @@ export class Publisher {
     await atMost(this.#options.requestTimeout, withdrawn);
   }
 
-  /** Revokes the lease, so that all entries are gone at once. Takes at most `requestTimeout`. */
+  /** Revokes the lease, so that all entries are removed at once. Takes at most `requestTimeout`. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#sleep.wake();

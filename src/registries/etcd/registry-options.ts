@@ -8,9 +8,9 @@ export interface EtcdOptions {
   /** The path above all entries. Default: `/getty`. */
   root?: string | undefined;
   /**
-   * Milliseconds after which the entries of a killed process are gone. etcd counts whole seconds,
-   * and may grant more. Nodes that are missing after an outage stay in the lists for the same time,
-   * so that their providers can publish them again. Default: 10,000.
+   * Milliseconds after which the entries of a killed process are removed. etcd counts whole
+   * seconds, and may grant more. Nodes that are missing after an outage stay in the lists for the
+   * same time, so that their providers can publish them again. Default: 10,000.
    */
   ttl?: number | undefined;
   /** A user of etcd; requires `password`. Default: none. */

@@ -11,7 +11,7 @@ import type { SnapshotWatches } from './snapshot-watches.js';
 export interface ChangeStream {
   /** The open stream. undefined: none. */
   readonly stream: WatchStream<unknown> | undefined;
-  /** The stream has reached the revision. */
+  /** Called when the stream has reached the revision. */
   advanceTo(revision: bigint | undefined): void;
 }
 

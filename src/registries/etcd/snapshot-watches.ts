@@ -76,7 +76,7 @@ export class SnapshotWatches {
     this.#offerTimer = undefined;
   }
 
-  /** Fails the watches that have no list yet. */
+  /** Fails the watches that have not received a list yet. */
   failWithoutList(errorOf: (query: ServiceQuery) => Error): void {
     for (const [sink, { query, hasList }] of [...this.#watches])
       if (!hasList) sink.fail(errorOf(query));
@@ -89,7 +89,7 @@ export class SnapshotWatches {
     return [...this.#watches.values()].some(({ hasList }) => !hasList);
   }
 
-  /** Everything is about to be read. The new lists include all earlier changes. */
+  /** Must be called before everything is read. The new lists include all earlier changes. */
   beforeFullRead(): void {
     for (const watch of this.#watches.values()) watch.minRevision = ANY_REVISION;
   }

@@ -1,4 +1,4 @@
-/** Reads the directory: which of the requested entries are alive now. */
+/** Reads the directory and finds the requested entries that are alive. */
 import type { Stats } from 'node:fs';
 import { lstat, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -88,7 +88,7 @@ export class DirectoryScanner {
     return nodes;
   }
 
-  /** Scanning stops. Removes all that is known, because it becomes out of date. */
+  /** Must be called when scanning stops. Clears the known files, which get out of date. */
   clear(): void {
     this.#knownFiles = new Map();
     this.#temporaryFiles = new Map();
@@ -174,7 +174,10 @@ export class DirectoryScanner {
       : before;
   }
 
-  /** The clock of the machine may have jumped, so it does not decide alone. */
+  /**
+   * Whether the file can be deleted. The clock of the machine may have jumped, so the time without
+   * an observed change counts too.
+   */
   #isExpired(stats: Stats, { firstSeen }: KnownFile, now: number): boolean {
     const isOld = stats.isFile() && Date.now() - stats.mtimeMs > this.#ttl * DELETE_AGE_TTLS;
     return isOld && now - firstSeen > this.#ttl * DELETE_UNCHANGED_TTLS;

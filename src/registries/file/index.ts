@@ -1,7 +1,7 @@
 /**
  * A registry in a directory that the processes of one machine share. ROOT/ATTRIBUTES/NODE_ID is a
- * file with exactly the entry's value. A provider touches its files; an entry whose file has not
- * changed for `ttl` is gone.
+ * file with exactly the entry's value. A provider touches its files. An entry whose file has not
+ * changed for `ttl` leaves the lists.
  */
 
 import { join, resolve } from 'node:path';
@@ -27,9 +27,9 @@ import { PublishedFile } from './published-file.js';
 
 export interface FileRegistryOptions {
   /**
-   * Milliseconds without a heartbeat after which an entry is gone. A provider sends a heartbeat
-   * each quarter of it. Use the same value in all processes that share the directory. A process
-   * whose event loop is blocked for longer is gone for the others. Default: 2,000.
+   * Milliseconds without a heartbeat after which an entry leaves the lists, for example because the
+   * event loop of its process is blocked. A provider sends a heartbeat each quarter of it. Use the
+   * same value in all processes that share the directory. Default: 2,000.
    */
   ttl?: number | undefined;
   /** Milliseconds between two scans of the directory while there is a watch. Default: 200. */
@@ -79,9 +79,9 @@ class FileRegistry implements Registry {
   #heartbeats: Promise<unknown> | undefined;
   #pollTimer: NodeJS.Timeout | undefined;
   #scanning: Promise<void> | undefined;
-  /** A watch or list() began during a scan that does not include its query. */
+  /** Whether a watch or list() began during a scan that does not include its query. */
   #mustScanAgain = false;
-  /** The directory was there once: the first wait for it is no outage. */
+  /** Whether the directory was ever found. Before that, its absence is no outage. */
   #wasFound = false;
   #isAway = false;
   /** When nodes that are missing after an outage leave the lists: a time of performance.now(). */

@@ -22,7 +22,7 @@ export class PublishedFile {
   readonly #logger: Logger | undefined;
   readonly #problems: ProblemLog;
   /**
-   * The file of another process at our path. `firstSeen`: when this version was first seen, by
+   * The file of another process at this path. `firstSeen`: when this version was first seen, by
    * performance.now().
    */
   #otherFile: { readonly version: string; readonly firstSeen: number } | undefined;
@@ -48,12 +48,12 @@ export class PublishedFile {
     this.#problems = new ProblemLog(path, logger);
   }
 
-  /** Another process has replaced the entry. */
+  /** Whether another process has replaced the entry. */
   get isTakenOver(): boolean {
     return this.#otherFile !== undefined;
   }
 
-  /** Nothing is published or being published. */
+  /** Whether nothing is published or being published. */
   get isIdle(): boolean {
     return this.#value === undefined && this.#publishing === 0;
   }

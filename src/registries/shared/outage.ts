@@ -13,9 +13,7 @@ export class Outage {
   #isReported = false;
   #failure: GettyError | undefined;
 
-  /**
-   * `name`: the registry with its address, for messages. `details`: fields of the log lines.
-   */
+  /** `name`: the registry with its address, for messages. `details`: fields of the log lines. */
   constructor(name: string, details: object, logger: Logger | undefined) {
     this.#name = name;
     this.#details = details;
@@ -36,8 +34,8 @@ export class Outage {
   }
 
   /**
-   * The registry cannot be used. `state` is for the error, such as "is away", which means that no
-   * server can be reached. `message` is the log line.
+   * Reports that the registry cannot be used. `state` is for the error, such as "is away", which
+   * means that no server can be reached. `message` is the log line.
    */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);
@@ -48,7 +46,7 @@ export class Outage {
     else warn(this.#failure);
   }
 
-  /** The registry has answered. `message`: the log line. */
+  /** Reports that the registry has answered. `message`: the log line. */
   end(message: string): void {
     this.#failure = undefined;
     if (!this.#isReported) return;

@@ -35,7 +35,7 @@ export class ProblemLog {
       warn(gettyError('REGISTRY_FAILED', `${this.#path}: ${message}: ${messageOf(error)}`, error));
   }
 
-  /** The problem has ended. If it occurs again, it is logged again. */
+  /** Must be called when the problem has ended. If it occurs again, it is logged again. */
   reset(): void {
     this.#last = '';
   }

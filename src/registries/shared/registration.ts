@@ -18,8 +18,8 @@ export class Registration {
   #isPublished: boolean | undefined;
 
   /**
-   * `isPublished`: the state that the caller of register() already knows. undefined: none, so the
-   * first report calls the listener.
+   * `isPublished`: the state that the caller of register() knows without a report. undefined: none,
+   * so the first report calls the listener.
    */
   constructor(path: string, listener: PublicationListener | undefined, isPublished?: boolean) {
     this.#path = path;

@@ -70,15 +70,15 @@ export class EntryCache {
   }
 
   /**
-   * An outage has ended. Nodes that are missing within the next `ms` milliseconds stay in the lists
-   * for that time. The sessions of their providers may have expired too, and living providers
-   * publish them again.
+   * Must be called when an outage has ended. Nodes that are missing within the next `ms`
+   * milliseconds stay in the lists for that time. The sessions of their providers may have expired
+   * too, and living providers publish them again.
    */
   keepMissingFor(ms: number): void {
     this.#graceEnd = performance.now() + ms;
   }
 
-  /** The registry is disposed. */
+  /** Ends all watches, because the registry is disposed. */
   stop(): void {
     this.#reconciler.stop();
     for (const { sink } of [...this.#watches]) sink.end();

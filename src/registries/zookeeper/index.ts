@@ -50,8 +50,8 @@ class ZooKeeperRegistry implements Registry {
   readonly #cache: EntryCache;
   /** The published nodes, by path. */
   readonly #znodes = new Map<string, PublishedZnode>();
-  /** Ends the waits that must not outlast the beginning of an outage. */
-  readonly #onAway = new Set<() => void>();
+  /** Called when an outage begins. They end the waits of #settlesInTime(). */
+  readonly #outageListeners = new Set<() => void>();
   /** Whether no server can be reached. */
   #isAway = false;
   readonly #outage: Outage;
@@ -119,7 +119,10 @@ class ZooKeeperRegistry implements Registry {
     };
   }
 
-  /** Waits until the entry is published or refused, or until no server can be reached. */
+  /**
+   * Waits until the entry is published or refused, or until no server can be reached. In the last
+   * case the entry is published after the outage.
+   */
   async #publishOrDefer(
     published: Promise<void>,
     znode: PublishedZnode,
@@ -150,13 +153,13 @@ class ZooKeeperRegistry implements Registry {
     const away = new Promise<boolean>((resolve) => {
       giveUp = () => resolve(false);
       if (this.#isAway) giveUp();
-      else this.#onAway.add(giveUp);
+      else this.#outageListeners.add(giveUp);
     });
     try {
       const outcome = Promise.race([done.then(() => true), away]);
       return (await within(timeout, outcome, undefined)) ?? false;
     } finally {
-      this.#onAway.delete(giveUp);
+      this.#outageListeners.delete(giveUp);
     }
   }
 
@@ -213,7 +216,7 @@ class ZooKeeperRegistry implements Registry {
       this.#isAway = true;
       this.#mayHaveExpired = true;
       this.#outage.begin('is away', cause, 'ZooKeeper is away, trying again');
-      for (const giveUp of [...this.#onAway]) giveUp();
+      for (const giveUp of [...this.#outageListeners]) giveUp();
     } else if (state === 'expired') {
       this.#mayHaveExpired = true;
       this.#logger.warn(
@@ -253,7 +256,7 @@ class ZooKeeperRegistry implements Registry {
  * Makes a registry in ZooKeeper. `hosts`: the connect string, `host:port,host:port/chroot`; the
  * default port is 2181. One session serves all registrations and watches. The registry connects at
  * its first use. Every client that may write below the root can redirect calls. Disposing the
- * registry ends its session, so that its entries are gone at once, and ends its watches. Throws
+ * registry ends its session, so that its entries are removed at once, and ends its watches. Throws
  * BAD_ADDRESS or BAD_OPTION.
  */
 export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {}): Registry {

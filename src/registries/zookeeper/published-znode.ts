@@ -62,7 +62,7 @@ export class PublishedZnode {
     this.#problems = new ProblemLog(path, logger);
   }
 
-  /** Nothing is published, and nothing remains to be deleted. */
+  /** Whether nothing is published, and nothing remains to be deleted. */
   get isIdle(): boolean {
     return this.#wanted === undefined && !this.#mayExist;
   }
@@ -231,8 +231,8 @@ export class PublishedZnode {
   }
 
   #leaveAlone(): void {
-    // If both processes replaced the node, they would do so forever. The watch reports its
-    // deletion.
+    // Two processes that replace each other's node would never stop. The watch reports when the
+    // other node is deleted.
     this.#isPublished = false;
     this.reportUnpublished();
     this.#problems.logOnce(TAKEN_OVER);
@@ -242,8 +242,8 @@ export class PublishedZnode {
     this.#client.unwatch(this.#path, this.#onEvent);
     while (this.#mayExist && !this.#isStopped) {
       const stat = await this.#client.exists(this.#path);
-      const isOurs = stat !== undefined && this.#client.owns(stat);
-      if (!isOurs || (await this.#delete(stat.version))) this.#mayExist = false;
+      const isOwn = stat !== undefined && this.#client.owns(stat);
+      if (!isOwn || (await this.#delete(stat.version))) this.#mayExist = false;
     }
   }
 

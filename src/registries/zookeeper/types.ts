@@ -91,7 +91,7 @@ export type MultiOperation =
 /**
  * `connecting`: there is no connection. `connected`: operations are sent to a server. `away`: every
  * host has failed since the connection was lost; reported once until the next `connected`.
- * `expired`: the session has ended, its ephemeral nodes and watches are gone, and a new session
+ * `expired`: the session has ended, its ephemeral nodes and watches are lost, and a new session
  * begins. `closed`: close() was called.
  */
 export type ClientState = 'connecting' | 'connected' | 'away' | 'expired' | 'closed';

@@ -1,4 +1,4 @@
-/** The balancers: their distribution, and lists that change. */
+/** Which nodes the balancers pick, how often, and after the list has changed. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -42,16 +42,19 @@ function counts(picker: Picker, nodes: readonly ServiceNode[], picks: number): n
 }
 
 describe('random', () => {
-  it.each([2, 3, 10, 100])('is within 3 standard deviations of even over %i nodes', (size) => {
-    const picks = 100_000;
-    const nodes = some(...Array.from({ length: size }, (_, i) => `n${i}`));
-    const deviation = Math.sqrt(picks * (1 / size) * (1 - 1 / size));
-    // With a hundred nodes, a few counts beyond three deviations are likely.
-    const beyond = counts(random({ random: seeded(1) })(), nodes, picks).filter(
-      (count) => Math.abs(count - picks / size) > 3 * deviation,
-    );
-    expect(beyond.length).toBeLessThanOrEqual(size / 50);
-  });
+  it.each([2, 3, 10, 100])(
+    'picks each of %i nodes equally often, within 3 standard deviations',
+    (size) => {
+      const picks = 100_000;
+      const nodes = some(...Array.from({ length: size }, (_, i) => `n${i}`));
+      const deviation = Math.sqrt(picks * (1 / size) * (1 - 1 / size));
+      // With a hundred nodes, a few counts beyond three deviations are likely.
+      const beyond = counts(random({ random: seeded(1) })(), nodes, picks).filter(
+        (count) => Math.abs(count - picks / size) > 3 * deviation,
+      );
+      expect(beyond.length).toBeLessThanOrEqual(size / 50);
+    },
+  );
 
   it('picks a node of the list for every random number', () => {
     for (const number of [0, 0.999999999999, 1])
@@ -70,7 +73,7 @@ describe('roundRobin', () => {
     expect(pickIds(roundRobin({ random: () => 0.5 })(), some('a', 'b', 'c'), 3)).toBe('bca');
   });
 
-  it('keeps a state for each picker', () => {
+  it('makes pickers with separate states', () => {
     const balancer = roundRobin({ random: () => 0 });
     const [one, other] = [balancer(), balancer()];
     expect(pickIds(one, some('a', 'b'), 1) + pickIds(other, some('a', 'b'), 1)).toBe('aa');
@@ -89,7 +92,7 @@ describe('roundRobin', () => {
     expect(pickIds(picker, some(...list), expected.length)).toBe(expected);
   });
 
-  it('picks no node twice before all nodes that stay, when the list changes with each pick', () => {
+  it('picks every node that stays in the list before it picks one again, when the list changes with each pick', () => {
     fc.assert(
       fc.property(
         fc.infiniteStream(fc.subarray(['v', 'w', 'x', 'y', 'z'])),
@@ -109,7 +112,7 @@ describe('roundRobin', () => {
     );
   });
 
-  it('continues after a retry on a shorter list, and keeps the place of the failed node', () => {
+  it('continues after the failed node when a retry has picked from a shorter list', () => {
     const picker = roundRobin({ random: () => 0 })();
     const all = some('a', 'b', 'c');
     const failing = (): string => {
@@ -126,7 +129,7 @@ describe('weighted', () => {
       node(`n${i}`, { metadata: weight === undefined ? {} : { 'getty-weight': weight } }),
     );
 
-  it('is within 3 standard deviations of the weights; a node without a weight has 100', () => {
+  it('picks nodes by their weights, within 3 standard deviations; a node without a weight has 100', () => {
     const picks = 100_000;
     const nodes = withWeights('50', '100', undefined, '250', '0');
     const found = counts(weighted({ random: seeded(3) })(), nodes, picks);
@@ -147,7 +150,7 @@ describe('weighted', () => {
     },
   );
 
-  it('is even when all weights are 0', () => {
+  it('picks nodes equally often when all weights are 0', () => {
     expect(
       counts(weighted({ random: seeded(5) })(), withWeights('0', '0'), 1000).every(
         (count) => count > 400,
@@ -155,7 +158,7 @@ describe('weighted', () => {
     ).toBe(true);
   });
 
-  it('follows a list whose weights change, and picks a node for every random number', () => {
+  it('uses the changed weights of a new list, and picks a node for every random number', () => {
     const picker = weighted({ random: () => 0.999999999999 })();
     expect(picker(withWeights('1', '0'), CALL, idle).id).toBe('n0');
     expect(picker(withWeights('0', '1'), CALL, idle).id).toBe('n1');
@@ -164,7 +167,7 @@ describe('weighted', () => {
 });
 
 describe('leastActive', () => {
-  it('picks any of the nodes with the fewest calls under way', () => {
+  it('picks any of the nodes with the fewest calls in flight', () => {
     const picker = leastActive({ random: seeded(6) })();
     const nodes = some('a', 'b', 'c', 'd');
     const load = loads({
@@ -210,7 +213,7 @@ describe('p2cEwma', () => {
   it.each<[string, Record<string, Partial<NodeLoad>>]>([
     ['answers faster', { a: { latency: 2 }, b: { latency: 1 } }],
     [
-      'has fewer calls under way',
+      'has fewer calls in flight',
       { a: { latency: 1, inFlight: 2 }, b: { latency: 1, inFlight: 1 } },
     ],
     [
@@ -227,7 +230,7 @@ describe('p2cEwma', () => {
       { a: { failureRate: 0.05 }, b: { latency: 20 } },
     ],
     [
-      'has answered before, when the other has its first call under way',
+      'has answered before, when the other has its first call in flight',
       { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } },
     ],
     [
@@ -252,7 +255,7 @@ describe('p2cEwma', () => {
     expect([...pickedBy(idle, some('a'))]).toEqual(['a']);
   });
 
-  it('is even over equal nodes', () => {
+  it('picks equal nodes equally often', () => {
     const found = counts(p2cEwma({ random: seeded(9) })(), some('a', 'b', 'c', 'd'), 40_000);
     for (const count of found)
       expect(Math.abs(count - 10_000)).toBeLessThan(3 * Math.sqrt(40_000 * 0.25 * 0.75));

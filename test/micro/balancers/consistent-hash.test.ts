@@ -19,19 +19,19 @@ describe('consistentHash', () => {
       const nodes = many(size);
       const picker = byKey();
       const before = pickedIds(picker, nodes);
-      for (const gone of [0, size >> 1, size - 1]) {
+      for (const removed of [0, size >> 1, size - 1]) {
         const after = pickedIds(
           picker,
-          nodes.filter((_, i) => i !== gone),
+          nodes.filter((_, i) => i !== removed),
         );
         expect(movedShare(before, after)).toBeLessThanOrEqual(1.5 / size);
-        expect(before.every((id, i) => id === after[i] || id === nodes[gone]?.id)).toBe(true);
+        expect(before.every((id, i) => id === after[i] || id === nodes[removed]?.id)).toBe(true);
         expect(pickedIds(picker, nodes)).toEqual(before);
       }
     },
   );
 
-  it('picks the same nodes in every consumer, whatever lists it has had before', () => {
+  it('picks the same nodes in every consumer, independently of earlier lists', () => {
     const nodes = many(10);
     const reused = byKey();
     for (const size of [1, 3, 40, 7]) pickedIds(reused, many(size));

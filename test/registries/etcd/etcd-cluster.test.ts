@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Registry } from '../../../src/micro/types.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { type EtcdServer, etcdCluster, leaderOf } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { type Log, node, Watching } from '../../fixtures/registries.js';
-import { type EtcdServer, etcdCluster, leaderOf } from '../../fixtures/registry-servers.js';
+import { node, type RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, until } from '../../fixtures/waiting.js';
 
@@ -31,7 +31,7 @@ describe('an etcd cluster', () => {
     await Promise.all(registries.splice(0).map((registry) => registry[Symbol.asyncDispose]()));
   });
 
-  function open(log?: Log): Registry {
+  function open(log?: RecordingLogger): Registry {
     const registry = etcd(
       members.map(({ endpoint }) => endpoint),
       { ...QUICK, logger: log },
@@ -46,7 +46,7 @@ describe('an etcd cluster', () => {
   ])('loses no provider and delivers changes when its leader (%s) %s', async (how) => {
     const ids = ['p1', 'p2', 'p3', 'p4', 'p5', 'p6'];
     await Promise.all(ids.map((id) => open().register(node(id))));
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids(...ids);
     const listsBefore = watch.seen.length;
     const complete = new Set<EtcdServer>();

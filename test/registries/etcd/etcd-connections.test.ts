@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { collectGarbage } from '../../fixtures/garbage.js';
-import { isPending, Log, node, Watching } from '../../fixtures/registries.js';
+import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { elapse, until, within } from '../../fixtures/waiting.js';
 import { ChildProcesses } from '../child-processes.js';
 import { open, openProxy, QUICK, root, server, useEtcd, useNextRoot } from './etcd-setup.js';
@@ -20,14 +20,14 @@ describe('the etcd registry', () => {
   it('reads all entries again if missed changes were compacted', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open();
-    await using watch = new Watching(open({ logger: log, ttl: 1_000 }, proxy.endpoint));
+    await using watch = new WatchReader(open({ logger: log, ttl: 1_000 }, proxy.endpoint));
     const leaving = await registry.register(node('a'));
     await registry.register(node('b'));
     await watch.ids('a', 'b');
     proxy.refuse();
-    await log.said('is away');
+    await log.waitFor('is away');
     await leaving[Symbol.asyncDispose]();
     await registry.register(node('c'));
     await server.compact();
@@ -41,15 +41,15 @@ describe('the etcd registry', () => {
   it('keeps the last list while etcd is away, also for a new watch', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log }, proxy.endpoint);
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await open().register(node('a'));
     await watch.ids('a');
     proxy.refuse();
-    await log.said('is away');
+    await log.waitFor('is away');
     expect(await isPending(watch.next())).toBe(true);
-    await using other = new Watching(registry);
+    await using other = new WatchReader(registry);
     expect((await other.next())?.map(({ id }) => id)).toEqual(['a']);
   });
 
@@ -72,10 +72,10 @@ describe('the etcd registry', () => {
   it('does not flood a server that refuses or closes every connection', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
+    const log = new RecordingLogger();
     proxy.refuse();
     const registry = open({ logger: log, maxDelay: 400 }, proxy.endpoint);
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     const next = watch.next();
     next.catch(() => {});
     await registry.register(node('a'));
@@ -92,7 +92,7 @@ describe('the etcd registry', () => {
     const proxy = await openProxy();
     const registry = open({ initialDelay: 5, maxDelay: 10 }, proxy.endpoint);
     await registry.register(node('a'));
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('a');
     const cut = async (times: number): Promise<number> => {
       for (let i = 0; i < times; i++) {
@@ -117,10 +117,10 @@ describe('the etcd registry', () => {
   it('does not wait for a frozen etcd when it is disposed', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log }, proxy.endpoint);
     await registry.register(node('a'));
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('a');
     proxy.hold();
     await within(Promise.resolve(registry[Symbol.asyncDispose]()), 'the registry is disposed');

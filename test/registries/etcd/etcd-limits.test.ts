@@ -1,7 +1,7 @@
 /** The limits of the etcd registry: entries, bytes, pages and log lines. */
 import { describe, expect, it } from 'vitest';
 import { entryValue } from '../../../src/micro/registry-entry.js';
-import { Log, node, Watching } from '../../fixtures/registries.js';
+import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import {
   open,
   openProxy,
@@ -18,13 +18,13 @@ describe('the etcd registry', () => {
 
   it('skips entries over maxEntries with one log line, and adds them when there is room', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open();
     const registrations = [];
     for (let i = 0; i < 12; i++) registrations.push(await registry.register(node(`n${i}`)));
-    await using watch = new Watching(open({ logger: log, maxEntries: 10 }));
+    await using watch = new WatchReader(open({ logger: log, maxEntries: 10 }));
     expect((await watch.next())?.length).toBe(10);
-    expect(log.having('the cache is full').length).toBe(1);
+    expect(log.linesWith('the cache is full').length).toBe(1);
     for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
     await watch.until(
       (nodes) => nodes.length === 8 && nodes.some(({ id }) => id === 'n9'),
@@ -35,13 +35,13 @@ describe('the etcd registry', () => {
 
   it('skips entries over maxBytes', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open();
     await registry.register(node('a', { metadata: { fill: 'x'.repeat(5_000) } }));
     await registry.register(node('b', { metadata: { fill: 'x'.repeat(5_000) } }));
-    await using watch = new Watching(open({ logger: log, maxBytes: 8_000 }));
+    await using watch = new WatchReader(open({ logger: log, maxBytes: 8_000 }));
     await watch.ids('a');
-    expect(log.having('the cache is full').length).toBe(1);
+    expect(log.linesWith('the cache is full').length).toBe(1);
   });
 
   it('reads a page that is too large in smaller pages', async () => {
@@ -50,8 +50,8 @@ describe('the etcd registry', () => {
     const fill = 'x'.repeat(60_000);
     const ids = Array.from({ length: 400 }, (_, i) => `n${String(i).padStart(3, '0')}`);
     for (const id of ids) await registry.register(node(id, { metadata: { fill } }));
-    const log = new Log();
-    await using watch = new Watching(open({ logger: log, requestTimeout: 5_000 }));
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open({ logger: log, requestTimeout: 5_000 }));
     await watch.ids(...ids);
     expect(log.lines).toEqual([]);
   });
@@ -59,8 +59,8 @@ describe('the etcd registry', () => {
   it('receives many large changes that were delayed', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
-    await using watch = new Watching(open({ logger: log, pingTimeout: 10_000 }, proxy.endpoint));
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open({ logger: log, pingTimeout: 10_000 }, proxy.endpoint));
     await watch.ids();
     const registry = open({ requestTimeout: 5_000 });
     await registry.register(node('deleted'));
@@ -85,13 +85,13 @@ describe('the etcd registry', () => {
           value: '',
         },
       }));
-      await server.ask('kv/txn', { success });
+      await server.request('kv/txn', { success });
     }
-    const log = new Log();
+    const log = new RecordingLogger();
     await open().register(node('a'));
-    await using watch = new Watching(open({ logger: log }));
+    await using watch = new WatchReader(open({ logger: log }));
     await watch.ids('a');
     expect(log.lines.length).toBe(1_001);
-    expect(log.having('no more are logged').length).toBe(1);
+    expect(log.linesWith('no more are logged').length).toBe(1);
   });
 });

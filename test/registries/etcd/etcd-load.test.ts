@@ -1,14 +1,15 @@
 /**
- * etcd with many clients at once and with a slow line. The tests do not use noTimersLeft(), which
- * would track every timer and promise of 1,200 registries and take most of the time.
+ * etcd with many clients at once and over a slow connection. The tests do not use noTimersLeft(),
+ * which would track every timer and promise of 1,200 registries and take most of the time.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { ETCD_DEFAULTS, etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { encode } from '../../fixtures/etcd-gateway.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { node, Watching } from '../../fixtures/registries.js';
-import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
+import { node, WatchReader } from '../../fixtures/registries.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 
 /** Entries that one request writes. */
@@ -29,7 +30,7 @@ describe('the etcd registry', () => {
     const options = { root: '/storm' };
     const registries = Array.from({ length: 1_200 }, () => etcd(server.endpoint, options));
     const [readers, writers] = [registries.slice(0, 200), registries.slice(200)];
-    const watches = readers.map((registry) => new Watching(registry));
+    const watches = readers.map((registry) => new WatchReader(registry));
     await Promise.all(watches.map((watch) => watch.next()));
     const complete = watches.map(async (watch) => {
       for (;;) if ((await watch.next())?.length === 1_000) return;
@@ -43,7 +44,7 @@ describe('the etcd registry', () => {
     await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
   });
 
-  it('delivers a list of 1,000 nodes over a line of 50 KB/s, in more than requestTimeout', {
+  it('delivers a list of 1,000 nodes over a connection of 50 KB/s, in more than requestTimeout', {
     timeout: 600_000,
   }, async () => {
     const root = '/slow';
@@ -53,12 +54,13 @@ describe('the etcd registry', () => {
     const puts = entries.map((entry) => ({
       request_put: { key: encode(entryPath(root, entry)), value: encode(entryValue(entry)) },
     }));
-    while (puts.length > 0) await server.ask('kv/txn', { success: puts.splice(0, PER_REQUEST) });
+    while (puts.length > 0)
+      await server.request('kv/txn', { success: puts.splice(0, PER_REQUEST) });
     const proxy = await TcpProxy.to(server);
     proxy.limit(50 * 1024);
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`, { root });
-      await using watch = new Watching(registry);
+      await using watch = new WatchReader(registry);
       const start = performance.now();
       expect((await watch.next())?.length).toBe(1_000);
       expect(performance.now() - start).toBeGreaterThan(ETCD_DEFAULTS.requestTimeout);

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { encode } from '../../fixtures/etcd-gateway.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { node, Watching } from '../../fixtures/registries.js';
-import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
+import { node, WatchReader } from '../../fixtures/registries.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 
@@ -17,7 +18,7 @@ const NODES = 2_000;
 const PER_REQUEST = 125;
 const CHANGES = 20;
 
-describe('2,000 nodes of 100 services', () => {
+describe('100 services with 2,000 nodes each', () => {
   noLeaks();
   noTimersLeft();
   let server: EtcdServer;
@@ -34,21 +35,21 @@ describe('2,000 nodes of 100 services', () => {
     });
     const fill = async (): Promise<void> => {
       while (entries.length > 0)
-        await server.ask('kv/txn', { success: entries.splice(0, PER_REQUEST) });
+        await server.request('kv/txn', { success: entries.splice(0, PER_REQUEST) });
     };
     await Promise.all(Array.from({ length: 8 }, fill));
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('are read once, and then only changes are sent', async () => {
+  it('are read once, and afterwards only changes are sent', async () => {
     const proxy = await TcpProxy.to(server);
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`);
-      await using watch = new Watching(registry, { service: 'Service7' });
+      await using watch = new WatchReader(registry, { service: 'Service7' });
       const all = await watch.next();
       expect(all?.length).toBe(NODES);
       // Other watches share the entries.
-      await using other = new Watching(registry, { service: 'Service8' });
+      await using other = new WatchReader(registry, { service: 'Service8' });
       expect((await other.next())?.length).toBe(NODES);
 
       await using publisher = etcd(server.endpoint);

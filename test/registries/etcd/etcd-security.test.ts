@@ -7,9 +7,10 @@ import { type EtcdOptions, etcd } from '../../../src/registries/etcd/index.js';
 import { registry as openRegistry } from '../../../src/registries/index.js';
 import { identity, pem } from '../../fixtures/certificates.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { encode } from '../../fixtures/etcd-gateway.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { Log, node, Watching } from '../../fixtures/registries.js';
-import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
+import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse } from '../../fixtures/waiting.js';
 
@@ -52,7 +53,7 @@ describe('etcd with TLS and client certificates', () => {
     const tls = { ca: pem('authority'), ...identity('client') };
     const registry = open({ tls });
     await registry.register(node('a'));
-    await using watch = new Watching(open({ tls }));
+    await using watch = new WatchReader(open({ tls }));
     await watch.ids('a');
   });
 
@@ -68,14 +69,14 @@ describe('etcd with TLS and client certificates', () => {
     });
     registries.push(registry);
     await registry.register(node('b'));
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('b');
   });
 
   it.each<[string, EtcdOptions['tls']]>([
     ['no certificate', { ca: pem('authority') }],
-    ["a stranger's certificate", { ca: pem('authority'), ...identity('stranger-client') }],
-    ['another authority', { ca: pem('stranger'), ...identity('client') }],
+    ['a certificate of another authority', { ca: pem('authority'), ...identity('other-client') }],
+    ['another authority', { ca: pem('other-authority'), ...identity('client') }],
     [
       'another name',
       { ca: pem('authority'), ...identity('client'), serverName: 'elsewhere.example' },
@@ -96,17 +97,17 @@ describe('etcd with users and passwords', () => {
   const registries: Registry[] = [];
   beforeAll(async () => {
     server = await EtcdServer.started({ flags: ['--auth-token-ttl', '1', '--bcrypt-cost', '4'] });
-    await server.ask('auth/user/add', { name: 'root', password: SECRET });
-    await server.ask('auth/role/add', { name: 'root' });
-    await server.ask('auth/user/grant', { user: 'root', role: 'root' });
-    await server.ask('auth/user/add', { name: 'getty', password: SECRET });
-    await server.ask('auth/role/add', { name: 'getty' });
-    await server.ask('auth/role/grant', {
+    await server.request('auth/user/add', { name: 'root', password: SECRET });
+    await server.request('auth/role/add', { name: 'root' });
+    await server.request('auth/user/grant', { user: 'root', role: 'root' });
+    await server.request('auth/user/add', { name: 'getty', password: SECRET });
+    await server.request('auth/role/add', { name: 'getty' });
+    await server.request('auth/role/grant', {
       name: 'getty',
       perm: { permType: 'READWRITE', key: encode('/getty/'), range_end: encode('/getty0') },
     });
-    await server.ask('auth/user/grant', { user: 'getty', role: 'getty' });
-    await server.ask('auth/enable', {});
+    await server.request('auth/user/grant', { user: 'getty', role: 'getty' });
+    await server.request('auth/enable', {});
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
   afterEach(async () => {
@@ -131,14 +132,14 @@ describe('etcd with users and passwords', () => {
       QUICK,
     );
     registries.push(registry);
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('a');
   });
 
   it('sends no entry before the password was checked', async () => {
     for (let i = 0; i < 5; i++) {
       const registry = open();
-      await using watch = new Watching(registry);
+      await using watch = new WatchReader(registry);
       const [list] = await Promise.all([watch.next(), registry.register(node('a'))]);
       if (list?.length === 0) await watch.ids('a');
       await registry[Symbol.asyncDispose]();
@@ -146,20 +147,20 @@ describe('etcd with users and passwords', () => {
   });
 
   it('renews a token that has expired or is older than the users', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log });
     await registry.register(node('a'));
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids('a');
     // A token expires after one second.
     await elapse(2_500);
     await registry.register(node('b'));
     await watch.ids('a', 'b');
-    const { token } = (await server.ask('auth/authenticate', {
+    const { token } = (await server.request('auth/authenticate', {
       name: 'root',
       password: SECRET,
     })) as { token: string };
-    await server.ask('auth/role/add', { name: 'another' }, token);
+    await server.request('auth/role/add', { name: 'another' }, token);
     await registry.register(node('c'));
     await watch.ids('a', 'b', 'c');
     expect(log.lines).toEqual([]);
@@ -172,23 +173,25 @@ describe('etcd with users and passwords', () => {
   ])(
     '%s: register() rejects at once despite waitForRegistry, and hides the password',
     async (_, options) => {
-      const log = new Log();
-      const told: unknown[] = [];
-      log.warn = (details, message) => void told.push(details, message);
+      const log = new RecordingLogger();
+      const logged: unknown[] = [];
+      log.warn = (details, message) => void logged.push(details, message);
       const failure = await open({ ...options, logger: log })
         .register(node('a'))
         .catch((error: unknown) => error);
       expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
-      expect(inspect([failure, told], { depth: 20, showHidden: true })).not.toContain('swordfish');
+      expect(inspect([failure, logged], { depth: 20, showHidden: true })).not.toContain(
+        'swordfish',
+      );
     },
   );
 
   it('a watch without permission logs this, and fails without waitForRegistry', async () => {
-    const log = new Log();
-    await using waiting = new Watching(open({ root: '/elsewhere', logger: log }));
+    const log = new RecordingLogger();
+    await using waiting = new WatchReader(open({ root: '/elsewhere', logger: log }));
     waiting.next();
-    await log.said('refuses requests');
-    await using failing = new Watching(open({ root: '/elsewhere', waitForRegistry: false }));
+    await log.waitFor('refuses requests');
+    await using failing = new WatchReader(open({ root: '/elsewhere', waitForRegistry: false }));
     await expect(failing.next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
   });
 
@@ -197,12 +200,12 @@ describe('etcd with users and passwords', () => {
     try {
       await using registry = etcd(late.endpoint, { ...QUICK, username: 'root', password: SECRET });
       await registry.register(node('a'));
-      await using watch = new Watching(registry);
+      await using watch = new WatchReader(registry);
       await watch.ids('a');
-      await late.ask('auth/user/add', { name: 'root', password: SECRET });
-      await late.ask('auth/role/add', { name: 'root' });
-      await late.ask('auth/user/grant', { user: 'root', role: 'root' });
-      await late.ask('auth/enable', {});
+      await late.request('auth/user/add', { name: 'root', password: SECRET });
+      await late.request('auth/role/add', { name: 'root' });
+      await late.request('auth/user/grant', { user: 'root', role: 'root' });
+      await late.request('auth/enable', {});
       await registry.register({ ...node('a'), metadata: { version: '2' } });
       await registry.register(node('b'));
       await watch.ids('a', 'b');

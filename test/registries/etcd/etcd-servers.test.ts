@@ -5,8 +5,8 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { type EtcdOptions, etcd } from '../../../src/registries/etcd/index.js';
-import { isPending, Log, node, Watching } from '../../fixtures/registries.js';
-import { EtcdServer } from '../../fixtures/registry-servers.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
+import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { elapse, within } from '../../fixtures/waiting.js';
 import { cleanUpLater, open, useCleanUp, useNextRoot, useRoot } from './etcd-setup.js';
@@ -63,15 +63,15 @@ describe('the etcd registry', () => {
       for (const socket of sockets) socket.destroy();
       await once(faultyServer.close(), 'close');
     });
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open(
       { logger: log },
       `http://127.0.0.1:${(faultyServer.address() as AddressInfo).port}`,
     );
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     const next = watch.next();
     await registry.register(node('a'));
-    await log.said('trying again');
+    await log.waitFor('trying again');
     const cpu = process.cpuUsage();
     const [before, start] = [connections, performance.now()];
     await elapse(1_000);
@@ -98,7 +98,7 @@ describe('the etcd registry', () => {
     cleanUpLater(() => proxy.close());
     useRoot('/copy');
     const registry = open({ ttl: 1_000 }, `http://127.0.0.1:${proxy.port}`);
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:1', 'the first address');
     // This registry writes at a revision that the copy has not reached.
     for (let i = 0; i < 5; i++) await registry.register(node('b', { metadata: { i: `${i}` } }));
@@ -108,7 +108,7 @@ describe('the etcd registry', () => {
       ([first]) => first?.address === 'tcp://127.0.0.1:2',
       'the address in the copy',
     );
-    await using second = new Watching(registry);
+    await using second = new WatchReader(registry);
     expect((await within(second.next(), 'the first list'))?.[0]?.address).toBe('tcp://127.0.0.1:2');
     await watch.until((nodes) => nodes.length === 2, 'the node of this registry');
   });

@@ -1,12 +1,12 @@
 /**
- * The etcd registry: entries and leases. behaviour.test.ts and outages.test.ts have the behavior of
+ * The etcd registry: entries and leases. behavior.test.ts and outages.test.ts have the behavior of
  * all registries.
  */
 import { describe, expect, it } from 'vitest';
 import { entryPath, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { registry as openRegistry } from '../../../src/registries/index.js';
-import { Log, node, Watching } from '../../fixtures/registries.js';
+import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { until } from '../../fixtures/waiting.js';
 import { RECORDED_ENTRIES } from '../recorded-entries.js';
 import {
@@ -33,7 +33,7 @@ describe('the etcd registry', () => {
       await registration[Symbol.asyncDispose]();
       expect((await server.entries(root)).size).toBe(0);
     }
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids();
     for (const { path, value } of RECORDED_ENTRIES) await server.put(path, value);
     const nodes = await watch.until(
@@ -49,8 +49,8 @@ describe('the etcd registry', () => {
 
   it('does not confuse a root with another root of the same prefix', async () => {
     useNextRoot();
-    const log = new Log();
-    await using watch = new Watching(open({ logger: log }));
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open({ logger: log }));
     await watch.ids();
     await open({ root: `${root}2` }).register(node('other'));
     await open().register(node('a'));
@@ -81,37 +81,37 @@ describe('the etcd registry', () => {
 
   it('writes a deleted key again', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     await open({ logger: log }).register(node('a'));
     await server.remove(pathOf('a'));
-    await log.said('published the entry again');
+    await log.waitFor('published the entry again');
     await untilValue('a', entryValue(node('a')));
   });
 
   it('keeps a key that another process took over, logs this once, and writes its own again when that key is deleted', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log });
     const registration = await registry.register(node('a'));
     await server.put(pathOf('a'), 'of another process');
-    await log.said('another process has published this entry');
+    await log.waitFor('another process has published this entry');
     await server.put(pathOf('a'), 'changed by the other process');
     await registry.register(node('b'));
     await untilValue('a', 'changed by the other process');
-    expect(log.having('another process').length).toBe(1);
+    expect(log.linesWith('another process').length).toBe(1);
     await server.remove(pathOf('a'));
     await untilValue('a', entryValue(node('a')));
     // Disposing does not delete an entry of another process.
     await server.put(pathOf('a'), 'of another process');
-    await log.said('another process', 2);
+    await log.waitFor('another process', 2);
     await registration[Symbol.asyncDispose]();
     await untilValue('a', 'of another process');
   });
 
   it('replaces a revoked lease, and writes every entry again under the new one', async () => {
     useNextRoot();
-    const log = new Log();
-    await using watch = new Watching(open());
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open());
     const registry = open({ logger: log });
     const ids = Array.from({ length: 100 }, (_, i) => `n${String(i).padStart(3, '0')}`);
     await Promise.all(ids.map((id) => registry.register(node(id))));
@@ -120,21 +120,21 @@ describe('the etcd registry', () => {
     await server.revoke(lease);
     await watch.until(({ length }) => length < ids.length, 'a list without some nodes');
     await watch.ids(...ids);
-    expect(log.having('the lease is lost').length).toBe(1);
+    expect(log.linesWith('the lease is lost').length).toBe(1);
     expect((await server.leases()).length).toBe(1);
   });
 
   it('gives a first list with entries that were just written, and without entries that were just removed', async () => {
     useNextRoot();
     const registry = open();
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     await watch.ids();
     for (let i = 0; i < 20; i++) {
       const registration = await registry.register(node('a'));
-      await using present = new Watching(registry);
+      await using present = new WatchReader(registry);
       expect((await present.next())?.length).toBe(1);
       await registration[Symbol.asyncDispose]();
-      await using absent = new Watching(registry);
+      await using absent = new WatchReader(registry);
       expect((await absent.next())?.length).toBe(0);
     }
   });

@@ -8,7 +8,7 @@ import { entryPath } from '../../../src/micro/registry-entry.js';
 import type { Registry, ServiceNode } from '../../../src/micro/types.js';
 import { file } from '../../../src/registries/file/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import type { Log } from '../../fixtures/registries.js';
+import type { RecordingLogger } from '../../fixtures/registries.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { ChildProcesses } from '../child-processes.js';
 
@@ -38,7 +38,7 @@ export function useDirectory(): void {
 }
 
 /** Opens a registry on the directory of the test. */
-export function open(log?: Log, ttl = TTL): Registry {
+export function open(log?: RecordingLogger, ttl = TTL): Registry {
   const registry = file(directory, { ttl, pollInterval: 10, logger: log });
   registries.push(registry);
   return registry;

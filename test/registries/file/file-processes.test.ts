@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
-import { isPending, Log, node, Watching } from '../../fixtures/registries.js';
+import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { elapse, within } from '../../fixtures/waiting.js';
 import { children, directory, open, startProvider, TTL, useDirectory } from './directory.js';
 
@@ -15,7 +15,7 @@ describe('the file registry', () => {
   useDirectory();
 
   it('removes the node of a killed process after its ttl', async () => {
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     const child = await startProvider(node('a'));
     await watch.ids('a');
     child.kill('SIGKILL');
@@ -23,7 +23,7 @@ describe('the file registry', () => {
   });
 
   it('removes the node of a suspended process, and lists it again when the process continues', async () => {
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     const child = await startProvider(node('a'));
     await watch.ids('a');
     child.kill('SIGSTOP');
@@ -33,33 +33,33 @@ describe('the file registry', () => {
   });
 
   it('keeps an entry that another process took over, and publishes its own again when that process has ended', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     const [own, other] = [
       node('a', { address: 'tcp://127.0.0.1:1' }),
       node('a', { address: 'tcp://127.0.0.1:2' }),
     ];
     await open(log).register(own);
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids('a');
     const child = await startProvider(other);
     await watch.until(
       ([first]) => first?.address === other.address,
       'the address of the other process',
     );
-    await log.said('another process has published this entry');
+    await log.waitFor('another process has published this entry');
     child.kill('SIGKILL');
     await watch.until(([first]) => first?.address === own.address, 'its own address');
-    expect(log.having('another process').length).toBe(1);
+    expect(log.linesWith('another process').length).toBe(1);
     // When the other registration ends, the list lacks the node for a few scans at most.
     const second = await open().register(other);
     await watch.until(([first]) => first?.address === other.address, 'the other address');
-    await log.said('another process', 2);
+    await log.waitFor('another process', 2);
     await second[Symbol.asyncDispose]();
     await watch.until(([first]) => first?.address === own.address, 'its own address again');
   });
 
   it('replaces the entry of a killed process that restarts within the ttl', async () => {
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     const child = await startProvider(node('a', { address: 'tcp://127.0.0.1:1' }));
     await watch.ids('a');
     child.kill('SIGKILL');
@@ -78,7 +78,7 @@ describe('the file registry', () => {
   it.each([-3_600_000, -3_000, 3_000, 3_600_000])(
     'keeps living nodes in the lists when the clock jumps by %i ms',
     async (jump) => {
-      await using watch = new Watching(open());
+      await using watch = new WatchReader(open());
       await open().register(node('a'));
       const child = await startProvider(node('b'));
       await watch.ids('a', 'b');
@@ -88,7 +88,7 @@ describe('the file registry', () => {
       try {
         await elapse(TTL * 2);
         // A new reader knows no earlier version of the files, so it waits for the next heartbeats.
-        await using later = new Watching(open());
+        await using later = new WatchReader(open());
         await later.ids('a', 'b');
         await elapse(TTL * 2);
         expect(await isPending(next)).toBe(true);

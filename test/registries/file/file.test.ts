@@ -1,5 +1,5 @@
 /**
- * The file registry: files, missing directories and invalid entries. behaviour.test.ts has the
+ * The file registry: files, missing directories and invalid entries. behavior.test.ts has the
  * behavior of all registries.
  */
 import { execFileSync } from 'node:child_process';
@@ -9,7 +9,13 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import { file } from '../../../src/registries/file/index.js';
-import { isPending, Log, node, putFile, Watching } from '../../fixtures/registries.js';
+import {
+  isPending,
+  node,
+  putFile,
+  RecordingLogger,
+  WatchReader,
+} from '../../fixtures/registries.js';
 import { elapse, until, within } from '../../fixtures/waiting.js';
 import { RECORDED_ENTRIES } from '../recorded-entries.js';
 import { directory, open, pathOf, TTL, useDirectory } from './directory.js';
@@ -30,10 +36,10 @@ describe('the file registry', () => {
   });
 
   it('starts a watch when a missing directory is created, and logs the missing directory once', async () => {
-    const log = new Log();
-    await using watch = new Watching(open(log));
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open(log));
     const first = watch.next();
-    await log.said('is not there');
+    await log.waitFor('is not there');
     expect(await isPending(first)).toBe(true);
     await open().register(node('a'));
     if ((await first)?.length === 0) await watch.ids('a');
@@ -41,30 +47,30 @@ describe('the file registry', () => {
   });
 
   it('keeps the last list while the directory is missing, and publishes the entries again when it is back', async () => {
-    const log = new Log();
-    await using watch = new Watching(open(log));
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open(log));
     await open().register(node('a'));
     const leaving = await open().register(node('b'));
     await watch.ids('a', 'b');
     const next = watch.next();
     await rename(directory, `${directory}-away`);
-    await log.said('is not there');
-    await log.said('the directory is there');
+    await log.waitFor('is not there');
+    await log.waitFor('the directory is there');
     await leaving[Symbol.asyncDispose]();
     expect((await within(next, 'the list after the outage'))?.map(({ id }) => id)).toEqual(['a']);
     expect(log.lines.length).toBe(2);
   });
 
   it('writes a deleted file again with the next heartbeat', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     await open(log).register(node('a'));
     await unlink(pathOf(node('a')));
-    await log.said('published the entry again');
+    await log.waitFor('published the entry again');
     expect(readFileSync(pathOf(node('a')), 'utf8')).toBe(entryValue(node('a')));
   });
 
   it('writes a damaged file again with the next heartbeat', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     const value = entryValue(node('a'));
     await open(log).register(node('a'));
     for (const damaged of ['', `x${value.slice(1)}`]) {
@@ -74,20 +80,20 @@ describe('the file registry', () => {
         'the entry is written again',
       );
     }
-    await log.said('published the entry again');
+    await log.waitFor('published the entry again');
   });
 
   it('logs a failed heartbeat once, and publishes the entry again', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     await open(log).register(node('a'));
     await rename(directory, `${directory}-away`);
     await writeFile(directory, 'a file instead of the directory');
-    await log.said('cannot be kept alive');
+    await log.waitFor('cannot be kept alive');
     // Several heartbeats fail in this time.
     await elapse(TTL / 2);
     expect(log.lines.length).toBe(1);
     await unlink(directory);
-    await log.said('published the entry again');
+    await log.waitFor('published the entry again');
   });
 
   it('rejects register() with the cause if the directory is not writable', async () => {
@@ -115,7 +121,7 @@ describe('the file registry', () => {
     const left = await writeAged(join(directory, '.getty-left'), TTL * 11);
     const recent = await writeAged(join(directory, '.getty-recent'), 0);
     const foreign = await writeAged(join(directory, '.foreign'), TTL * 11);
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids();
     // A file is deleted only after it stayed unchanged for a while, because the clock can jump.
     await until(
@@ -128,7 +134,7 @@ describe('the file registry', () => {
   });
 
   it('skips entries that are not regular files', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open(undefined, 60_000);
     await registry.register(node('a'));
     const inside = (name: string): string => pathOf(node(name));
@@ -136,18 +142,18 @@ describe('the file registry', () => {
     await symlink(pathOf(node('a')), inside('link'));
     execFileSync('mkfifo', [inside('pipe')]);
     await writeFile(join(directory, 'README'), 'not a directory');
-    await using watch = new Watching(open(log, 60_000));
+    await using watch = new WatchReader(open(log, 60_000));
     await watch.ids('a');
     await registry.register(node('b'));
     await watch.ids('a', 'b');
     for (const name of ['folder', 'link', 'pipe', 'README'])
-      expect([name, log.having(name).length]).toEqual([name, 1]);
+      expect([name, log.linesWith(name).length]).toEqual([name, 1]);
   });
 
   it('never reads a partial value', async () => {
-    const log = new Log();
+    const log = new RecordingLogger();
     await mkdir(directory);
-    await using watch = new Watching(open(log, 60_000));
+    await using watch = new WatchReader(open(log, 60_000));
     await watch.ids();
     const registry = open(undefined, 60_000);
     for (let size = 1; size <= 40; size++)
@@ -168,7 +174,7 @@ describe('the file registry', () => {
   });
 
   it('keeps an entry for longer than its ttl', async () => {
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await open().register(node('a'));
     await watch.ids('a');
     const next = watch.next();

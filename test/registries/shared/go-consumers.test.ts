@@ -8,9 +8,10 @@ import type { Registry } from '../../../src/micro/types.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { zookeeper } from '../../../src/registries/zookeeper/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { Log, node, Watching } from '../../fixtures/registries.js';
-import { EtcdServer, type RegistryServer } from '../../fixtures/registry-servers.js';
+import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
+import type { RegistryServer } from '../../fixtures/registry-server.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { createZooKeeper } from '../../fixtures/zookeeper-server.js';
 
@@ -22,12 +23,14 @@ const ROWS: readonly (readonly [
   [
     'etcd',
     () => EtcdServer.create(),
-    (at, goConsumers) => etcd(`http://${at.host}:${at.port}`, { goConsumers, logger: new Log() }),
+    (at, goConsumers) =>
+      etcd(`http://${at.host}:${at.port}`, { goConsumers, logger: new RecordingLogger() }),
   ],
   [
     'zookeeper',
     () => createZooKeeper(),
-    (at, goConsumers) => zookeeper(`${at.host}:${at.port}`, { goConsumers, logger: new Log() }),
+    (at, goConsumers) =>
+      zookeeper(`${at.host}:${at.port}`, { goConsumers, logger: new RecordingLogger() }),
   ],
 ];
 
@@ -55,7 +58,7 @@ describe.each(ROWS)('%s with goConsumers', (_, create, open) => {
     'deletes and creates the entry for %s, and lists its node all the time',
     async (_name, isRestart) => {
       const [first, reader] = registries as [Registry, Registry];
-      await using watch = new Watching(reader);
+      await using watch = new WatchReader(reader);
       await watch.ids();
       const old = node('a', { address: 'tcp://127.0.0.1:1' });
       if (isRestart) await server.put(entryPath('/getty', old), entryValue(old));
@@ -74,7 +77,7 @@ describe.each(ROWS)('%s with goConsumers', (_, create, open) => {
 
   it('creates a new entry without a stand-in entry', async () => {
     const [first, reader] = registries as [Registry, Registry];
-    await using watch = new Watching(reader);
+    await using watch = new WatchReader(reader);
     await watch.ids();
     await first.register(node('b'));
     await watch.ids('b');

@@ -77,13 +77,10 @@ describe('the ZooKeeper client', () => {
 
   it.each([
     ['no client certificate', CLIENT_TLS],
-    [
-      'a client certificate of another authority',
-      { ...CLIENT_TLS, ...identity('stranger-client') },
-    ],
+    ['a client certificate of another authority', { ...CLIENT_TLS, ...identity('other-client') }],
     [
       'a server certificate of another authority',
-      { ca: identity('stranger').cert, ...identity('client') },
+      { ca: identity('other-authority').cert, ...identity('client') },
     ],
     [
       'another server name',

@@ -9,7 +9,7 @@ import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, Inbox, within } from '../../fixtures/waiting.js';
-import { anyZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
+import { sharedZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
@@ -22,7 +22,7 @@ describe('the ZooKeeper client', () => {
   let tests = 0;
 
   beforeAll(async () => {
-    server = await anyZooKeeper();
+    server = await sharedZooKeeper();
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
   afterEach(async () => {

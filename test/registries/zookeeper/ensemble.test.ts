@@ -45,7 +45,7 @@ describe('a session of an ensemble', () => {
       ephemeralOwner: session,
     });
     expect(client.sessionId).toBe(session);
-    await third.answering();
+    await third.untilReady();
   });
 });
 

@@ -34,7 +34,7 @@ export class ObservedClient {
 }
 
 /** The properties of an observed client, and until() as a function. */
-export function bound(
+export function partsOf(
   observed: ObservedClient,
 ): Pick<ObservedClient, 'client' | 'states' | 'causes' | 'until'> {
   const { client, states, causes } = observed;

@@ -6,7 +6,7 @@ import {
 } from '../../../src/registries/zookeeper/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freePort } from '../../fixtures/ports.js';
-import { node, Watching } from '../../fixtures/registries.js';
+import { node, WatchReader } from '../../fixtures/registries.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { within } from '../../fixtures/waiting.js';
 
@@ -16,7 +16,7 @@ describe('the ZooKeeper registry', () => {
 
   it('is disposed at once if no server was ever reached', async () => {
     const registry = zookeeper(`127.0.0.1:${await freePort()}`, { operationTimeout: 300_000 });
-    const watch = new Watching(registry);
+    const watch = new WatchReader(registry);
     const next = watch.next();
     await registry.register(node('a'));
     await within(Promise.resolve(registry[Symbol.asyncDispose]()), 'the end of the registry');

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { attributesOf, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import { fc } from '../../fixtures/property.js';
-import { isPending, Log, node, Watching } from '../../fixtures/registries.js';
+import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { until, within } from '../../fixtures/waiting.js';
 import {
   open,
@@ -23,10 +23,10 @@ describe('the ZooKeeper registry', () => {
     useNextRoot();
     const proxy = await openProxy();
     proxy.refuse();
-    const log = new Log();
+    const log = new RecordingLogger();
     // With this timeout, a register() that waits for the server exceeds the limit of the test.
     const registry = open({ operationTimeout: 300_000, logger: log }, proxy);
-    await using watch = new Watching(registry);
+    await using watch = new WatchReader(registry);
     const first = watch.next();
     const registration = await within(registry.register(node('a')), 'register()');
     await within(registry.register(node('b')), 'register() again');
@@ -39,7 +39,7 @@ describe('the ZooKeeper registry', () => {
       'warn registry: the entry is deleted when ZooKeeper is back, or expires with the session',
     ]);
     proxy.accept();
-    await log.said('ZooKeeper is back');
+    await log.waitFor('ZooKeeper is back');
     await untilPublished('b');
     if ((await first)?.length === 0) await watch.ids('b');
     // A registration that ended during the outage was never published.
@@ -50,7 +50,7 @@ describe('the ZooKeeper registry', () => {
     useNextRoot();
     const proxy = await openProxy();
     proxy.refuse();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, proxy);
     const error = await registry.register(node('a')).catch((failure) => failure);
     expect(error).toMatchObject({
@@ -59,7 +59,7 @@ describe('the ZooKeeper registry', () => {
       cause: expect.any(Error),
     });
     proxy.accept();
-    await log.said('ZooKeeper is back');
+    await log.waitFor('ZooKeeper is back');
     await registry.register(node('b'));
     expect(await publishedIds()).toEqual(['b']);
   });
@@ -82,12 +82,12 @@ describe('the ZooKeeper registry', () => {
   it('deletes the entry of a registration that ended while the server was away', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log }, proxy);
     const registration = await registry.register(node('a'));
     await registry.register(node('b'));
     proxy.refuse();
-    await log.said('ZooKeeper is away');
+    await log.waitFor('ZooKeeper is away');
     await within(
       Promise.resolve(registration[Symbol.asyncDispose]()),
       'the end of the registration',
@@ -97,13 +97,13 @@ describe('the ZooKeeper registry', () => {
     await untilPublished('b');
   });
 
-  /** What happens to the entries, the proxy and the registration. */
+  /** Random steps: they change entries, the proxy, the session or the registration. */
   const STEPS = [
     'put',
     'put',
     'put',
     'remove',
-    'removeFolder',
+    'removeAttributes',
     'garbage',
     'cut',
     'refuse',
@@ -120,14 +120,14 @@ describe('the ZooKeeper registry', () => {
         useNextRoot();
         const proxy = await openProxy();
         const registry = open({ settleTime: 50 }, proxy);
-        const watch = new Watching(registry);
+        const watch = new WatchReader(registry);
         const own = node('own');
         let registration: AsyncDisposable | undefined = await registry.register(own);
         for (const [name, n] of steps) {
           const given = node(`${n}`, { version: n % 2 === 0 ? 'v1' : 'v2' });
           if (name === 'put') await server.put(pathOf(given), entryValue(given));
           else if (name === 'remove') await server.remove(pathOf(given)).catch(() => {});
-          else if (name === 'removeFolder')
+          else if (name === 'removeAttributes')
             await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
           else if (name === 'garbage') await server.put(pathOf(given), '{');
           else if (name === 'cut') proxy.cut();

@@ -1,7 +1,7 @@
 /** The watches of the ZooKeeper registry. */
 import { describe, expect, it } from 'vitest';
 import { attributesOf, entryPath, entryValue } from '../../../src/micro/registry-entry.js';
-import { Log, node, QUERY, Watching } from '../../fixtures/registries.js';
+import { node, QUERY, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { until } from '../../fixtures/waiting.js';
 import {
   LONG_SESSION,
@@ -23,25 +23,25 @@ describe('the ZooKeeper registry', () => {
     const proxy = await openProxy();
     await open().register(node('kept'));
     const removed = await open().register(node('removed'));
-    const log = new Log();
-    await using watch = new Watching(open({ settleTime: 500, logger: log }, proxy));
+    const log = new RecordingLogger();
+    await using watch = new WatchReader(open({ settleTime: 500, logger: log }, proxy));
     await watch.ids('kept', 'removed');
     proxy.refuse();
-    await log.said('ZooKeeper is away');
+    await log.waitFor('ZooKeeper is away');
     await removed[Symbol.asyncDispose]();
     await open().register(node('added'));
     const start = performance.now();
     proxy.accept();
-    await log.said('ZooKeeper is back');
+    await log.waitFor('ZooKeeper is back');
     await watch.ids('added', 'kept', 'removed');
     await watch.ids('added', 'kept');
     expect(performance.now() - start).toBeGreaterThan(400);
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('starts a watch with an empty list without a root, and lists nodes when it is created, also below a chroot', async () => {
+  it('starts a watch with an empty list if the root does not exist, and lists nodes when it is created, also below a chroot', async () => {
     useNextRoot();
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids();
     await open().register(node('a'));
     await watch.ids('a');
@@ -49,7 +49,7 @@ describe('the ZooKeeper registry', () => {
       root: '/',
       sessionTimeout: LONG_SESSION,
     });
-    await using innerWatch = new Watching(inner);
+    await using innerWatch = new WatchReader(inner);
     await innerWatch.ids();
     await inner.register(node('x'));
     await innerWatch.ids('x');
@@ -62,7 +62,7 @@ describe('the ZooKeeper registry', () => {
     useNextRoot();
     const put = (id: string): Promise<void> => server.put(pathOf(node(id)), entryValue(node(id)));
     await put('a');
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids('a');
     for (let round = 0; round < 5; round++) {
       await server.remove(`${root}/${attributesOf(node('a'))}`);
@@ -87,7 +87,7 @@ describe('the ZooKeeper registry', () => {
     const registered = performance.now();
     const watches = Array.from(
       { length: 100 },
-      (_, n) => new Watching(consuming, { service: service(n) }),
+      (_, n) => new WatchReader(consuming, { service: service(n) }),
     );
     await Promise.all(watches.map(untilTenNodes));
     const listed = performance.now();
@@ -95,7 +95,7 @@ describe('the ZooKeeper registry', () => {
     const packets = async (): Promise<number> =>
       Number(/zk_packets_received\s+(\d+)/.exec(await server.command('mntr'))?.[1]);
     const before = await packets();
-    await using watch7 = watches[7] as Watching;
+    await using watch7 = watches[7] as WatchReader;
     await providing.register(node('new', { service: service(7) }));
     await watch7.until(({ length }) => length === 11, 'the new node');
     await providing.register(node('new', { service: service(7), metadata: { weight: '2' } }));
@@ -114,30 +114,30 @@ describe('the ZooKeeper registry', () => {
   });
 
   /** Reads lists until one has ten nodes. It has no time limit, because there are 1,000 nodes. */
-  async function untilTenNodes(watch: Watching): Promise<void> {
+  async function untilTenNodes(watch: WatchReader): Promise<void> {
     while ((await watch.next())?.length !== 10) {}
   }
 
   it('leaves no watch on the server after many watches have ended', async () => {
     useNextRoot();
     const proxy = await openProxy();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log }, proxy);
     const other = open();
     for (const id of ['a', 'b', 'c']) await other.register(node(id));
     for (let round = 0; round < 10; round++) {
-      await using watch = new Watching(registry);
+      await using watch = new WatchReader(registry);
       await watch.ids('a', 'b', 'c');
     }
-    const endedEarly = new Watching(registry);
+    const endedEarly = new WatchReader(registry);
     const first = endedEarly.next();
     await endedEarly[Symbol.asyncDispose]();
     await first;
     await registry.register(node('x', { service: 'Other' }));
     proxy.refuse();
-    await log.said('ZooKeeper is away');
+    await log.waitFor('ZooKeeper is away');
     proxy.accept();
-    await log.said('ZooKeeper is back');
+    await log.waitFor('ZooKeeper is back');
     // A new connection sets only the watches of the registrations again.
     await other.register(node('y', { service: 'Other' }));
     const watched = async (): Promise<number> =>
@@ -148,12 +148,12 @@ describe('the ZooKeeper registry', () => {
   it('gives a new watch the present list after all watches have ended', async () => {
     useNextRoot();
     const registry = open();
-    const watch = new Watching(registry);
+    const watch = new WatchReader(registry);
     await open().register(node('a'));
     await watch.ids('a');
     await watch[Symbol.asyncDispose]();
     await open().register(node('b'));
-    await using later = new Watching(registry);
+    await using later = new WatchReader(registry);
     expect((await later.next())?.map(({ id }) => id)).toEqual(['a', 'b']);
   });
 
@@ -162,9 +162,9 @@ describe('the ZooKeeper registry', () => {
     const registry = open();
     await open().register(node('a', { version: 'v1' }));
     await open().register(node('b', { version: 'v2' }));
-    await using all = new Watching(registry);
-    await using one = new Watching(registry, { ...QUERY, version: 'v1' });
-    await using none = new Watching(registry, { ...QUERY, version: 'v3' });
+    await using all = new WatchReader(registry);
+    await using one = new WatchReader(registry, { ...QUERY, version: 'v1' });
+    await using none = new WatchReader(registry, { ...QUERY, version: 'v3' });
     await all.ids('a', 'b');
     await one.ids('a');
     await none.ids();

@@ -12,7 +12,7 @@ import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, Inbox, until, within } from '../../fixtures/waiting.js';
 import { Network } from '../../fixtures/zookeeper-network.js';
 import { startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
-import { bound, ObservedClient } from './observed-client.js';
+import { ObservedClient, partsOf } from './observed-client.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
@@ -53,9 +53,9 @@ describe('a session', () => {
     return observed;
   }
 
-  it('continues after a lost connection: keeps ephemeral nodes, fails requests under way, delivers missed events', async () => {
+  it('continues after a lost connection: keeps ephemeral nodes, fails requests in flight, delivers missed events', async () => {
     const proxy = await openProxy();
-    const { client, until } = bound(await open([proxy]));
+    const { client, until } = partsOf(await open([proxy]));
     const session = client.sessionId;
     const events = new Inbox<WatchEvent>('an event');
     const watch = (event: WatchEvent): void => events.push(event);
@@ -113,7 +113,7 @@ describe('a session', () => {
 
   it('moves to another host when its own refuses connections', async () => {
     const proxies = [await openProxy(), await openProxy()];
-    const { client, states, until } = bound(await open(proxies));
+    const { client, states, until } = partsOf(await open(proxies));
     const session = client.sessionId;
     const lost = proxies.find(({ connections }) => connections > 0) as Network;
     lost.refuse();
@@ -126,7 +126,7 @@ describe('a session', () => {
 
   it('moves from a silent server to another one before it expires', async () => {
     const proxies = [await openProxy(), await openProxy()];
-    const { client, states, until } = bound(
+    const { client, states, until } = partsOf(
       await open(proxies, { sessionTimeout: 8_000, operationTimeout: 60_000 }),
     );
     const session = client.sessionId;
@@ -180,7 +180,7 @@ describe('a session', () => {
   });
 
   it('is replaced by a new session after it has expired: watches and ephemeral nodes are lost, operations work', async () => {
-    const { client, until, causes } = bound(await open([await openProxy()]));
+    const { client, until, causes } = partsOf(await open([await openProxy()]));
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
     const { stat } = await client.getData('/s/mine');
@@ -215,7 +215,7 @@ describe('a session', () => {
 
   it('stays the same over many lost connections, with one connection and each watch once', async () => {
     const proxies = [await openProxy(), await openProxy()];
-    const { client, until } = bound(await open(proxies, { initialDelay: 2, maxDelay: 10 }));
+    const { client, until } = partsOf(await open(proxies, { initialDelay: 2, maxDelay: 10 }));
     const session = client.sessionId;
     let events = 0;
     const watch = (): void => void events++;

@@ -21,10 +21,10 @@ import { ROOT, ZooKeeperScenario } from './zookeeper-scenario.js';
 /** The tests wait most of the time, so they run together. Each has a server of its own. */
 describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   const servers: ZooKeeperServer[] = [];
-  const networks: Network[] = [];
+  const proxies: Network[] = [];
   afterAll(async () => {
     for (const server of servers) await server.stop();
-    for (const network of networks) await network.close();
+    for (const proxy of proxies) await proxy.close();
   });
 
   async function startServer(): Promise<ZooKeeperServer> {
@@ -59,7 +59,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
       const { scenario, c } = await openScenario(server, { sessionTimeout });
       await using _ended = scenario;
       await server.kill();
-      await scenario.log.said('ZooKeeper is away');
+      await scenario.log.waitFor('ZooKeeper is away');
       await elapse(away / 2);
       // One provider is killed and another one starts during the outage.
       c.kill('SIGKILL');
@@ -76,7 +76,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
       // The log has one line for each change. On a busy machine a short session can be lost again.
       expect(
         scenario.log
-          .having('ZooKeeper is')
+          .linesWith('ZooKeeper is')
           .map(({ level }) => level)
           .join(),
       ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
@@ -99,10 +99,10 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
       const server = await startServer();
       const { scenario, c } = await openScenario(server, { sessionTimeout });
       await using _ended = scenario;
-      const outages = scenario.log.having('ZooKeeper is away').length;
+      const outages = scenario.log.linesWith('ZooKeeper is away').length;
       server.freeze();
       const start = performance.now();
-      await scenario.log.said('ZooKeeper is away', outages + 1);
+      await scenario.log.waitFor('ZooKeeper is away', outages + 1);
       const logged = performance.now() - start;
       c.kill('SIGKILL');
       await elapse(frozen - logged);
@@ -143,7 +143,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   test('loses connections often, each registry has one connection, and no memory leaks', async () => {
     const server = await startServer();
     const proxy = await Network.open(server.port);
-    networks.push(proxy);
+    proxies.push(proxy);
     const { scenario } = await openScenario(
       server,
       { sessionTimeout: 10_000, settleTime: 200 },

@@ -13,7 +13,7 @@ import {
   zookeeper,
 } from '../../../src/registries/zookeeper/index.js';
 import { contract, implement, unary } from '../../../src/rpc/index.js';
-import { Log } from '../../fixtures/registries.js';
+import { RecordingLogger } from '../../fixtures/registries.js';
 import { elapse, until } from '../../fixtures/waiting.js';
 import type { ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
 import { ChildProcesses } from '../child-processes.js';
@@ -29,7 +29,7 @@ const CALL_INTERVAL = 5;
 
 /** Providers, a consumer that calls them all the time, and the results of these calls. */
 export class ZooKeeperScenario implements AsyncDisposable {
-  readonly log = new Log();
+  readonly log = new RecordingLogger();
   readonly failures: unknown[] = [];
   readonly #servers: readonly ZooKeeperServer[];
   readonly #hosts: string;
@@ -57,7 +57,7 @@ export class ZooKeeperScenario implements AsyncDisposable {
     this.resolver.onChange((_, nodes) => void this.lists.push(nodes.map(({ id }) => id).join()));
   }
 
-  #open(logger?: Log): Registry {
+  #open(logger?: RecordingLogger): Registry {
     const registry = zookeeper(this.#hosts, { root: ROOT, logger, ...this.#options });
     this.#registries.push(registry);
     return registry;

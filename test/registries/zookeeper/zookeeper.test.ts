@@ -1,5 +1,5 @@
 /**
- * The ZooKeeper registry: entries and registrations. behaviour.test.ts and outages.test.ts have the
+ * The ZooKeeper registry: entries and registrations. behavior.test.ts and outages.test.ts have the
  * behavior of all registries.
  */
 import { execFile } from 'node:child_process';
@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { attributesOf, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import type { ServiceNode } from '../../../src/micro/types.js';
 import { ZooKeeperClient } from '../../../src/registries/zookeeper/index.js';
-import { isPending, Log, node, Watching } from '../../fixtures/registries.js';
+import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { elapse, until, within } from '../../fixtures/waiting.js';
 import { ZooKeeperTestClient } from '../../fixtures/zookeeper-test-client.js';
 import { ChildProcesses } from '../child-processes.js';
@@ -61,13 +61,14 @@ describe('the ZooKeeper registry', () => {
       path: path.replace('/getty-micro', root),
       value,
     }));
-    const [ours, theirs] = [written.slice(0, 2), written.slice(2)];
+    const [ownEntries, otherEntries] = [written.slice(0, 2), written.slice(2)];
     const registry = open();
-    for (const { path, value } of ours) await registry.register(parseEntry(path, value));
-    for (const { path, value } of ours) expect(await runCommand('get', path)).toContain(value);
-    await runCommand('create', (theirs[0]?.path ?? '').replace(/\/[^/]*$/, ''));
-    for (const { path, value } of theirs) await runCommand('create', path, value);
-    await using watch = new Watching(registry);
+    for (const { path, value } of ownEntries) await registry.register(parseEntry(path, value));
+    for (const { path, value } of ownEntries)
+      expect(await runCommand('get', path)).toContain(value);
+    await runCommand('create', (otherEntries[0]?.path ?? '').replace(/\/[^/]*$/, ''));
+    for (const { path, value } of otherEntries) await runCommand('create', path, value);
+    await using watch = new WatchReader(registry);
     const nodes = await watch.until(
       ({ length }) => length === RECORDED_ENTRIES.length,
       'all recorded entries',
@@ -106,7 +107,7 @@ describe('the ZooKeeper registry', () => {
       true,
     );
     old.drop();
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids('a');
     await open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new address');
@@ -120,25 +121,25 @@ describe('the ZooKeeper registry', () => {
 
   it('keeps an entry that another process took over, and publishes its own again when that process has ended', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const [own, other] = [
       node('a', { address: 'tcp://127.0.0.1:1' }),
       node('a', { address: 'tcp://127.0.0.1:2' }),
     ];
     const first = open({ logger: log });
     const registration = await first.register(own);
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids('a');
     const second = open();
     await second.register(other);
-    await log.said('another process has published this entry');
+    await log.waitFor('another process has published this entry');
     await watch.until(
       ([only]) => only?.address === other.address,
       'the address of the other process',
     );
     await second[Symbol.asyncDispose]();
     await watch.until(([only]) => only?.address === own.address, 'its own address');
-    await log.said('published the entry again');
+    await log.waitFor('published the entry again');
     expect(log.lines.map(({ message }) => message)).toEqual([
       expect.stringContaining('another process has published this entry'),
       expect.stringContaining('published the entry again'),
@@ -149,30 +150,30 @@ describe('the ZooKeeper registry', () => {
 
   it('publishes an entry again that another client deleted or changed, also after a deletion of the root', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log });
     await registry.register(node('a'));
     await registry.register(node('b', { service: 'Other' }));
     await server.remove(pathOf(node('a')));
     await untilPublished('a', 'b');
-    await log.said('published the entry again');
+    await log.waitFor('published the entry again');
     await server.put(pathOf(node('a')), 'garbage');
-    await using watch = new Watching(open());
+    await using watch = new WatchReader(open());
     await watch.ids('a');
     await server.remove(root);
     await untilPublished('a', 'b');
     expect((await server.entries(root)).get(pathOf(node('a')))).toBe(entryValue(node('a')));
-    await using later = new Watching(open());
+    await using later = new WatchReader(open());
     await later.ids('a');
     expect(await server.owner(pathOf(node('a')))).not.toBe(0n);
   });
 
   it('publishes every entry again after the server ended the session, and lists all of them meanwhile', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const registry = open({ logger: log });
-    await using watch = new Watching(registry);
-    await using other = new Watching(registry, { service: 'Other' });
+    await using watch = new WatchReader(registry);
+    await using other = new WatchReader(registry, { service: 'Other' });
     await registry.register(node('a'));
     await registry.register(node('b'));
     await registry.register(node('c', { service: 'Other' }));
@@ -181,17 +182,17 @@ describe('the ZooKeeper registry', () => {
     const first = await server.owner(pathOf(node('a')));
     const next = watch.next();
     await server.expire(first as bigint);
-    await log.said('the ZooKeeper session has expired');
+    await log.waitFor('the ZooKeeper session has expired');
     await untilPublished('a', 'b', 'c');
-    await log.said('published the entry again', 3);
+    await log.waitFor('published the entry again', 3);
     expect(await server.owner(pathOf(node('a')))).not.toBe(first);
     expect(await isPending(next)).toBe(true);
     await open().register(node('d'));
     expect((await within(next, 'the next list'))?.map(({ id }) => id)).toEqual(['a', 'b', 'd']);
-    expect(log.having('expired').length).toBe(1);
+    expect(log.linesWith('expired').length).toBe(1);
   });
 
-  it('creates a replaced entry anew, so that its former owner cannot delete it by version', async () => {
+  it('creates a replaced entry again instead of changing it, so that its former owner cannot delete it by version', async () => {
     useNextRoot();
     await open().register(node('a'));
     const client = new ZooKeeperClient(server.address, { sessionTimeout: LONG_SESSION });
@@ -207,25 +208,25 @@ describe('the ZooKeeper registry', () => {
 
   it('rejects register() when the server refuses it, and skips entries without read permission', async () => {
     useNextRoot();
-    const log = new Log();
+    const log = new RecordingLogger();
     const owner = open({ credentials: 'me:secret', acl: 'creator' });
     await owner.register(node('a'));
     const error = await open()
       .register(node('b'))
       .catch((failure) => failure);
     expect(error).toMatchObject({ code: 'REGISTRY_FAILED', cause: { reason: 'NO_AUTH' } });
-    await using watch = new Watching(open({ logger: log, credentials: 'you:other' }));
+    await using watch = new WatchReader(open({ logger: log, credentials: 'you:other' }));
     const next = watch.next();
-    await log.said('cannot be read');
+    await log.waitFor('cannot be read');
     expect(await isPending(next)).toBe(true);
-    await using ownerWatch = new Watching(open({ credentials: 'me:secret' }));
+    await using ownerWatch = new WatchReader(open({ credentials: 'me:secret' }));
     await ownerWatch.ids('a');
     await owner[Symbol.asyncDispose]();
     useRoot(`${root}-readable`);
     const readable = open({ credentials: 'me:secret', acl: 'readable' });
     await readable.register(node('c'));
     const reader = open();
-    await using readerWatch = new Watching(reader);
+    await using readerWatch = new WatchReader(reader);
     await readerWatch.ids('c');
     expect(inspect(log.lines) + inspect(error, { depth: 9 })).not.toMatch(/secret|other/);
   });
@@ -247,7 +248,7 @@ describe('the ZooKeeper registry', () => {
     const before = await server.connections();
     const registry = open();
     await registry.register(node('a'));
-    const watch = new Watching(registry);
+    const watch = new WatchReader(registry);
     await watch.ids('a');
     expect(await server.connections()).toBe(before + 1);
     const next = watch.next();
@@ -269,7 +270,7 @@ describe('the ZooKeeper registry', () => {
   it('removes the node of a killed process after its session', async () => {
     useNextRoot();
     const child = await startProvider('a');
-    await using watch = new Watching(open(), { service: 'Who' });
+    await using watch = new WatchReader(open(), { service: 'Who' });
     await watch.ids('a');
     child.kill('SIGKILL');
     await watch.ids();

@@ -56,15 +56,15 @@ runForEveryTransport({
       if (refuse) throw new Error('not now');
     };
     await using p = await pair(row, {
-      near: { on: { onOpen } },
+      clientSide: { on: { onOpen } },
       client: { reconnect: { initialDelay: 16 } },
     });
     refuse = true;
-    p.near.destroy();
+    p.clientSession.destroy();
     await until(() => attempts.length === 5, 'five attempts');
     expect((attempts[4] as number) - (attempts[0] as number)).toBeGreaterThan(8 + 16 + 32 + 64 - 4);
-    await until(() => p.nearEvents.closed.all.length === 5, 'all refused sessions are closed');
-    for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
+    await until(() => p.clientEvents.closed.all.length === 5, 'all refused sessions are closed');
+    for (const errors of [p.serverEvents.errors, p.clientEvents.errors]) errors.dismiss();
   },
 
   async 'rejects connect() at once, with the reason, if nothing listens'(row) {
@@ -83,7 +83,7 @@ runForEveryTransport({
       client: { reconnect: { initialDelay: 1, maxDelay: 300_000 } },
     });
     await p.server.close();
-    await p.nearEvents.closed.next();
+    await p.clientEvents.closed.next();
     let error: Error & { code: string };
     do {
       error = await rejection(within(p.client.session(), 'session()'));
@@ -104,10 +104,10 @@ runForEveryTransport({
       code: 'ENDPOINT_CLOSED',
       message: expect.stringContaining(p.client.address),
     });
-    const opened = p.nearEvents.opened.all.length;
+    const opened = p.clientEvents.opened.all.length;
     // noLeaks() also fails for a retry timer that is left.
     await untilQuiet();
-    expect(p.nearEvents.opened.all.length).toBe(opened);
+    expect(p.clientEvents.opened.all.length).toBe(opened);
   },
 
   async 'settles close() at once between two attempts'(row) {
@@ -115,7 +115,7 @@ runForEveryTransport({
       client: { reconnect: { initialDelay: 300_000, maxDelay: 300_000 } },
     });
     await p.server.close();
-    await p.nearEvents.closed.next();
+    await p.clientEvents.closed.next();
     await within(p.client.close(), 'the client to close');
   },
 
@@ -123,12 +123,12 @@ runForEveryTransport({
     const opening = gate();
     let wait = false;
     await using p = await pair(row, {
-      near: { waitTime: 20, on: { onOpen: () => (wait ? opening.promise : undefined) } },
+      clientSide: { waitTime: 20, on: { onOpen: () => (wait ? opening.promise : undefined) } },
       client: { reconnect: SHORT_DELAYS },
     });
     wait = true;
-    p.near.destroy();
-    await p.nearEvents.opened.take(2);
+    p.clientSession.destroy();
+    await p.clientEvents.opened.take(2);
     const waiting = rejection(p.client.session());
     await turns();
     const closing = p.client.close();
@@ -136,6 +136,6 @@ runForEveryTransport({
     await within(closing, 'the client to close');
     expect(p.client.sessions.size).toBe(0);
     opening.open();
-    for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
+    for (const errors of [p.serverEvents.errors, p.clientEvents.errors]) errors.dismiss();
   },
 });

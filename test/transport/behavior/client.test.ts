@@ -74,24 +74,24 @@ runForEveryTransport({
   async 'connects again when the server is back at its address'(row) {
     await using p = await pair(row, { client: { reconnect: SHORT_DELAYS } });
     await p.server.close();
-    await p.nearEvents.closed.next();
+    await p.clientEvents.closed.next();
     const error = await rejection(p.client.session());
     expect(['CONNECTION_LOST', 'CONNECT_FAILED']).toContain(error.code);
     const events = new Recorder<string>('the next server', {
       onMessage: (session, line) => session.write(`${line} again`),
     });
     await using _again = await serveAs(row, setupOf(row, events), p.server.address);
-    await p.nearEvents.opened.take(2);
+    await p.clientEvents.opened.take(2);
     const session = await p.client.session();
-    expect(session).not.toBe(p.near);
+    expect(session).not.toBe(p.clientSession);
     session.write('hello');
-    expect(await p.nearEvents.messages.next()).toBe('hello again');
+    expect(await p.clientEvents.messages.next()).toBe('hello again');
     expect(p.client.sessions.size).toBe(1);
   },
 
   async 'keeps several connections open, and returns them in turn'(row) {
     await using p = await pair(row, { client: { connections: 3, reconnect: SHORT_DELAYS } });
-    await p.nearEvents.opened.take(3);
+    await p.clientEvents.opened.take(3);
     await until(
       () => p.client.sessions.size === 3 && p.server.sessions.size === 3,
       'there are three sessions on both sides',
@@ -100,57 +100,57 @@ runForEveryTransport({
     expect(new Set(sessions)).toEqual(new Set(p.client.sessions));
     expect(await p.client.session()).toBe(sessions[0]);
     sessions[1]?.destroy();
-    await p.nearEvents.closed.next();
-    await p.nearEvents.opened.next();
+    await p.clientEvents.closed.next();
+    await p.clientEvents.opened.next();
     await until(() => p.client.sessions.size === 3, 'there are three sessions again');
     expect(p.client.sessions.has(sessions[1] as never)).toBe(false);
-    await until(() => p.farEvents.opened.all.length === 4, 'the server saw the fourth');
-    for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
+    await until(() => p.serverEvents.opened.all.length === 4, 'the server saw the fourth');
+    for (const errors of [p.serverEvents.errors, p.clientEvents.errors]) errors.dismiss();
   },
 
   async 'opens each of several connections once without reconnect'(row) {
     await using p = await pair(row, { client: { connections: 3, reconnect: false } });
-    await p.nearEvents.opened.take(3);
+    await p.clientEvents.opened.take(3);
     for (const session of [...p.client.sessions]) session.destroy();
-    await p.nearEvents.closed.take(3);
+    await p.clientEvents.closed.take(3);
     await untilQuiet();
-    expect(p.nearEvents.opened.all.length).toBe(3);
+    expect(p.clientEvents.opened.all.length).toBe(3);
     expect(await rejection(p.client.session())).toMatchObject({
       code: 'CONNECTION_LOST',
       message: expect.stringContaining('reconnect is off'),
     });
-    for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
+    for (const errors of [p.serverEvents.errors, p.clientEvents.errors]) errors.dismiss();
   },
 
   async 'does not return a closed session from session()'(row) {
     await using p = await pair(row, { client: { connections: 2 } });
-    await p.nearEvents.opened.take(2);
+    await p.clientEvents.opened.take(2);
     await until(() => p.client.sessions.size === 2, 'there are two sessions');
-    p.near.destroy();
-    for (let i = 0; i < 4; i++) expect(await p.client.session()).not.toBe(p.near);
+    p.clientSession.destroy();
+    for (let i = 0; i < 4; i++) expect(await p.client.session()).not.toBe(p.clientSession);
     (await p.client.session()).destroy();
     expect((await rejection(p.client.session())).code).toBe('CONNECTION_LOST');
-    await p.nearEvents.closed.take(2);
-    for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
+    await p.clientEvents.closed.take(2);
+    for (const errors of [p.serverEvents.errors, p.clientEvents.errors]) errors.dismiss();
   },
 
   async 'settles session() when the attempt in progress succeeds'(row) {
     const opening = gate();
     let wait = false;
     await using p = await pair(row, {
-      near: { on: { onOpen: () => (wait ? opening.promise : undefined) } },
+      clientSide: { on: { onOpen: () => (wait ? opening.promise : undefined) } },
       client: { reconnect: SHORT_DELAYS },
     });
     wait = true;
-    p.near.destroy();
-    await p.nearEvents.opened.take(2);
+    p.clientSession.destroy();
+    await p.clientEvents.opened.take(2);
     const waiting = Promise.all([p.client.session(), p.client.session()]);
     await turns();
     opening.open();
     const [one, other] = await within(waiting, 'session()');
     expect(one).toBe(other);
     expect(p.client.sessions.size).toBe(1);
-    for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
+    for (const errors of [p.serverEvents.errors, p.clientEvents.errors]) errors.dismiss();
   },
 
   async 'rejects connect() with ABORTED_BY_CALLER before the dial and during onOpen'(row) {
@@ -188,8 +188,8 @@ runForEveryTransport({
     const caller = new AbortController();
     await using p = await pair(row, { client: { signal: caller.signal } });
     caller.abort();
-    p.near.write('still here');
-    expect(await p.farEvents.messages.next()).toBe('still here');
+    p.clientSession.write('still here');
+    expect(await p.serverEvents.messages.next()).toBe('still here');
     expect(p.client.closed).toBe(false);
   },
 });

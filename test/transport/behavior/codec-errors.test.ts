@@ -9,41 +9,44 @@ import { pair, rejection, runForEveryTransport, thrown } from '../../fixtures/tr
 
 runForEveryTransport({
   async 'throws MESSAGE_TOO_LARGE on write, sends nothing of the message, and stays open'(row) {
-    await using p = await pair(row, { near: { maxMessageBytes: 1_000 } });
-    p.near.write('before');
-    const error = thrown(() => p.near.write('x'.repeat(1_000)));
+    await using p = await pair(row, { clientSide: { maxMessageBytes: 1_000 } });
+    p.clientSession.write('before');
+    const error = thrown(() => p.clientSession.write('x'.repeat(1_000)));
     expect(error).toMatchObject({
       code: 'MESSAGE_TOO_LARGE',
       message: expect.stringMatching(/1001 bytes.*maxMessageBytes is 1000/),
     });
-    p.near.write('after');
-    expect(await p.farEvents.messages.take(2)).toEqual(['before', 'after']);
-    expect(p.near.stats).toMatchObject({ messagesWritten: 2, bytesWritten: 13 });
+    p.clientSession.write('after');
+    expect(await p.serverEvents.messages.take(2)).toEqual(['before', 'after']);
+    expect(p.clientSession.stats).toMatchObject({ messagesWritten: 2, bytesWritten: 13 });
   },
 
   async 'closes with MESSAGE_TOO_LARGE when a message over maxMessageBytes arrives'(row) {
-    await using p = await pair(row, { far: { maxMessageBytes: 1_000 } });
-    p.near.write('x'.repeat(999));
-    expect((await p.farEvents.messages.next()).length).toBe(999);
-    p.near.write('x'.repeat(1_000));
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    await using p = await pair(row, { serverSide: { maxMessageBytes: 1_000 } });
+    p.clientSession.write('x'.repeat(999));
+    expect((await p.serverEvents.messages.next()).length).toBe(999);
+    p.clientSession.write('x'.repeat(1_000));
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'MESSAGE_TOO_LARGE',
       message: expect.stringContaining('maxMessageBytes is 1000'),
     });
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
-    await expectServerContinues(row, p.server.address, p.farEvents);
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
+    await expectServerContinues(row, p.server.address, p.serverEvents);
   },
 
   async 'closes with MESSAGE_TOO_LARGE when an incomplete message exceeds maxMessageBytes'(row) {
-    await using p = await pair(row, { near: { codec: raw() }, far: { maxMessageBytes: 10_000 } });
-    for (let i = 0; i < 10; i++) p.near.writeBytes(Buffer.alloc(1_000, 'x'));
+    await using p = await pair(row, {
+      clientSide: { codec: raw() },
+      serverSide: { maxMessageBytes: 10_000 },
+    });
+    for (let i = 0; i < 10; i++) p.clientSession.writeBytes(Buffer.alloc(1_000, 'x'));
     await untilQuiet();
-    expect(p.far.closed).toBe(false);
-    p.near.writeBytes(Buffer.from('x'));
-    expect((await p.farEvents.errors.next()).code).toBe('MESSAGE_TOO_LARGE');
-    await p.farEvents.closed.next();
+    expect(p.serverSession.closed).toBe(false);
+    p.clientSession.writeBytes(Buffer.from('x'));
+    expect((await p.serverEvents.errors.next()).code).toBe('MESSAGE_TOO_LARGE');
+    await p.serverEvents.closed.next();
   },
 
   async 'does not count bytes that a codec skips toward maxMessageBytes'(row) {
@@ -58,20 +61,20 @@ runForEveryTransport({
       write: inner.write,
     };
     await using p = await pair(row, {
-      near: { codec: raw() },
-      far: { codec: skippingCodec, maxMessageBytes: 100 },
+      clientSide: { codec: raw() },
+      serverSide: { codec: skippingCodec, maxMessageBytes: 100 },
     });
     const line = `${'x'.repeat(60)}\n`;
-    p.near.writeBytes(Buffer.from(`\0${line}\0\0${line}\0${line}`));
-    expect(await p.farEvents.messages.take(3)).toEqual(Array(3).fill('x'.repeat(60)));
+    p.clientSession.writeBytes(Buffer.from(`\0${line}\0\0${line}\0${line}`));
+    expect(await p.serverEvents.messages.take(3)).toEqual(Array(3).fill('x'.repeat(60)));
   },
 
   async 'passes the error of Codec.write() to the caller, and sends nothing'(row) {
-    await using p = await pair(row, { near: { codec: failingCodec() } });
-    p.near.write('good');
-    expect(thrown(() => p.near.write('bad'))).toBeInstanceOf(TypeError);
-    expect(thrown(() => p.near.write('worse')).code).toBe('BAD_ADDRESS');
-    const refused = await rejection<SendError>(p.near.send('bad'));
+    await using p = await pair(row, { clientSide: { codec: failingCodec() } });
+    p.clientSession.write('good');
+    expect(thrown(() => p.clientSession.write('bad'))).toBeInstanceOf(TypeError);
+    expect(thrown(() => p.clientSession.write('worse')).code).toBe('BAD_ADDRESS');
+    const refused = await rejection<SendError>(p.clientSession.send('bad'));
     expect(refused).toBeInstanceOf(SendError);
     expect(refused).toMatchObject({
       code: 'ENCODE_FAILED',
@@ -79,47 +82,47 @@ runForEveryTransport({
       sentBytes: 0,
       cause: expect.any(TypeError),
     });
-    expect((await rejection(p.near.send('worse'))).code).toBe('BAD_ADDRESS');
-    p.near.write('good again');
-    expect(await p.farEvents.messages.take(2)).toEqual(['good', 'good again']);
-    expect(p.near.stats.messagesWritten).toBe(2);
+    expect((await rejection(p.clientSession.send('worse'))).code).toBe('BAD_ADDRESS');
+    p.clientSession.write('good again');
+    expect(await p.serverEvents.messages.take(2)).toEqual(['good', 'good again']);
+    expect(p.clientSession.stats.messagesWritten).toBe(2);
   },
 
   async 'closes with BAD_FRAME when Codec.read() throws, and the server continues'(row) {
-    await using p = await pair(row, { far: { codec: failingCodec() } });
-    p.near.write('bad');
-    p.near.write('never read');
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    await using p = await pair(row, { serverSide: { codec: failingCodec() } });
+    p.clientSession.write('bad');
+    p.clientSession.write('never read');
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'BAD_FRAME',
       message: expect.stringContaining('a bad word'),
       cause: expect.any(TypeError),
     });
-    await p.farEvents.closed.next();
-    expect(p.farEvents.messages.all).toEqual([]);
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
-    await expectServerContinues(row, p.server.address, p.farEvents);
+    await p.serverEvents.closed.next();
+    expect(p.serverEvents.messages.all).toEqual([]);
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
+    await expectServerContinues(row, p.server.address, p.serverEvents);
   },
 
   async 'sends the answers that precede a BAD_FRAME'(row) {
     const echo = {
       onMessage: (session: Session<string>, word: string) => void session.write(word),
     };
-    await using p = await pair(row, { far: { codec: failingCodec(), on: echo } });
-    for (const word of ['one', 'two', 'bad']) p.near.write(word);
-    expect(await p.nearEvents.messages.take(2)).toEqual(['one', 'two']);
-    await p.nearEvents.closed.next();
-    expect((await p.farEvents.errors.next()).code).toBe('BAD_FRAME');
-    p.nearEvents.errors.dismiss();
+    await using p = await pair(row, { serverSide: { codec: failingCodec(), on: echo } });
+    for (const word of ['one', 'two', 'bad']) p.clientSession.write(word);
+    expect(await p.clientEvents.messages.take(2)).toEqual(['one', 'two']);
+    await p.clientEvents.closed.next();
+    expect((await p.serverEvents.errors.next()).code).toBe('BAD_FRAME');
+    p.clientEvents.errors.dismiss();
   },
 
   async 'passes a GettyError of the codec to onError unchanged'(row) {
-    await using p = await pair(row, { far: { codec: failingCodec() } });
-    p.near.write('worse');
-    expect((await p.farEvents.errors.next()).code).toBe('BAD_ADDRESS');
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
+    await using p = await pair(row, { serverSide: { codec: failingCodec() } });
+    p.clientSession.write('worse');
+    expect((await p.serverEvents.errors.next()).code).toBe('BAD_ADDRESS');
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
   },
 
   async 'closes with BAD_FRAME when a codec takes no bytes or an invalid number of bytes'(row) {
@@ -128,12 +131,12 @@ runForEveryTransport({
       (input: { take(n: number): Buffer }) => input.take(Number.NaN).toString(),
       (input: { take(n: number): Buffer }) => input.take(0.5).toString(),
     ]) {
-      await using p = await pair(row, { far: { codec: { read: take, write: () => {} } } });
-      p.near.write('x');
-      expect((await p.farEvents.errors.next()).code).toBe('BAD_FRAME');
-      await p.farEvents.closed.next();
-      await p.nearEvents.closed.next();
-      p.nearEvents.errors.dismiss();
+      await using p = await pair(row, { serverSide: { codec: { read: take, write: () => {} } } });
+      p.clientSession.write('x');
+      expect((await p.serverEvents.errors.next()).code).toBe('BAD_FRAME');
+      await p.serverEvents.closed.next();
+      await p.clientEvents.closed.next();
+      p.clientEvents.errors.dismiss();
     }
   },
 });

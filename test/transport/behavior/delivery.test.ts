@@ -9,31 +9,31 @@ import { turns } from '../../fixtures/waiting.js';
 runForEveryTransport({
   async 'calls onOpen first, then onMessage, and onClose once and last'(row) {
     await using p = await pair(row);
-    p.near.write('one');
-    await p.farEvents.messages.next();
-    await p.near.close();
-    await p.farEvents.closed.next();
+    p.clientSession.write('one');
+    await p.serverEvents.messages.next();
+    await p.clientSession.close();
+    await p.serverEvents.closed.next();
     await untilQuiet();
-    expect(p.farEvents.log).toEqual(['open', 'message', 'close']);
-    expect(p.nearEvents.log).toEqual(['open', 'close']);
+    expect(p.serverEvents.log).toEqual(['open', 'message', 'close']);
+    expect(p.clientEvents.log).toEqual(['open', 'close']);
   },
 
   async 'delivers a message that is written in onOpen'(row) {
     const greet = { onOpen: (session: Session<string>) => void session.write('hello') };
-    await using p = await pair(row, { near: { on: greet }, far: { on: greet } });
-    expect(await p.farEvents.messages.next()).toBe('hello');
-    expect(await p.nearEvents.messages.next()).toBe('hello');
+    await using p = await pair(row, { clientSide: { on: greet }, serverSide: { on: greet } });
+    expect(await p.serverEvents.messages.next()).toBe('hello');
+    expect(await p.clientEvents.messages.next()).toBe('hello');
   },
 
   async 'delivers messages in order in both directions'(row) {
     await using p = await pair(row, {
-      far: { on: { onMessage: (session, line) => session.write(`${line} back`) } },
+      serverSide: { on: { onMessage: (session, line) => session.write(`${line} back`) } },
     });
     for (let i = 0; i < 300; i++) {
-      p.near.write(`${i}`);
+      p.clientSession.write(`${i}`);
       if (i % 7 === 0) await turns();
     }
-    expect(await p.nearEvents.messages.take(300)).toEqual(
+    expect(await p.clientEvents.messages.take(300)).toEqual(
       Array.from({ length: 300 }, (_, i) => `${i} back`),
     );
   },
@@ -41,75 +41,75 @@ runForEveryTransport({
   async 'delivers many messages of one tick in order'(row) {
     await using p = await pair(row);
     const sent = Array.from({ length: 5_000 }, (_, i) => `message ${i} ${'x'.repeat(i % 97)}`);
-    for (const line of sent) p.near.write(line);
-    expect(await p.farEvents.messages.take(sent.length)).toEqual(sent);
+    for (const line of sent) p.clientSession.write(line);
+    expect(await p.serverEvents.messages.take(sent.length)).toEqual(sent);
   },
 
   async 'assembles a message that arrives in pieces, at every split'(row) {
-    await using p = await pair(row, { near: { codec: raw() } });
+    await using p = await pair(row, { clientSide: { codec: raw() } });
     const line = Buffer.from('grün!\r\n');
     for (let at = 0; at <= line.length; at++) {
-      p.near.writeBytes(line.subarray(0, at));
+      p.clientSession.writeBytes(line.subarray(0, at));
       await turns(2);
-      p.near.writeBytes(line.subarray(at));
-      expect(await p.farEvents.messages.next()).toBe('grün!');
+      p.clientSession.writeBytes(line.subarray(at));
+      expect(await p.serverEvents.messages.next()).toBe('grün!');
     }
     for (const byte of line) {
-      p.near.writeBytes(Uint8Array.of(byte));
+      p.clientSession.writeBytes(Uint8Array.of(byte));
       await turns();
     }
-    expect(await p.farEvents.messages.next()).toBe('grün!');
+    expect(await p.serverEvents.messages.next()).toBe('grün!');
   },
 
   async 'separates messages that arrive in one chunk'(row) {
-    await using p = await pair(row, { near: { codec: raw() } });
-    p.near.writeBytesArray([Buffer.from('a\nb'), Buffer.from('b\n'), Buffer.from('c\nd')]);
-    expect(await p.farEvents.messages.take(3)).toEqual(['a', 'bb', 'c']);
-    p.near.writeBytes(Buffer.from('d\n'));
-    expect(await p.farEvents.messages.next()).toBe('dd');
+    await using p = await pair(row, { clientSide: { codec: raw() } });
+    p.clientSession.writeBytesArray([Buffer.from('a\nb'), Buffer.from('b\n'), Buffer.from('c\nd')]);
+    expect(await p.serverEvents.messages.take(3)).toEqual(['a', 'bb', 'c']);
+    p.clientSession.writeBytes(Buffer.from('d\n'));
+    expect(await p.serverEvents.messages.next()).toBe('dd');
   },
 
   async 'delivers an empty message'(row) {
     await using p = await pair(row);
-    p.near.write('');
-    p.near.write('after');
-    expect(await p.farEvents.messages.take(2)).toEqual(['', 'after']);
+    p.clientSession.write('');
+    p.clientSession.write('after');
+    expect(await p.serverEvents.messages.take(2)).toEqual(['', 'after']);
   },
 
   async 'delivers a message of maxMessageBytes unchanged'(row) {
     await using p = await pair(row, {
-      near: { codec: lengthPrefixed() },
-      far: { codec: lengthPrefixed() },
+      clientSide: { codec: lengthPrefixed() },
+      serverSide: { codec: lengthPrefixed() },
     });
-    const sent = randomBytes(p.near.maxMessageBytes - 4);
-    p.near.write(sent);
-    expect((await p.farEvents.messages.next()).equals(sent)).toBe(true);
+    const sent = randomBytes(p.clientSession.maxMessageBytes - 4);
+    p.clientSession.write(sent);
+    expect((await p.serverEvents.messages.next()).equals(sent)).toBe(true);
   },
 
   async 'does not reuse the bytes of a message that a handler keeps'(row) {
     await using p = await pair(row, {
-      near: { codec: lengthPrefixed() },
-      far: { codec: lengthPrefixed() },
+      clientSide: { codec: lengthPrefixed() },
+      serverSide: { codec: lengthPrefixed() },
     });
     const sent = Array.from({ length: 200 }, (_, i) => Buffer.alloc(1 + ((i * 379) % 3_000), i));
     for (const message of sent) {
-      p.near.write(message);
+      p.clientSession.write(message);
       if (message[0] === 100) await turns(3);
     }
-    const kept = await p.farEvents.messages.take(sent.length);
+    const kept = await p.serverEvents.messages.take(sent.length);
     expect(kept.every((message, i) => message.equals(sent[i] as Buffer))).toBe(true);
   },
 
   async 'copies the bytes that are given to write()'(row) {
     await using p = await pair(row, {
-      near: { codec: lengthPrefixed() },
-      far: { codec: lengthPrefixed() },
+      clientSide: { codec: lengthPrefixed() },
+      serverSide: { codec: lengthPrefixed() },
     });
     const buffer = Buffer.alloc(100, 1);
-    p.near.write(buffer);
+    p.clientSession.write(buffer);
     buffer.fill(2);
-    p.near.write(buffer);
+    p.clientSession.write(buffer);
     buffer.fill(3);
-    expect((await p.farEvents.messages.take(2)).map((message) => message[99])).toEqual([1, 2]);
+    expect((await p.serverEvents.messages.take(2)).map((message) => message[99])).toEqual([1, 2]);
   },
 });

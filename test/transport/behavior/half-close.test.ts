@@ -10,78 +10,78 @@ runForEveryTransport({
     const ended = new Inbox<boolean>('the end');
     const working = gate();
     await using p = await pair(row, {
-      near: { waitTime: 60_000 },
-      far: {
+      clientSide: { waitTime: 60_000 },
+      serverSide: {
         on: {
           onMessage: (_, line) => (line === 'one' ? working.promise : undefined),
           onEnd: (session) => ended.push(session.closed),
         },
       },
     });
-    p.near.write('one');
-    p.near.write('two');
-    const closing = p.near.close();
+    p.clientSession.write('one');
+    p.clientSession.write('two');
+    const closing = p.clientSession.close();
     expect(await ended.next()).toBe(false);
     await untilQuiet();
-    expect(p.farEvents.log).toEqual(['open', 'message', 'message', 'end']);
+    expect(p.serverEvents.log).toEqual(['open', 'message', 'message', 'end']);
     working.open();
     await within(closing, 'the client to close');
-    await p.farEvents.closed.next();
-    expect(p.farEvents.log).toEqual(['open', 'message', 'message', 'end', 'close']);
+    await p.serverEvents.closed.next();
+    expect(p.serverEvents.log).toEqual(['open', 'message', 'message', 'end', 'close']);
   },
 
   async 'with allowHalfOpen writes answers until it is closed'(row) {
     const ended = new Inbox<Session<string>>('the end');
     await using p = await pair(row, {
-      near: { waitTime: 60_000 },
-      far: { allowHalfOpen: true, on: { onEnd: (session) => ended.push(session) } },
+      clientSide: { waitTime: 60_000 },
+      serverSide: { allowHalfOpen: true, on: { onEnd: (session) => ended.push(session) } },
     });
-    p.near.write('question');
-    const closing = p.near.close();
-    expect(await ended.next()).toBe(p.far);
+    p.clientSession.write('question');
+    const closing = p.clientSession.close();
+    expect(await ended.next()).toBe(p.serverSession);
     await untilQuiet();
-    expect(p.farEvents.log).toEqual(['open', 'message', 'end']);
+    expect(p.serverEvents.log).toEqual(['open', 'message', 'end']);
     for (const line of ['first answer', 'second answer']) {
-      p.far.write(line);
-      expect(await p.nearEvents.messages.next()).toBe(line);
+      p.serverSession.write(line);
+      expect(await p.clientEvents.messages.next()).toBe(line);
     }
-    await within(p.far.close(), 'the server to close');
+    await within(p.serverSession.close(), 'the server to close');
     await within(closing, 'the client to close');
-    expect(p.farEvents.log).toEqual(['open', 'message', 'end', 'close']);
-    expect(p.nearEvents.log).toEqual(['open', 'message', 'message', 'close']);
+    expect(p.serverEvents.log).toEqual(['open', 'message', 'end', 'close']);
+    expect(p.clientEvents.log).toEqual(['open', 'message', 'message', 'close']);
   },
 
   async 'with allowHalfOpen closes at idleTimeout'(row) {
     await using p = await pair(row, {
-      near: { waitTime: 60_000 },
-      far: { allowHalfOpen: true, idleTimeout: 200 },
+      clientSide: { waitTime: 60_000 },
+      serverSide: { allowHalfOpen: true, idleTimeout: 200 },
     });
-    void p.near.close();
-    expect(await p.farEvents.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
+    void p.clientSession.close();
+    expect(await p.serverEvents.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
   },
 
   async 'delivers the messages before the end, also after a pause'(row) {
     await using p = await pair(row, {
-      far: { on: { onMessage: (session, line) => line === 'one' && session.pause() } },
+      serverSide: { on: { onMessage: (session, line) => line === 'one' && session.pause() } },
     });
-    for (const line of ['one', 'two', 'three']) p.near.write(line);
-    const closing = p.near.close();
-    await p.farEvents.messages.next();
+    for (const line of ['one', 'two', 'three']) p.clientSession.write(line);
+    const closing = p.clientSession.close();
+    await p.serverEvents.messages.next();
     await untilQuiet();
-    expect(p.farEvents.log).toEqual(['open', 'message']);
-    p.far.resume();
-    expect(await p.farEvents.messages.take(2)).toEqual(['two', 'three']);
+    expect(p.serverEvents.log).toEqual(['open', 'message']);
+    p.serverSession.resume();
+    expect(await p.serverEvents.messages.take(2)).toEqual(['two', 'three']);
     await closing;
-    await p.farEvents.closed.next();
+    await p.serverEvents.closed.next();
   },
 
   async 'sends the answers of asynchronous handlers'(row) {
     const working = gate();
     await using p = await pair(row, {
-      far: {
+      serverSide: {
         on: {
           onMessage: async (session, line) => {
             await working.promise;
@@ -90,15 +90,15 @@ runForEveryTransport({
         },
       },
     });
-    p.near.write('one');
-    p.near.write('two');
-    const closing = p.near.close();
-    await p.farEvents.messages.take(2);
+    p.clientSession.write('one');
+    p.clientSession.write('two');
+    const closing = p.clientSession.close();
+    await p.serverEvents.messages.take(2);
     await untilQuiet();
-    expect(p.far.closed).toBe(false);
+    expect(p.serverSession.closed).toBe(false);
     working.open();
-    expect(await p.nearEvents.messages.take(2)).toEqual(['one, answered', 'two, answered']);
+    expect(await p.clientEvents.messages.take(2)).toEqual(['one, answered', 'two, answered']);
     await closing;
-    await p.farEvents.closed.next();
+    await p.serverEvents.closed.next();
   },
 });

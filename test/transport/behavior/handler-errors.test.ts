@@ -14,17 +14,17 @@ runForEveryTransport({
     };
     for (const fail of Object.values(handlers)) {
       await using p = await pair(row, {
-        far: { on: { onMessage: (_, line) => (line === 'fail' ? fail() : undefined) } },
+        serverSide: { on: { onMessage: (_, line) => (line === 'fail' ? fail() : undefined) } },
       });
-      p.near.write('fail');
-      p.near.write('go on');
-      expect(await p.farEvents.errors.next()).toMatchObject({
+      p.clientSession.write('fail');
+      p.clientSession.write('go on');
+      expect(await p.serverEvents.errors.next()).toMatchObject({
         code: 'HANDLER_FAILED',
         message: expect.stringContaining('oh'),
         cause: expect.any(RangeError),
       });
-      expect(await p.farEvents.messages.take(2)).toEqual(['fail', 'go on']);
-      expect(p.far.closed).toBe(false);
+      expect(await p.serverEvents.messages.take(2)).toEqual(['fail', 'go on']);
+      expect(p.serverSession.closed).toBe(false);
     }
   },
 
@@ -37,21 +37,21 @@ runForEveryTransport({
     };
     for (const fail of Object.values(handlers)) {
       await using p = await pair(row, {
-        far: { cronPeriod: 10, on: { onCron: fail, onClose: fail } },
+        serverSide: { cronPeriod: 10, on: { onCron: fail, onClose: fail } },
       });
-      expect(await p.farEvents.errors.next()).toMatchObject({
+      expect(await p.serverEvents.errors.next()).toMatchObject({
         code: 'HANDLER_FAILED',
         cause: expect.any(RangeError),
       });
-      expect(p.far.closed).toBe(false);
-      await p.near.close();
-      await p.farEvents.closed.next();
+      expect(p.serverSession.closed).toBe(false);
+      await p.clientSession.close();
+      await p.serverEvents.closed.next();
       await turns(2);
-      expect(p.farEvents.log.slice(p.farEvents.log.lastIndexOf('close'))).toEqual([
+      expect(p.serverEvents.log.slice(p.serverEvents.log.lastIndexOf('close'))).toEqual([
         'close',
         'error HANDLER_FAILED',
       ]);
-      p.farEvents.errors.dismiss();
+      p.serverEvents.errors.dismiss();
     }
   },
 
@@ -66,21 +66,21 @@ runForEveryTransport({
       const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
       try {
         await using p = await pair(row, {
-          far: {
+          serverSide: {
             on: {
               onError: onError as () => void,
               onMessage: () => Promise.reject(new Error('first')),
             },
           },
         });
-        p.near.write('x');
-        await p.farEvents.errors.next();
+        p.clientSession.write('x');
+        await p.serverEvents.errors.next();
         await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
         expect(warning.mock.calls[0]?.[0]).toMatchObject({
           code: 'HANDLER_FAILED',
           message: expect.stringContaining('onError too'),
         });
-        expect(p.far.closed).toBe(false);
+        expect(p.serverSession.closed).toBe(false);
       } finally {
         warning.mockRestore();
       }
@@ -98,7 +98,7 @@ runForEveryTransport({
       };
       await using client = await connectAs(row, p.server.address, bare);
       await client.session();
-      (await p.farEvents.opened.next()).write('x');
+      (await p.serverEvents.opened.next()).write('x');
       await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
       expect(warning.mock.calls[0]?.[0]).toMatchObject({
         code: 'HANDLER_FAILED',

@@ -18,7 +18,7 @@ runForEveryTransport({
     };
     for (const onOpen of Object.values(refusals)) {
       const events = new Recorder<string>('the client', { onOpen });
-      const error = await rejection(pair(row, { near: { on: events } }));
+      const error = await rejection(pair(row, { clientSide: { on: events } }));
       expect(error).toMatchObject({
         code: 'SESSION_REFUSED',
         message: expect.stringContaining('not you'),
@@ -40,45 +40,45 @@ runForEveryTransport({
           throw new Error('full');
         });
       };
-      await using p = await pair(row, { far: { on: { onOpen } } });
-      expect((await p.farEvents.errors.next()).code).toBe('SESSION_REFUSED');
-      await p.farEvents.closed.next();
-      await p.nearEvents.closed.next();
-      p.nearEvents.errors.dismiss();
+      await using p = await pair(row, { serverSide: { on: { onOpen } } });
+      expect((await p.serverEvents.errors.next()).code).toBe('SESSION_REFUSED');
+      await p.serverEvents.closed.next();
+      await p.clientEvents.closed.next();
+      p.clientEvents.errors.dismiss();
       expect(p.server.sessions.size).toBe(0);
-      expect(p.farEvents.log).toEqual(['open', 'error SESSION_REFUSED', 'close']);
+      expect(p.serverEvents.log).toEqual(['open', 'error SESSION_REFUSED', 'close']);
       refuse = false;
-      await expectServerContinues(row, p.server.address, p.farEvents);
+      await expectServerContinues(row, p.server.address, p.serverEvents);
     }
   },
 
   async 'keeps messages until an asynchronous onOpen has settled'(row) {
     const opening = gate();
-    await using p = await pair(row, { far: { on: { onOpen: () => opening.promise } } });
-    p.near.write('one');
-    p.near.write('two');
+    await using p = await pair(row, { serverSide: { on: { onOpen: () => opening.promise } } });
+    p.clientSession.write('one');
+    p.clientSession.write('two');
     await untilQuiet();
-    expect(p.farEvents.log).toEqual(['open']);
-    p.far.write('an answer already');
-    expect(await p.nearEvents.messages.next()).toBe('an answer already');
+    expect(p.serverEvents.log).toEqual(['open']);
+    p.serverSession.write('an answer already');
+    expect(await p.clientEvents.messages.next()).toBe('an answer already');
     opening.open();
-    expect(await p.farEvents.messages.take(2)).toEqual(['one', 'two']);
+    expect(await p.serverEvents.messages.take(2)).toEqual(['one', 'two']);
   },
 
   async 'sends what was written, and keeps messages, when it is closed during onOpen'(row) {
     const opening = gate();
-    await using p = await pair(row, { far: { on: { onOpen: () => opening.promise } } });
-    p.near.write('question');
-    p.far.write('goodbye');
-    p.far.pause();
-    const closed = p.far.close();
-    expect(await p.nearEvents.messages.next()).toBe('goodbye');
+    await using p = await pair(row, { serverSide: { on: { onOpen: () => opening.promise } } });
+    p.clientSession.write('question');
+    p.serverSession.write('goodbye');
+    p.serverSession.pause();
+    const closed = p.serverSession.close();
+    expect(await p.clientEvents.messages.next()).toBe('goodbye');
     await untilQuiet();
-    expect(p.farEvents.log).toEqual(['open']);
+    expect(p.serverEvents.log).toEqual(['open']);
     opening.open();
-    expect(await p.farEvents.messages.next()).toBe('question');
+    expect(await p.serverEvents.messages.next()).toBe('question');
     await within(closed, 'the close');
-    expect(p.farEvents.log).toEqual(['open', 'message', 'close']);
+    expect(p.serverEvents.log).toEqual(['open', 'message', 'close']);
   },
 
   async 'rejects connect() when it is destroyed during onOpen, and ignores a later failure of onOpen'(
@@ -86,7 +86,7 @@ runForEveryTransport({
   ) {
     const opening = gate();
     const events = new Recorder<string>('the client', { onOpen: () => opening.promise });
-    const connecting = rejection(pair(row, { near: { on: events } }));
+    const connecting = rejection(pair(row, { clientSide: { on: events } }));
     (await events.opened.next()).destroy();
     expect((await within(connecting, 'connect to reject')).code).toBe('CONNECTION_LOST');
     opening.fail(new Error('too late'));

@@ -9,29 +9,35 @@ import { turns, within } from '../../fixtures/waiting.js';
 runForEveryTransport({
   async 'settles send() with the number of bytes that the system has accepted'(row) {
     await using p = await pair(row);
-    expect(await Promise.all([p.near.send('hello'), p.near.send(''), p.near.send('grün')])).toEqual(
-      [
-        { encodedBytes: 6, sentBytes: 6 },
-        { encodedBytes: 1, sentBytes: 1 },
-        { encodedBytes: 6, sentBytes: 6 },
-      ],
-    );
-    expect(p.near.queuedBytes).toBe(0);
-    expect(await p.farEvents.messages.take(3)).toEqual(['hello', '', 'grün']);
+    expect(
+      await Promise.all([
+        p.clientSession.send('hello'),
+        p.clientSession.send(''),
+        p.clientSession.send('grün'),
+      ]),
+    ).toEqual([
+      { encodedBytes: 6, sentBytes: 6 },
+      { encodedBytes: 1, sentBytes: 1 },
+      { encodedBytes: 6, sentBytes: 6 },
+    ]);
+    expect(p.clientSession.queuedBytes).toBe(0);
+    expect(await p.serverEvents.messages.take(3)).toEqual(['hello', '', 'grün']);
   },
 
   async 'rejects send() at its timeout or its signal with the bytes sent, and stays open'(row) {
     await using p = await pair(row, {
-      near: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
-      far: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
+      clientSide: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
+      serverSide: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
     });
-    const count = await fillQueues(p.near);
+    const count = await fillQueues(p.clientSession);
     const caller = new AbortController();
-    const timedOut = rejection<SendError>(p.near.send(Buffer.from('late'), { timeout: 30 }));
-    const aborted = rejection<SendError>(
-      p.near.send(Buffer.from('unwanted'), { signal: caller.signal }),
+    const timedOut = rejection<SendError>(
+      p.clientSession.send(Buffer.from('late'), { timeout: 30 }),
     );
-    const unlimited = p.near.send(Buffer.from('patient'));
+    const aborted = rejection<SendError>(
+      p.clientSession.send(Buffer.from('unwanted'), { signal: caller.signal }),
+    );
+    const unlimited = p.clientSession.send(Buffer.from('patient'));
     expect(await timedOut).toMatchObject({
       name: 'SendError',
       code: 'SEND_TIMEOUT',
@@ -46,45 +52,45 @@ runForEveryTransport({
       sentBytes: 0,
       cause: 'changed my mind',
     });
-    p.far.resume();
+    p.serverSession.resume();
     expect(await within(unlimited, 'the send without a limit')).toEqual({
       encodedBytes: 11,
       sentBytes: 11,
     });
-    const got = await p.farEvents.messages.take(count + 3);
+    const got = await p.serverEvents.messages.take(count + 3);
     expect(got.slice(-3).map(String)).toEqual(['late', 'unwanted', 'patient']);
   },
 
   async 'sends nothing for an aborted signal or an invalid timeout'(row) {
     await using p = await pair(row);
     expect(
-      await rejection(p.near.send('never', { signal: AbortSignal.abort('no') })),
+      await rejection(p.clientSession.send('never', { signal: AbortSignal.abort('no') })),
     ).toMatchObject({
       code: 'ABORTED_BY_CALLER',
       encodedBytes: 0,
       sentBytes: 0,
       cause: 'no',
     });
-    expect(await rejection(p.near.send('never', { timeout: -1 }))).toMatchObject({
+    expect(await rejection(p.clientSession.send('never', { timeout: -1 }))).toMatchObject({
       code: 'BAD_OPTION',
       message: expect.stringContaining('timeout: got -1'),
     });
-    p.near.write('first');
-    expect(await p.farEvents.messages.next()).toBe('first');
+    p.clientSession.write('first');
+    expect(await p.serverEvents.messages.next()).toBe('first');
   },
 
   async 'rejects every pending send() when the session is destroyed'(row) {
     await using p = await pair(row, {
-      near: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
-      far: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
+      clientSide: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
+      serverSide: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
     });
-    await fillQueues(p.near);
+    await fillQueues(p.clientSession);
     const sends = Array.from({ length: 20 }, () =>
-      rejection<SendError>(p.near.send(randomBytes(1_000))),
+      rejection<SendError>(p.clientSession.send(randomBytes(1_000))),
     );
-    const drained = rejection(p.near.drained());
+    const drained = rejection(p.clientSession.drained());
     await untilQuiet();
-    p.near.destroy();
+    p.clientSession.destroy();
     for (const error of await within(Promise.all(sends), 'the sends to fail')) {
       expect(error).toMatchObject({ code: 'SESSION_CLOSED', encodedBytes: 1_004, sentBytes: 0 });
     }
@@ -93,44 +99,44 @@ runForEveryTransport({
 
   async 'rejects every pending send() when the peer is destroyed'(row) {
     await using p = await pair(row, {
-      near: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
-      far: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
+      clientSide: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
+      serverSide: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
     });
-    await fillQueues(p.near);
+    await fillQueues(p.clientSession);
     const sends = Array.from({ length: 20 }, () =>
-      rejection<SendError>(p.near.send(randomBytes(1_000))),
+      rejection<SendError>(p.clientSession.send(randomBytes(1_000))),
     );
     await untilQuiet();
-    p.far.destroy();
+    p.serverSession.destroy();
     // Writes before the loss is noticed must not make lost bytes count as sent.
-    for (let i = 0; i < 20 && !p.near.closed; i++) {
-      p.near.write(randomBytes(50_000));
+    for (let i = 0; i < 20 && !p.clientSession.closed; i++) {
+      p.clientSession.write(randomBytes(50_000));
       await turns();
     }
     for (const error of await within(Promise.all(sends), 'the sends to fail'))
       expect(error).toMatchObject({ code: 'SESSION_CLOSED', sentBytes: 0 });
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
   },
 
   async 'throws SESSION_CLOSED from every method that writes to a closed session'(row) {
     await using p = await pair(row);
-    await p.near.close();
+    await p.clientSession.close();
     for (const write of [
-      () => p.near.write('x'),
-      () => p.near.writeBytes(Buffer.from('x')),
-      () => p.near.writeBytesArray([]),
+      () => p.clientSession.write('x'),
+      () => p.clientSession.writeBytes(Buffer.from('x')),
+      () => p.clientSession.writeBytesArray([]),
     ]) {
       expect(thrown(write)).toMatchObject({
         code: 'SESSION_CLOSED',
-        message: expect.stringContaining(p.near.remoteAddress),
+        message: expect.stringContaining(p.clientSession.remoteAddress),
       });
     }
-    expect(await rejection(p.near.send('x'))).toMatchObject({
+    expect(await rejection(p.clientSession.send('x'))).toMatchObject({
       code: 'SESSION_CLOSED',
       encodedBytes: 0,
       sentBytes: 0,
     });
-    expect((await rejection(p.near.drained())).code).toBe('SESSION_CLOSED');
+    expect((await rejection(p.clientSession.drained())).code).toBe('SESSION_CLOSED');
   },
 });

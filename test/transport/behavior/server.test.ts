@@ -121,13 +121,13 @@ runForEveryTransport({
 
   async 'closes its sessions and releases its address when it is closed'(row) {
     await using p = await pair(row);
-    p.far.write('goodbye');
+    p.serverSession.write('goodbye');
     await within(p.server.close(), 'the server to close');
     expect(p.server.closed).toBe(true);
     expect(p.server.sessions.size).toBe(0);
-    expect(p.farEvents.log).toEqual(['open', 'close']);
-    await p.nearEvents.closed.next();
-    expect(p.nearEvents.log).toEqual(['open', 'message', 'close']);
+    expect(p.serverEvents.log).toEqual(['open', 'close']);
+    await p.clientEvents.closed.next();
+    expect(p.clientEvents.log).toEqual(['open', 'message', 'close']);
     expect(
       (
         await rejection(
@@ -145,14 +145,17 @@ runForEveryTransport({
   },
 
   async 'destroys sessions that are closing'(row) {
-    await using p = await pair(row, { far: { waitTime: 300_000 }, near: { waitTime: 300_000 } });
-    p.near.pause();
+    await using p = await pair(row, {
+      serverSide: { waitTime: 300_000 },
+      clientSide: { waitTime: 300_000 },
+    });
+    p.clientSession.pause();
     void p.server.close();
     await untilQuiet();
-    expect(p.far.closed).toBe(true);
+    expect(p.serverSession.closed).toBe(true);
     expect(p.server.sessions.size).toBe(1);
     p.server.destroy();
-    await p.farEvents.closed.next();
+    await p.serverEvents.closed.next();
     await within(p.server.close(), 'the server to close');
     expect(p.server.sessions.size).toBe(0);
   },
@@ -179,8 +182,8 @@ runForEveryTransport({
         )
       ).code,
     ).toBe('CONNECT_FAILED');
-    p.near.write('still here');
-    expect(await p.farEvents.messages.next()).toBe('still here');
+    p.clientSession.write('still here');
+    expect(await p.serverEvents.messages.next()).toBe('still here');
     expect(p.server.closed).toBe(false);
   },
 
@@ -193,21 +196,21 @@ runForEveryTransport({
       p.server.address,
     );
     expect(next.address).toBe(p.server.address);
-    p.near.write('still here');
-    expect(await p.farEvents.messages.next()).toBe('still here');
-    p.far.write('me too');
-    expect(await p.nearEvents.messages.next()).toBe('me too');
+    p.clientSession.write('still here');
+    expect(await p.serverEvents.messages.next()).toBe('still here');
+    p.serverSession.write('me too');
+    expect(await p.clientEvents.messages.next()).toBe('me too');
     await within(p.server.close(), 'the server to close');
-    expect(p.farEvents.closed.all.length).toBe(1);
+    expect(p.serverEvents.closed.all.length).toBe(1);
   },
 
   async 'closes within waitTime while onOpen of a session has not settled'(row) {
     const opening = gate();
     await using p = await pair(row, {
-      far: { waitTime: 30, on: { onOpen: () => opening.promise } },
+      serverSide: { waitTime: 30, on: { onOpen: () => opening.promise } },
     });
     await within(p.server.close(), 'the server to close');
-    expect(p.farEvents.log).toEqual(['open', 'close']);
+    expect(p.serverEvents.log).toEqual(['open', 'close']);
     opening.open();
   },
 });

@@ -8,16 +8,16 @@ import { pair, runForEveryTransport } from '../../fixtures/transports.js';
 
 runForEveryTransport({
   async 'closes with IDLE_TIMEOUT when nothing has arrived for idleTimeout'(row) {
-    await using p = await pair(row, { far: { idleTimeout: 40 } });
-    const before = p.far.active;
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    await using p = await pair(row, { serverSide: { idleTimeout: 40 } });
+    const before = p.serverSession.active;
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'IDLE_TIMEOUT',
       message: expect.stringMatching(/silent for \d+ ms; idleTimeout is 40 ms/),
     });
     expect(Date.now() - before).toBeGreaterThanOrEqual(40);
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
   },
 
   async 'stays open while bytes arrive or updateActive() is called'(row) {
@@ -26,31 +26,31 @@ runForEveryTransport({
       session.write('beat');
     };
     await using p = await pair(row, {
-      near: { cronPeriod: 80, idleTimeout: 1_200, on: { onCron: beat } },
-      far: { idleTimeout: 1_200 },
+      clientSide: { cronPeriod: 80, idleTimeout: 1_200, on: { onCron: beat } },
+      serverSide: { idleTimeout: 1_200 },
     });
-    await p.nearEvents.crons.take(17);
-    expect(p.far.closed).toBe(false);
-    expect(p.near.closed).toBe(false);
+    await p.clientEvents.crons.take(17);
+    expect(p.serverSession.closed).toBe(false);
+    expect(p.clientSession.closed).toBe(false);
   },
 
   async 'does not close with IDLE_TIMEOUT while it is paused'(row) {
     await using p = await pair(row, {
-      near: { cronPeriod: 20, on: { onCron: (session) => session.write('beat') } },
-      far: { idleTimeout: 40 },
+      clientSide: { cronPeriod: 20, on: { onCron: (session) => session.write('beat') } },
+      serverSide: { idleTimeout: 40 },
     });
-    p.far.pause();
-    await p.nearEvents.crons.take(8);
-    expect(p.far.closed).toBe(false);
-    p.far.resume();
-    expect(await p.farEvents.messages.next()).toBe('beat');
+    p.serverSession.pause();
+    await p.clientEvents.crons.take(8);
+    expect(p.serverSession.closed).toBe(false);
+    p.serverSession.resume();
+    expect(await p.serverEvents.messages.next()).toBe('beat');
   },
 
   async 'calls onCron every cronPeriod until it is closed'(row) {
-    await using p = await pair(row, { near: { cronPeriod: 20, on: { onCron: () => {} } } });
-    const [first = 0, , third = 0] = await p.nearEvents.crons.take(3);
+    await using p = await pair(row, { clientSide: { cronPeriod: 20, on: { onCron: () => {} } } });
+    const [first = 0, , third = 0] = await p.clientEvents.crons.take(3);
     expect(third - first).toBeGreaterThan(30);
-    await p.near.close();
-    expect(p.nearEvents.log.at(-1)).toBe('close');
+    await p.clientSession.close();
+    expect(p.clientEvents.log.at(-1)).toBe('close');
   },
 });

@@ -216,8 +216,8 @@ describe.each([
     let messages = 0;
     const pauseRandom = seededRandom(2);
     await using p = await pair<Buffer, Uint8Array, Buffer, Uint8Array>(row, {
-      near: { codec: lengthPrefixed(), highWaterMark },
-      far: {
+      clientSide: { codec: lengthPrefixed(), highWaterMark },
+      serverSide: {
         codec: lengthPrefixed(),
         on: {
           onMessage(session, message) {
@@ -227,7 +227,7 @@ describe.each([
             received += message.length;
             messages++;
             // The recorder must not keep 50 MB of messages.
-            p.farEvents.messages.all.length = 0;
+            p.serverEvents.messages.all.length = 0;
             if (pauseRandom() < 0.05) {
               session.pause();
               setTimeout(() => session.resume(), pauseRandom() < 0.1 ? 2 : 0);
@@ -242,14 +242,14 @@ describe.each([
       const size = Math.floor(sizeRandom() < 0.8 ? sizeRandom() * 2_000 : sizeRandom() * 200_000);
       const from = sent % (pattern.length - 200_000);
       sent += size;
-      if (!p.near.write(pattern.subarray(from, from + size))) {
+      if (!p.clientSession.write(pattern.subarray(from, from + size))) {
         pauses++;
-        await within(p.near.drained(), 'drained()');
+        await within(p.clientSession.drained(), 'drained()');
       } else if (sizeRandom() < 0.05) await turns();
     }
-    await within(p.near.close(), 'the close');
+    await within(p.clientSession.close(), 'the close');
     expect({ received, wrong }).toEqual({ received: sent, wrong: 0 });
-    expect(messages).toBe(p.near.stats.messagesWritten);
+    expect(messages).toBe(p.clientSession.stats.messagesWritten);
     expect(pauses).toBeGreaterThan(0);
   });
 });

@@ -77,14 +77,14 @@ describe.each(TABLE)('$name', ({ peer, pairs }) => {
     let sent = '';
     for (let i = 0; i < 200; i++) {
       const line = `${i} ${WORDS.slice(0, i)}`;
-      p.near.write(line);
-      p.near.writeBytes(Buffer.from('raw '));
-      p.near.writeBytesArray([Buffer.from('and '), Buffer.from('array\n')]);
+      p.clientSession.write(line);
+      p.clientSession.writeBytes(Buffer.from('raw '));
+      p.clientSession.writeBytesArray([Buffer.from('and '), Buffer.from('array\n')]);
       sent += `${line}\nraw and array\n`;
       if (i % 10 === 0) await turns(2);
     }
-    await p.near.close();
-    const wire = Buffer.concat(p.farEvents.messages.all);
+    await p.clientSession.close();
+    const wire = Buffer.concat(p.serverEvents.messages.all);
     expect(wire.length).toBeLessThan(sent.length / 2);
     expect((await peer.inflate(wire)).toString()).toBe(sent);
   });
@@ -92,22 +92,22 @@ describe.each(TABLE)('$name', ({ peer, pairs }) => {
   it('inflates a stream that arrives byte by byte', async () => {
     await using p = await pairs.inflating();
     for (const byte of await peer.compressor()(`one\n${WORDS}\ntwo\n`)) {
-      p.near.writeBytes(Buffer.of(byte));
+      p.clientSession.writeBytes(Buffer.of(byte));
       await turns();
     }
-    expect(await p.farEvents.messages.take(3)).toEqual(['one', WORDS, 'two']);
+    expect(await p.serverEvents.messages.take(3)).toEqual(['one', WORDS, 'two']);
   });
 
   it('ends with INFLATE_LIMIT when a chunk inflates to more than maxInflatedBytes', async () => {
     const { wire, maxInflatedBytes } = peer.bomb;
     await using p = await pairs.inflating({ maxInflatedBytes });
     expect(wire.length).toBeLessThan(60_000);
-    p.near.writeBytes(wire);
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    p.clientSession.writeBytes(wire);
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'INFLATE_LIMIT',
       message: expect.stringContaining(`maxInflatedBytes, ${maxInflatedBytes}`),
     });
-    expect(p.far.stats.bytesRead).toBeLessThanOrEqual(maxInflatedBytes);
+    expect(p.serverSession.stats.bytesRead).toBeLessThanOrEqual(maxInflatedBytes);
     await pairs.expectServerContinues(p);
   });
 
@@ -115,23 +115,23 @@ describe.each(TABLE)('$name', ({ peer, pairs }) => {
     await using p = await pairs.inflating({ maxInflatedBytes: 2_000 });
     const compress = peer.compressor();
     for (let i = 0; i < 20; i++) {
-      p.near.writeBytes(await compress(`${WORDS}\n`));
-      await p.farEvents.messages.next();
+      p.clientSession.writeBytes(await compress(`${WORDS}\n`));
+      await p.serverEvents.messages.next();
     }
-    expect(p.far.stats.bytesRead).toBeGreaterThan(10_000);
+    expect(p.serverSession.stats.bytesRead).toBeGreaterThan(10_000);
   });
 
   it('ends with BAD_FRAME when the peer ends inside a message', async () => {
     await using p = await pairs.inflating();
-    p.near.writeBytes(await peer.compressor()('one\ntw'));
-    void p.near.close();
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    p.clientSession.writeBytes(await peer.compressor()('one\ntw'));
+    void p.clientSession.close();
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'BAD_FRAME',
       message: expect.stringContaining('inside a message, after 2 bytes'),
     });
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
   });
 
   it('inflates no further while paused, and loses nothing', async () => {
@@ -142,20 +142,20 @@ describe.each(TABLE)('$name', ({ peer, pairs }) => {
     };
     await using p = await pairs.both({}, { on: pauseAtFirst });
     // About 4 MB, which are a few KB on the wire: one chunk contains nearly all of it.
-    for (let i = 0; i < count; i++) p.near.write(`${i} ${WORDS}`);
-    await p.farEvents.messages.next();
+    for (let i = 0; i < count; i++) p.clientSession.write(`${i} ${WORDS}`);
+    await p.serverEvents.messages.next();
     await turns(200);
-    expect(p.farEvents.messages.all.length).toBe(1);
-    expect(p.far.stats.bytesRead).toBeLessThan(peer.maxReadWhilePaused);
-    p.far.resume();
-    expect((await p.farEvents.messages.take(count - 1)).at(-1)).toBe(`${count - 1} ${WORDS}`);
+    expect(p.serverEvents.messages.all.length).toBe(1);
+    expect(p.serverSession.stats.bytesRead).toBeLessThan(peer.maxReadWhilePaused);
+    p.serverSession.resume();
+    expect((await p.serverEvents.messages.take(count - 1)).at(-1)).toBe(`${count - 1} ${WORDS}`);
   });
 
   it('loses nothing when the session pauses and resumes at each message', async () => {
     await using p = await pairs.both({}, { on: { onMessage: pauseForOneTurn } });
     const sent = Array.from({ length: 500 }, (_, i) => `${i} ${WORDS.slice(0, i)}`);
-    for (const line of sent) p.near.write(line);
-    expect(await p.farEvents.messages.take(sent.length)).toEqual(sent);
+    for (const line of sent) p.clientSession.write(line);
+    expect(await p.serverEvents.messages.take(sent.length)).toEqual(sent);
   });
 
   it('delivers all messages before an orderly end to a slow reader', async () => {
@@ -164,19 +164,19 @@ describe.each(TABLE)('$name', ({ peer, pairs }) => {
       { on: { onMessage: pauseForOneTurn } },
     );
     const sent = Array.from({ length: 150 }, (_, i) => Buffer.alloc(10_000, i));
-    for (const message of sent) p.near.write(message);
-    await p.near.close();
-    await p.farEvents.closed.next();
-    expect(p.farEvents.messages.all.length).toBe(sent.length);
-    expect(Buffer.concat(p.farEvents.messages.all).equals(Buffer.concat(sent))).toBe(true);
-    expect(p.farEvents.errors.all).toEqual([]);
+    for (const message of sent) p.clientSession.write(message);
+    await p.clientSession.close();
+    await p.serverEvents.closed.next();
+    expect(p.serverEvents.messages.all.length).toBe(sent.length);
+    expect(Buffer.concat(p.serverEvents.messages.all).equals(Buffer.concat(sent))).toBe(true);
+    expect(p.serverEvents.errors.all).toEqual([]);
   });
 
   it('counts queuedBytes before compression, down to 0 when all are taken', async () => {
     await using p = await pairs.compressing();
-    for (let i = 0; i < 50; i++) p.near.write(WORDS);
-    expect(p.near.queuedBytes).toBe(50 * (WORDS.length + 1));
-    await p.near.send('last');
-    expect(p.near.queuedBytes).toBe(0);
+    for (let i = 0; i < 50; i++) p.clientSession.write(WORDS);
+    expect(p.clientSession.queuedBytes).toBe(50 * (WORDS.length + 1));
+    await p.clientSession.send('last');
+    expect(p.clientSession.queuedBytes).toBe(0);
   });
 });

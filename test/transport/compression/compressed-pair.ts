@@ -19,7 +19,7 @@ export const STREAM_TRANSPORTS = TRANSPORTS.filter(
   ({ options, isMessageTransport }) => options.compression === undefined && !isMessageTransport,
 );
 
-/** The near side sends bytes as they are; the far side inflates them into lines. */
+/** The client sends bytes as they are; the server inflates them into lines. */
 export type InflatingPair = Pair<Buffer, Uint8Array, string, string>;
 
 export class CompressedPairs {
@@ -31,34 +31,37 @@ export class CompressedPairs {
     this.#compression = compression;
   }
 
-  /** The near side compresses lines; the far side receives the compressed bytes. */
+  /** The client compresses lines; the server receives the compressed bytes. */
   compressing(
     compression: Compression = this.#compression,
   ): Promise<Pair<string, string, Buffer, Uint8Array>> {
-    return pair(this.#row, { near: { compression }, far: { codec: raw() } });
+    return pair(this.#row, { clientSide: { compression }, serverSide: { codec: raw() } });
   }
 
-  inflating(far: object = {}): Promise<InflatingPair> {
+  inflating(serverSide: object = {}): Promise<InflatingPair> {
     return pair(this.#row, {
-      near: { codec: raw() },
-      far: { compression: this.#compression, ...far },
+      clientSide: { codec: raw() },
+      serverSide: { compression: this.#compression, ...serverSide },
     });
   }
 
-  /** Both sides compress; lines by default. `far`: options of the far side alone. */
+  /** Both sides compress; lines by default. `serverSide`: options of the server alone. */
   both<In = string, Out = In>(
     side: object = {},
-    far: object = {},
+    serverSide: object = {},
   ): Promise<Pair<In, Out, In, Out>> {
     const setup = { codec: lines() as never, compression: this.#compression, ...side };
-    return pair<In, Out, In, Out>(this.#row, { near: setup, far: { ...setup, ...far } });
+    return pair<In, Out, In, Out>(this.#row, {
+      clientSide: setup,
+      serverSide: { ...setup, ...serverSide },
+    });
   }
 
   /** Waits until both sides of `failed` are closed. Then a second client must be served. */
   async expectServerContinues(failed: InflatingPair): Promise<void> {
-    await failed.farEvents.closed.next();
-    await failed.nearEvents.closed.next();
-    failed.nearEvents.errors.dismiss();
+    await failed.serverEvents.closed.next();
+    await failed.clientEvents.closed.next();
+    failed.clientEvents.errors.dismiss();
     const setup = {
       ...setupOf(this.#row, new Recorder<string>('the second client')),
       compression: this.#compression,
@@ -66,7 +69,7 @@ export class CompressedPairs {
     await using client = await connectAs(this.#row, failed.server.address, setup);
     (await client.session()).write('from the second client');
     await until(
-      () => failed.farEvents.messages.all.includes('from the second client'),
+      () => failed.serverEvents.messages.all.includes('from the second client'),
       'the server received the message of the second client',
     );
   }

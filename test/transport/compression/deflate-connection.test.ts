@@ -17,70 +17,70 @@ describe.each(STREAM_TRANSPORTS)('DEFLATE over $name', (row) => {
   it('ends each write with a sync flush', async () => {
     await using p = await pairs.compressing();
     for (const line of ['one', 'two', '', WORDS]) {
-      p.farEvents.messages.dismiss();
-      const before = p.farEvents.messages.all.length;
-      await p.near.send(line);
+      p.serverEvents.messages.dismiss();
+      const before = p.serverEvents.messages.all.length;
+      await p.clientSession.send(line);
       await until(
         () =>
-          Buffer.concat(p.farEvents.messages.all.slice(before))
+          Buffer.concat(p.serverEvents.messages.all.slice(before))
             .toString('hex')
             .endsWith(SYNC_FLUSH),
         `the flush of ${JSON.stringify(line.slice(0, 10))} arrived`,
       );
       expect(
-        (await zlibInflate(Buffer.concat(p.farEvents.messages.all)))
+        (await zlibInflate(Buffer.concat(p.serverEvents.messages.all)))
           .toString()
           .endsWith(`${line}\n`),
       ).toBe(true);
     }
-    await p.near.close();
-    const wire = Buffer.concat(p.farEvents.messages.all);
+    await p.clientSession.close();
+    const wire = Buffer.concat(p.serverEvents.messages.all);
     expect(wire.subarray(-4).toString('hex')).toBe(SYNC_FLUSH);
   });
 
   it('writes the messages of one tick with one flush', async () => {
     await using p = await pairs.compressing();
-    for (let i = 0; i < 100; i++) p.near.write(`message ${i}`);
-    await p.near.send('last');
-    const wire = (): string => Buffer.concat(p.farEvents.messages.all).toString('hex');
+    for (let i = 0; i < 100; i++) p.clientSession.write(`message ${i}`);
+    await p.clientSession.send('last');
+    const wire = (): string => Buffer.concat(p.serverEvents.messages.all).toString('hex');
     await until(() => wire().endsWith(SYNC_FLUSH), 'the flush arrived');
     expect(wire().split(SYNC_FLUSH).length - 1).toBe(1);
   });
 
   it("does not compress with 'none'", async () => {
     await using p = await pairs.compressing('none');
-    p.near.write('as it is');
-    expect((await p.farEvents.messages.next()).toString()).toBe('as it is\n');
+    p.clientSession.write('as it is');
+    expect((await p.serverEvents.messages.next()).toString()).toBe('as it is\n');
   });
 
   it.each([-1, 0, 1, 6, 9])('exchanges data with zlib at level %d', async (level) => {
     await using ours = await pairs.compressing({ deflate: level });
-    await ours.near.send(WORDS);
-    await ours.near.close();
-    const wire = Buffer.concat(ours.farEvents.messages.all);
+    await ours.clientSession.send(WORDS);
+    await ours.clientSession.close();
+    const wire = Buffer.concat(ours.serverEvents.messages.all);
     expect((await zlibInflate(wire)).toString()).toBe(`${WORDS}\n`);
     if (level === 0) expect(wire.length).toBeGreaterThan(WORDS.length);
     else expect(wire.length).toBeLessThan(WORDS.length / 4);
 
     await using theirs = await pairs.inflating();
     const compress = zlibCompressor(level);
-    for (const line of ['one', WORDS]) theirs.near.writeBytes(await compress(`${line}\n`));
-    expect(await theirs.farEvents.messages.take(2)).toEqual(['one', WORDS]);
+    for (const line of ['one', WORDS]) theirs.clientSession.writeBytes(await compress(`${line}\n`));
+    expect(await theirs.serverEvents.messages.take(2)).toEqual(['one', WORDS]);
   });
 
   it.each([false, true])(
     'ends with BAD_FRAME for invalid data, when the end of the peer follows: %s',
     async (isEndSent) => {
       await using p = await pairs.inflating();
-      p.near.writeBytes(await zlibCompressor()('valid\n'));
-      expect(await p.farEvents.messages.next()).toBe('valid');
-      p.near.writeBytes(Buffer.alloc(100, 0xff));
-      if (isEndSent) void p.near.close();
-      expect(await p.farEvents.errors.next()).toMatchObject({
+      p.clientSession.writeBytes(await zlibCompressor()('valid\n'));
+      expect(await p.serverEvents.messages.next()).toBe('valid');
+      p.clientSession.writeBytes(Buffer.alloc(100, 0xff));
+      if (isEndSent) void p.clientSession.close();
+      expect(await p.serverEvents.errors.next()).toMatchObject({
         code: 'BAD_FRAME',
         message: expect.stringContaining('sent invalid DEFLATE data'),
       });
-      expect(p.farEvents.errors.unread).toEqual([]);
+      expect(p.serverEvents.errors.unread).toEqual([]);
       await pairs.expectServerContinues(p);
     },
   );
@@ -92,16 +92,16 @@ describe.each(STREAM_TRANSPORTS)('DEFLATE over $name', (row) => {
         async (chunks) => {
           await using p = await pairs.inflating();
           for (const chunk of chunks) {
-            if (!p.near.closed) p.near.writeBytes(chunk);
+            if (!p.clientSession.closed) p.clientSession.writeBytes(chunk);
             await turns();
           }
-          void p.near.close();
-          await p.farEvents.closed.next();
-          for (const error of p.farEvents.errors.all)
+          void p.clientSession.close();
+          await p.serverEvents.closed.next();
+          for (const error of p.serverEvents.errors.all)
             expect(['BAD_FRAME', 'CONNECTION_LOST']).toContain(error.code);
-          p.farEvents.errors.dismiss();
-          await p.nearEvents.closed.next();
-          p.nearEvents.errors.dismiss();
+          p.serverEvents.errors.dismiss();
+          await p.clientEvents.closed.next();
+          p.clientEvents.errors.dismiss();
         },
       ),
       { numRuns: 25 },
@@ -114,13 +114,13 @@ describe.each(STREAM_TRANSPORTS)('DEFLATE over $name', (row) => {
   ])('ends with BAD_FRAME for bytes after the last block, %s', async (_, isSameChunk) => {
     await using p = await pairs.inflating();
     const finished = deflateRawSync('the end\n');
-    if (isSameChunk) p.near.writeBytes(Buffer.concat([finished, Buffer.from('more')]));
+    if (isSameChunk) p.clientSession.writeBytes(Buffer.concat([finished, Buffer.from('more')]));
     else {
-      p.near.writeBytes(finished);
-      expect(await p.farEvents.messages.next()).toBe('the end');
-      p.near.writeBytes(Buffer.from('more'));
+      p.clientSession.writeBytes(finished);
+      expect(await p.serverEvents.messages.next()).toBe('the end');
+      p.clientSession.writeBytes(Buffer.from('more'));
     }
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'BAD_FRAME',
       message: expect.stringContaining('after the end of its compressed stream'),
     });
@@ -129,38 +129,42 @@ describe.each(STREAM_TRANSPORTS)('DEFLATE over $name', (row) => {
 
   it('ends without an error when the peer sends its last block and ends', async () => {
     await using p = await pairs.inflating();
-    p.near.writeBytes(deflateRawSync(`one\n${WORDS}\n`));
-    await p.near.close();
-    await p.farEvents.closed.next();
-    expect(p.farEvents.messages.all).toEqual(['one', WORDS]);
-    expect(p.farEvents.errors.all).toEqual([]);
+    p.clientSession.writeBytes(deflateRawSync(`one\n${WORDS}\n`));
+    await p.clientSession.close();
+    await p.serverEvents.closed.next();
+    expect(p.serverEvents.messages.all).toEqual(['one', WORDS]);
+    expect(p.serverEvents.errors.all).toEqual([]);
   });
 
   it('does not resolve send() before the last compressed byte of the message is taken', async () => {
     await using p = await pair<Buffer, Uint8Array, Buffer, Uint8Array>(row, {
-      near: { compression: 'deflate', codec: raw(), maxQueuedBytes: Number.POSITIVE_INFINITY },
-      far: { codec: raw(), on: { onOpen: (session) => session.pause() } },
+      clientSide: {
+        compression: 'deflate',
+        codec: raw(),
+        maxQueuedBytes: Number.POSITIVE_INFINITY,
+      },
+      serverSide: { codec: raw(), on: { onOpen: (session) => session.pause() } },
     });
     // The random bytes fill the buffers of the peer. The zeros compress to few bytes behind them.
     const noise = randomBytes(64 * 1024);
-    for (let i = 0; i < 160; i++) p.near.writeBytes(noise);
+    for (let i = 0; i < 160; i++) p.clientSession.writeBytes(noise);
     let sent = 0;
     for (let i = 0; i < 20; i++) {
-      p.near.send(new Uint8Array(1_000_000)).then(
+      p.clientSession.send(new Uint8Array(1_000_000)).then(
         () => sent++,
         () => {},
       );
     }
-    for (let last = -1; last !== p.near.queuedBytes; ) {
-      last = p.near.queuedBytes;
+    for (let last = -1; last !== p.clientSession.queuedBytes; ) {
+      last = p.clientSession.queuedBytes;
       // Takes as long as the zlib of the session needs.
       await zlibCompressor()(randomBytes(1024 * 1024));
       await turns(20);
     }
-    expect(p.near.queuedBytes).toBeGreaterThanOrEqual(20_000_000);
+    expect(p.clientSession.queuedBytes).toBeGreaterThanOrEqual(20_000_000);
     expect(sent).toBe(0);
-    p.far.resume();
+    p.serverSession.resume();
     await until(() => sent === 20, 'send() has resolved 20 times');
-    expect(p.near.queuedBytes).toBe(0);
+    expect(p.clientSession.queuedBytes).toBe(0);
   });
 });

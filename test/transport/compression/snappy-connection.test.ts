@@ -23,15 +23,15 @@ describe.each(STREAM_TRANSPORTS)('snappy over $name', (row) => {
 
   it('writes the identifier once, and complete chunks for each write', async () => {
     await using p = await pairs.compressing();
-    const wire = (): Buffer => Buffer.concat(p.farEvents.messages.all);
-    await p.near.send('hello');
+    const wire = (): Buffer => Buffer.concat(p.serverEvents.messages.all);
+    await p.clientSession.send('hello');
     await until(() => wire().length >= 24, 'the chunk arrived');
     expect(wire()).toEqual(hex(IDENTIFIER + HELLO));
-    await p.near.send('hello');
+    await p.clientSession.send('hello');
     await until(() => wire().length >= 38, 'the chunk arrived');
     expect(wire()).toEqual(hex(IDENTIFIER + HELLO + HELLO));
-    p.near.writeBytes(Buffer.alloc(50, 'a'));
-    p.near.writeBytes(Buffer.alloc(50, 'a'));
+    p.clientSession.writeBytes(Buffer.alloc(50, 'a'));
+    p.clientSession.writeBytes(Buffer.alloc(50, 'a'));
     await until(() => wire().length >= 38 + 17, 'the chunk arrived');
     expect(wire()).toEqual(hex(IDENTIFIER + HELLO + HELLO + A_HUNDRED_AS));
   });
@@ -44,10 +44,10 @@ describe.each(STREAM_TRANSPORTS)('snappy over $name', (row) => {
       compressed(Buffer.from(`${WORDS}\ntwo\n`)),
     );
     for (const byte of wire) {
-      p.near.writeBytes(Buffer.of(byte));
+      p.clientSession.writeBytes(Buffer.of(byte));
       await turns();
     }
-    expect(await p.farEvents.messages.take(3)).toEqual(['one', WORDS, 'two']);
+    expect(await p.serverEvents.messages.take(3)).toEqual(['one', WORDS, 'two']);
   });
 
   const valid = uncompressed(Buffer.from('valid\n'));
@@ -60,14 +60,14 @@ describe.each(STREAM_TRANSPORTS)('snappy over $name', (row) => {
       'ends with BAD_FRAME after the data before it, when the end of the peer follows: %s',
       async (isEndSent) => {
         await using p = await pairs.inflating();
-        p.near.writeBytes(stream(valid, invalid));
-        if (isEndSent) void p.near.close();
-        expect(await p.farEvents.errors.next()).toMatchObject({
+        p.clientSession.writeBytes(stream(valid, invalid));
+        if (isEndSent) void p.clientSession.close();
+        expect(await p.serverEvents.errors.next()).toMatchObject({
           code: 'BAD_FRAME',
           message: expect.stringContaining('sent an invalid snappy stream'),
         });
-        expect(p.farEvents.messages.all).toEqual(['valid']);
-        expect(p.farEvents.errors.unread).toEqual([]);
+        expect(p.serverEvents.messages.all).toEqual(['valid']);
+        expect(p.serverEvents.errors.unread).toEqual([]);
         await pairs.expectServerContinues(p);
       },
     );
@@ -75,8 +75,8 @@ describe.each(STREAM_TRANSPORTS)('snappy over $name', (row) => {
 
   it('ends with BAD_FRAME at the first byte of another format', async () => {
     await using p = await pairs.inflating();
-    p.near.writeBytes(Buffer.from('h'));
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    p.clientSession.writeBytes(Buffer.from('h'));
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'BAD_FRAME',
       message: expect.stringContaining('does not begin with ff 06'),
     });
@@ -90,15 +90,15 @@ describe.each(STREAM_TRANSPORTS)('snappy over $name', (row) => {
     ['padding', stream(padding(9)).subarray(0, -2)],
   ])('ends with BAD_FRAME when the peer ends inside %s', async (_, wire) => {
     await using p = await pairs.inflating();
-    p.near.writeBytes(wire);
-    void p.near.close();
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    p.clientSession.writeBytes(wire);
+    void p.clientSession.close();
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'BAD_FRAME',
       message: expect.stringContaining('ended inside a chunk'),
     });
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
+    p.clientEvents.errors.dismiss();
   });
 
   it('ends with MESSAGE_TIMEOUT inside a chunk, but not between chunks', async () => {
@@ -107,23 +107,23 @@ describe.each(STREAM_TRANSPORTS)('snappy over $name', (row) => {
       cronPeriod: 20,
       on: { onCron() {} },
     });
-    p.near.writeBytes(stream(uncompressed(Buffer.from('one\n'))));
-    await p.farEvents.crons.take(8);
-    expect(p.far.closed).toBe(false);
-    p.near.writeBytes(uncompressed(Buffer.from('two\n')).subarray(0, 10));
-    expect((await p.farEvents.errors.next()).code).toBe('MESSAGE_TIMEOUT');
+    p.clientSession.writeBytes(stream(uncompressed(Buffer.from('one\n'))));
+    await p.serverEvents.crons.take(8);
+    expect(p.serverSession.closed).toBe(false);
+    p.clientSession.writeBytes(uncompressed(Buffer.from('two\n')).subarray(0, 10));
+    expect((await p.serverEvents.errors.next()).code).toBe('MESSAGE_TIMEOUT');
     await pairs.expectServerContinues(p);
   });
 
   it('transfers 1 MB of random bytes, and 1 MB of zeros', async () => {
     await using p = await pairs.both<Buffer, Uint8Array>({ codec: lengthPrefixed() });
     for (const message of [randomBytes(1_000_000), Buffer.alloc(1_000_000)]) {
-      expect(await p.near.send(message)).toEqual({
+      expect(await p.clientSession.send(message)).toEqual({
         encodedBytes: 1_000_004,
         sentBytes: 1_000_004,
       });
-      expect((await p.farEvents.messages.next()).equals(message)).toBe(true);
+      expect((await p.serverEvents.messages.next()).equals(message)).toBe(true);
     }
-    expect(p.near.queuedBytes).toBe(0);
+    expect(p.clientSession.queuedBytes).toBe(0);
   });
 });

@@ -216,14 +216,14 @@ describe('an object of the program with the interface of a pool', () => {
       run: async (task) => await task(),
       room: () => Promise.reject(new Error('no room')),
     };
-    await using p = await pair(row, { far: { taskPool: failingPool } });
-    p.near.write('x');
-    expect(await p.farEvents.errors.next()).toMatchObject({
+    await using p = await pair(row, { serverSide: { taskPool: failingPool } });
+    p.clientSession.write('x');
+    expect(await p.serverEvents.errors.next()).toMatchObject({
       code: 'HANDLER_FAILED',
       message: expect.stringContaining('no room'),
     });
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
+    await p.serverEvents.closed.next();
+    await p.clientEvents.closed.next();
   });
 
   it('runs the handlers', async () => {
@@ -238,13 +238,13 @@ describe('an object of the program with the interface of a pool', () => {
       },
     };
     await using p = await pair(row, {
-      far: {
+      serverSide: {
         taskPool: customPool,
         on: { onMessage: (session: Session<string>, line) => session.write(line) },
       },
     });
-    p.near.write('x');
-    expect(await p.nearEvents.messages.next()).toBe('x');
+    p.clientSession.write('x');
+    expect(await p.clientEvents.messages.next()).toBe('x');
     expect(sessions).toEqual(['ran']);
   });
 });

@@ -108,7 +108,7 @@ describe('reloadTls', () => {
   it('cannot change whether client certificates are required', async () => {
     await using server = await serveEcho({ ca: CA });
     server.endpoint.reloadTls(identity('server2'));
-    for (const tls of [{}, identity('stranger-client')]) {
+    for (const tls of [{}, identity('other-client')]) {
       await using client = await connectLines(server.address, { ...CLIENT_TLS, ...tls });
       await client.events.closed.next();
     }
@@ -117,8 +117,8 @@ describe('reloadTls', () => {
     expect(
       thrown(() => server.endpoint.reloadTls({ clientCertificate: 'none' })).message,
     ).toContain('expected "required", which a reload cannot change');
-    server.endpoint.reloadTls({ ca: pem('stranger') });
-    await expectEcho(server.address, { ...CLIENT_TLS, ...identity('stranger-client') });
+    server.endpoint.reloadTls({ ca: pem('other-authority') });
+    await expectEcho(server.address, { ...CLIENT_TLS, ...identity('other-client') });
     await using open = await serveEcho();
     expect(thrown(() => open.endpoint.reloadTls({ ca: CA }))).toMatchObject({
       code: 'BAD_OPTION',

@@ -38,7 +38,7 @@ afterEach(() => vi.restoreAllMocks());
 describe('the certificate of a server', () => {
   it('is rejected by default if no known CA signed it', async () => {
     await using server = await serveEcho();
-    for (const tls of [undefined, {}, { ca: pem('stranger') }]) {
+    for (const tls of [undefined, {}, { ca: pem('other-authority') }]) {
       expect(await connectError(server.address, tls ?? {})).toMatchObject({
         code: 'CONNECT_FAILED',
         message: expect.stringMatching(
@@ -68,7 +68,7 @@ describe('the certificate of a server', () => {
     await expectEcho(server.address.replace('127.0.0.1', 'localhost'));
     await expectEcho(server.address, { ca: pemPath('authority') });
     await expectEcho(server.address, { ca: String(CA) });
-    await expectEcho(server.address, { ca: Buffer.concat([pem('stranger'), CA]) });
+    await expectEcho(server.address, { ca: Buffer.concat([pem('other-authority'), CA]) });
   });
 
   it('is verified for an IPv6 address', async () => {
@@ -183,8 +183,8 @@ describe('the certificate of a client', () => {
   // With TLS 1.3 the client completes its handshake before the server verifies its certificate.
   it.each([
     ['is missing', {}, /alert certificate required/],
-    ['has another CA', identity('stranger-client'), undefined],
-    ['has another CA, and is that of a server', identity('stranger'), undefined],
+    ['has another CA', identity('other-client'), undefined],
+    ['has another CA, and is that of a server', identity('other-authority'), undefined],
   ])('%s: the server opens no session, and the client is informed', async (_, tls, alert) => {
     await using server = await serveEcho({ ca: CA });
     await using client = await connectLines(server.address, { ...CLIENT_TLS, ...tls });
@@ -207,7 +207,7 @@ describe('the certificate of a client', () => {
 
   it('is verified under TLS 1.2 too', async () => {
     await using server = await serveEcho({ ca: CA });
-    for (const tls of [{}, identity('stranger-client')]) {
+    for (const tls of [{}, identity('other-client')]) {
       const socket = connectTls({
         port: server.port,
         host: '127.0.0.1',
@@ -278,6 +278,6 @@ describe('the certificate of a client', () => {
   it('is not requested without `ca` or with clientCertificate none', async () => {
     await using server = await serveEcho({ ca: CA, clientCertificate: 'none' });
     await expectEcho(server.address);
-    await expectEcho(server.address, { ...CLIENT_TLS, ...identity('stranger-client') });
+    await expectEcho(server.address, { ...CLIENT_TLS, ...identity('other-client') });
   });
 });

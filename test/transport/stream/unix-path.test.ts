@@ -19,13 +19,13 @@ import {
   answerAt,
   leaveStaleSocket,
   serveNamed,
-  useSocketPlace,
+  useSocketPath,
 } from '../../fixtures/unix-endpoints.js';
 import { turns, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-const socket = useSocketPlace();
+const socket = useSocketPath();
 
 describe('the file at the path', () => {
   it('is not replaced if it is not a socket', async () => {

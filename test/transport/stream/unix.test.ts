@@ -3,11 +3,11 @@ import { chmodSync, lstatSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
-import { answerAt, serveNamed, useSocketPlace } from '../../fixtures/unix-endpoints.js';
+import { answerAt, serveNamed, useSocketPath } from '../../fixtures/unix-endpoints.js';
 
 noLeaks();
 
-const socket = useSocketPlace();
+const socket = useSocketPath();
 
 describe('unix.mode and unix.group', () => {
   it.each([0o600, 0o660, 0o777])('set the mode %i of the socket', async (mode) => {

@@ -30,7 +30,7 @@ export const ANY_VERSION = -1;
 export interface Operation<T> {
   readonly name: string;
   readonly type: number;
-  /** With the chroot. */
+  /** For errors: the path with the chroot. A multi has the names and paths of its operations. */
   readonly path: string;
   write(to: JuteWriter): void;
   /** Reads the answer. Throws BAD_FRAME, or a ZooKeeperError if the answer is an error. */

@@ -42,7 +42,7 @@ export interface ServerConnectionOptions {
 }
 
 export interface ServerConnectionEvents {
-  /** An answer has the number of a transaction. */
+  /** Called for each answer that has the number of a transaction. */
   onZxid(zxid: bigint): void;
   /**
    * Called in the turn of the event loop in which the event is read. The answer that sets a watch

@@ -22,9 +22,9 @@ export interface ZooKeeperSessionOptions {
 
 export interface ZooKeeperSessionEvents {
   onEvent: ServerConnectionEvents['onEvent'];
-  /** A server has accepted the session. */
+  /** Called when a server has accepted the session. */
   onConnected(connection: ServerConnection): void;
-  /** The session has expired, with its watches and ephemeral nodes. */
+  /** Called when the session has expired, with its watches and ephemeral nodes. */
   onExpired(): void;
   onState(state: ClientState, cause?: Error): unknown;
 }
@@ -35,11 +35,11 @@ export interface ZooKeeperSessionEvents {
  */
 const MIN_CONNECTION_TIME = 1_000;
 /**
- * The first limit of an attempt, as a part of the session's timeout. Together with the silence
- * before it, it is less than the timeout.
+ * The first time limit of an attempt, as a part of the session's timeout. The allowed silence of a
+ * server and this limit together are shorter than the timeout.
  */
 const FIRST_ATTEMPT_TIMEOUT = 1 / 6;
-/** The most milliseconds of that first limit. */
+/** The upper bound of the first time limit, in milliseconds. */
 const MAX_FIRST_ATTEMPT_TIMEOUT = 2_500;
 /** The most ids of earlier sessions that are kept. Far fewer can be alive at once. */
 const MAX_EARLIER_SESSIONS = 100;
@@ -52,14 +52,14 @@ export class ZooKeeperSession {
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
   #session: SessionIdentity;
-  /** Milliseconds: the timeout of the session as granted; before that, as requested. */
+  /** The timeout of the session in milliseconds: as granted, or before that as requested. */
   #timeout: number;
   readonly #earlierSessions = new Set<bigint>();
   #lastZxid = 0n;
   #state: ClientState = 'connecting';
   /** Attempts in a row in which a server accepted the connection and did not answer. */
   #timeouts = 0;
-  /** When a server last held the session: a time of performance.now(). */
+  /** The last time at which a server had accepted the session, by performance.now(). */
   #connectedUntil = 0;
   connection: ServerConnection | undefined;
   /** Why the last attempt or connection failed. */
@@ -77,7 +77,7 @@ export class ZooKeeperSession {
     return this.#state;
   }
 
-  /** 0n: there is no session. */
+  /** The id of the session. 0n: there is no session. */
   get sessionId(): bigint {
     return this.#session.id;
   }
@@ -188,9 +188,9 @@ export class ZooKeeperSession {
   #hasExpired(error: Error): boolean {
     const reason = zooKeeperReasonOf(error);
     if (reason === 'SESSION_EXPIRED') return true;
-    // A server that has lost its data refuses our zxid, which is ahead of its own. After twice the
-    // timeout no running server has the session any more. If all servers were stopped, the session
-    // may still exist: its entries are recognized by their owner and replaced.
+    // A server that has lost its data refuses the client's zxid, which is ahead of its own. After
+    // twice the timeout no running server has the session any more. If all servers were stopped,
+    // the session may still exist: its entries are recognized by their owner and replaced.
     return reason === 'REFUSED' && performance.now() - this.#connectedUntil > 2 * this.#timeout;
   }
 

@@ -83,7 +83,7 @@ export class ZooKeeperClient implements AsyncDisposable {
     return this.#session.state;
   }
 
-  /** 0n: there is no session. */
+  /** The id of the session. 0n: there is no session. */
   get sessionId(): bigint {
     return this.#session.sessionId;
   }

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from 'vitest';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { type Place, REGISTRIES } from '../fixtures/registries.js';
+import { REGISTRIES, type RegistryStore } from '../fixtures/registries.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { REGISTRATION_BEHAVIORS } from './registration-behaviors.js';
 import { WATCH_BEHAVIORS } from './watch-behaviors.js';
@@ -12,16 +12,16 @@ const BEHAVIORS = { ...WATCH_BEHAVIORS, ...REGISTRATION_BEHAVIORS };
 describe.each(REGISTRIES)('$name', (row) => {
   noLeaks();
   noTimersLeft();
-  let place: Place;
+  let store: RegistryStore;
   let stop: (() => Promise<void>) | undefined;
   beforeAll(async () => {
-    stop = await row.begin?.();
+    stop = await row.start?.();
   }, INSTALL_TIMEOUT);
   afterAll(() => stop?.());
   beforeEach(async () => {
-    place = await row.place();
+    store = await row.newStore();
   });
-  afterEach(() => place.close());
+  afterEach(() => store.close());
 
-  it.each(Object.keys(BEHAVIORS))('%s', (name) => BEHAVIORS[name]?.(place));
+  it.each(Object.keys(BEHAVIORS))('%s', (name) => BEHAVIORS[name]?.(store));
 });

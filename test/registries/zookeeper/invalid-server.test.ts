@@ -116,7 +116,7 @@ describe('a server that violates the protocol', () => {
       'REGISTRY_FAILED',
     ],
   ])(
-    'loses its connection by %s, and the requests under way fail with CONNECTION_LOST',
+    'loses its connection after %s, and the requests in flight fail with CONNECTION_LOST',
     async (_, invalid, code) => {
       const client = await openClient(invalid);
       const error = await within(
@@ -156,7 +156,7 @@ describe('a server that violates the protocol', () => {
         });
       for (const type of [1, 2, 3, 4, -1, 99]) session.write(event(type, '/unwatched'));
       session.write(event(3, ''));
-      for (const ours of [-2, -4, -8]) session.write(answer(ours));
+      for (const xid of [-2, -4, -8]) session.write(answer(xid));
       session.write(answer(xid, NO_NODE));
     });
     expect(await (await openClient(unneeded)).exists('/a')).toBeUndefined();
@@ -227,7 +227,7 @@ describe('a server that violates the protocol', () => {
     expect(await outcome).toMatchObject({ reason: 'CONNECTION_LOST', cause: { reason: 'SILENT' } });
   });
 
-  it('loses only its connection by random bytes', async () => {
+  it('loses only its connection when it sends random bytes', async () => {
     const bodies = fc.array(
       fc.oneof(
         fc.uint8Array({ maxLength: 60 }),
