@@ -1,6 +1,6 @@
 /** What a consumer counts: attempts, retries, ejections and nodes. */
 import type { RpcStatistics } from '../rpc/index.js';
-import { MethodCounters, type RpcCounters } from '../rpc/metrics/statistics.js';
+import { RpcCounters } from '../rpc/metrics/statistics.js';
 import { isNeverSent } from './strategies/retry-safety.js';
 
 /** Nodes of all lists that a consumer watches, by state. The first state that applies counts. */
@@ -32,7 +32,7 @@ export class ConsumerCounters {
   retries = 0;
   ejections = 0;
   /** The counters that all connections of the consumer share. */
-  readonly rpc: RpcCounters = { calls: new MethodCounters(), served: new MethodCounters() };
+  readonly rpc = new RpcCounters();
 
   /**
    * Counts an attempt that was answered, failed with `error`, or whose stream has begun. An attempt
@@ -48,7 +48,6 @@ export class ConsumerCounters {
     this.attempts = 0;
     this.retries = 0;
     this.ejections = 0;
-    this.rpc.calls.reset();
-    this.rpc.served.reset();
+    this.rpc.reset();
   }
 }

@@ -15,7 +15,7 @@ import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError } from './errors.js';
 import { compose } from './interceptor-chain.js';
-import { MethodCounters } from './metrics/statistics.js';
+import { RpcCounters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type {
@@ -61,11 +61,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     consumer: ConsumerConnection | undefined,
     asyncContext: AsyncContext | undefined,
   ) {
-    const counters = consumer?.counters ?? {
-      calls: new MethodCounters(),
-      served: new MethodCounters(),
-    };
-    super(options, counters, asyncContext);
+    super(options, consumer?.counters ?? new RpcCounters(), asyncContext);
     this.#options = options;
     this.#asyncContext = asyncContext;
     const interceptors = consumer === undefined ? options.interceptors : [];

@@ -77,12 +77,11 @@ export abstract class RpcEndpoint {
   }
 
   statistics(): RpcStatistics {
-    return statisticsOf(this.counters.calls, this.counters.served, this.channels);
+    return statisticsOf(this.counters, this.channels);
   }
 
   resetStatistics(): void {
-    this.counters.calls.reset();
-    this.counters.served.reset();
+    this.counters.reset();
     for (const channel of this.channels) channel.resetStatistics();
   }
 

@@ -6,7 +6,7 @@ import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
 import { RpcEndpoint } from './endpoint.js';
 import { withIntrospection } from './metrics/introspection.js';
-import { MethodCounters } from './metrics/statistics.js';
+import { RpcCounters } from './metrics/statistics.js';
 import { checkRpcServerNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type { RpcServer, RpcServerOptions, Service } from './types.js';
@@ -30,7 +30,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
   #server: Server<Frame, OutgoingFrame> | undefined;
 
   constructor(options: ResolvedRpcOptions, asyncContext: AsyncContext | undefined) {
-    super(options, { calls: new MethodCounters(), served: new MethodCounters() }, asyncContext);
+    super(options, new RpcCounters(), asyncContext);
     this.#options = options;
   }
 

@@ -240,6 +240,7 @@ export class Caller {
   #sendCancel(outgoing: OutgoingCall): void {
     const peer = this.#peer;
     const { capabilities } = peer;
+    // The number of waiting frames is limited. Without its cancel the handler runs to its end.
     if (capabilities.extended === undefined && capabilities.waiting >= this.#setup.maxPendingCalls)
       return;
     const frame = ControlFrame.cancel(outgoing);

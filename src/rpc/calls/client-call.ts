@@ -11,16 +11,16 @@ import { MAX_TIMEOUT } from '../wire/request-header.js';
 import { currentCall } from './inherited-call.js';
 
 /**
- * The deadline of a call that is made now. Math.ceil keeps a long one an integer; V8 boxes doubles
- * stored in fields.
+ * The deadline of a call that is made now. Math.ceil keeps the deadline of a long timeout an
+ * integer, because V8 boxes doubles that are stored in fields.
  */
 function deadlineOf(timeout: number): number {
   return timeout < SHORT_TIMEOUT ? performance.now() + timeout : Math.ceil(now()) + timeout;
 }
 
 /**
- * Milliseconds. A shorter timeout is measured with performance.now(), which costs more than the
- * rest of its bookkeeping.
+ * Milliseconds. The deadline of a shorter timeout begins at performance.now(). For longer timeouts
+ * now() is exact enough, and costs less.
  */
 const SHORT_TIMEOUT = 2_000;
 

@@ -119,7 +119,7 @@ export function withIntrospection(
     implement(Introspection, {
       services: () => all.map(describeService),
       // Without the statistics of the sessions, which take time if there are many.
-      statistics: () => reportOf(statisticsOf(counters.calls, counters.served, [])),
+      statistics: () => reportOf(statisticsOf(counters, [])),
       sessions: (request) => sessionsOf(channels, limitOf(request)),
     }),
   ];

@@ -54,6 +54,7 @@ export class MethodCounter {
   readonly #latency = new Histogram();
   /** Calls that began before the last reset and had not ended at it. */
   #inFlightAtReset = 0;
+  /** Calls since the last timed one. The next call is timed. */
   #untimedCalls = SAMPLE_PERIOD - 1;
   /** Whether only one call in SAMPLE_PERIOD is timed, because the last timed call was quick. */
   #isSampling = false;
@@ -173,10 +174,9 @@ function latencyOf(histogram: Histogram): LatencyStatistics {
   };
 }
 
-/** The statistics of a server or client. `calls` and `served` are made and reset together. */
+/** The statistics of a server or client. `channels`: its open sessions. */
 export function statisticsOf(
-  calls: MethodCounters,
-  served: MethodCounters,
+  { calls, served }: RpcCounters,
   channels: Iterable<Channel>,
 ): RpcStatistics {
   return {
@@ -185,12 +185,6 @@ export function statisticsOf(
     served: served.snapshot(),
     peers: [...channels].map(({ statistics }) => statistics),
   };
-}
-
-/** The counters of a client or server. All connections of a consumer share one object. */
-export interface RpcCounters {
-  readonly calls: MethodCounters;
-  readonly served: MethodCounters;
 }
 
 /**
@@ -241,5 +235,17 @@ export class MethodCounters {
 
   snapshot(): MethodStatistics[] {
     return [...this.#byName.values()].map((counter) => counter.snapshot());
+  }
+}
+
+/** The counters of a client or server. All connections of a consumer share one object. */
+export class RpcCounters {
+  readonly calls = new MethodCounters();
+  readonly served = new MethodCounters();
+
+  /** Resets the counts. Calls in flight remain in flight. */
+  reset(): void {
+    this.calls.reset();
+    this.served.reset();
   }
 }

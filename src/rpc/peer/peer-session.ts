@@ -137,7 +137,7 @@ export class PeerSession {
       if (capabilities.waiting >= this.#setup.maxPendingCalls) {
         throw new RpcError(
           'RESOURCE_EXHAUSTED',
-          `too many calls wait for the capabilities of ${address}`,
+          `${capabilities.waiting} calls wait for the first frame of ${address}; maxPendingCalls is ${this.#setup.maxPendingCalls}`,
           { unsent: true },
         );
       }

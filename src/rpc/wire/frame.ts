@@ -4,7 +4,7 @@
  * Go getty, version 1, has this layout and calls it a package.
  *
  *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId
- *   24 int16 code · 26 int16 codec · 28 int32 packageLength
+ *   24 int16 code · 26 int16 codec · 28 int32 packageLength: the bytes after this header
  *   32 uint16 headerLength, header, uint16 bodyLength, body
  */
 

@@ -1,6 +1,7 @@
 /** Frames that arrive in parts, and invalid lengths of frames. */
 import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
+import { SESSION_DEFAULTS } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
 import { freeMemory, rig, testService } from '../../fixtures/rpc.js';
@@ -42,7 +43,8 @@ describe('the length of a frame', () => {
     ['negative', -1, 'BAD_FRAME'],
     ['the most negative', -(2 ** 31), 'BAD_FRAME'],
     ['overflowing with the header', 2 ** 31 - 1, 'MESSAGE_TOO_LARGE'],
-    ['just too large', 1024 * 1024 - 31, 'MESSAGE_TOO_LARGE'],
+    // With the header of 32 bytes, one byte more than the default of maxMessageBytes.
+    ['just too large', SESSION_DEFAULTS.maxMessageBytes - 31, 'MESSAGE_TOO_LARGE'],
   ])(
     'that is %s closes the session before the rest of the frame arrives',
     async (_, packageLength, code) => {
@@ -62,7 +64,7 @@ describe('the length of a frame', () => {
       Array.from({ length: 50 }, () => RawPeer.connect(server.address)),
     );
     const announced = Buffer.concat([
-      frameBytes({ packageLength: 1024 * 1024 - 32 }).subarray(0, 32),
+      frameBytes({ packageLength: SESSION_DEFAULTS.maxMessageBytes - 32 }).subarray(0, 32),
       Buffer.alloc(100),
     ]);
     for (const peer of peers) await peer.send(announced.subarray(0, 60), announced.subarray(60));
