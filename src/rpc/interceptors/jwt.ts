@@ -1,23 +1,18 @@
 /** Verifies JSON Web Tokens (RFC 7519) with the jose package. The first token loads the package. */
 
-import type {
-  CryptoKey,
-  JSONWebKeySet,
-  JWTPayload,
-  JWTVerifyGetKey,
-  JWTVerifyOptions,
-  KeyObject,
-} from 'jose';
+import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyOptions, KeyObject } from 'jose';
 import { isInstance } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
 import { RpcError } from '../errors.js';
 import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
+import { type FindKey, RotatingKeys } from './rotating-keys.js';
 
 /**
  * A key set, or a function that returns the current one. The function is called again when a token
- * names a key that is not in the set. While the function fails, the last set stays in use.
+ * names a key that is not in the set. The last set stays in use while the function runs, and when
+ * it fails. It has failed when it takes longer than 10 s.
  */
 export type JwtKeys = JSONWebKeySet | (() => JSONWebKeySet | Promise<JSONWebKeySet>);
 
@@ -84,6 +79,8 @@ const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const MIN_SECRET_BYTES = 32;
 const MAX_TOKEN_CHARACTERS = 16 * 1024;
 const MAX_CACHED_TOKENS = 1_000;
+/** Milliseconds after which a key set from a URL is requested again, as a key may be revoked. */
+const MAX_KEYS_AGE = 600_000;
 
 interface CachedIdentity {
   readonly identity: Identity;
@@ -158,10 +155,6 @@ function checkKeys(keys: JwtOptions['keys']): void {
   }
 }
 
-type FindKey = (
-  ...args: Parameters<JWTVerifyGetKey>
-) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;
-
 /** The keys could not be loaded. The token may be valid. */
 class KeysUnavailable extends Error {}
 
@@ -218,15 +211,15 @@ function keyFinder(
   keys: JwtOptions['keys'],
   cooldown: number,
 ): FindKey {
-  if (keys instanceof URL) return jose.createRemoteJWKSet(keys, { cooldownDuration: cooldown });
-  if (typeof keys === 'function') {
-    const isUnknown = (error: unknown): boolean => isInstance(error, jose.errors.JWKSNoMatchingKey);
-    const set = new RotatingKeys(
-      keys,
+  if (keys instanceof URL || typeof keys === 'function') {
+    const isUrl = keys instanceof URL;
+    const set = new RotatingKeys({
+      load: isUrl ? loaderOf(jose, keys) : keys,
+      finderOf: (loaded) => jose.createLocalJWKSet(loaded),
+      isUnknown: (error) => isInstance(error, jose.errors.JWKSNoMatchingKey),
       cooldown,
-      (given) => jose.createLocalJWKSet(given),
-      isUnknown,
-    );
+      maxAge: isUrl ? MAX_KEYS_AGE : Number.POSITIVE_INFINITY,
+    });
     return (header, input) => set.find(header, input);
   }
   if (Array.isArray((keys as Partial<JSONWebKeySet>).keys))
@@ -234,65 +227,12 @@ function keyFinder(
   return async () => keys as CryptoKey | KeyObject | Uint8Array;
 }
 
-/**
- * A key set that is loaded again when a token names a key that is not in it, at most once in
- * `cooldown` milliseconds.
- */
-class RotatingKeys {
-  readonly #fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>;
-  readonly #cooldown: number;
-  readonly #setOf: (keys: JSONWebKeySet) => FindKey;
-  readonly #isUnknown: (error: unknown) => boolean;
-  /** The set in use, or the load that will return it. */
-  #set: Promise<FindKey> | undefined;
-  #loadedAt = Number.NEGATIVE_INFINITY;
-  /** The error of the last load, if it failed. */
-  #failure: unknown;
-
-  constructor(
-    fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>,
-    cooldown: number,
-    setOf: (keys: JSONWebKeySet) => FindKey,
-    isUnknown: (error: unknown) => boolean,
-  ) {
-    this.#fetch = fetch;
-    this.#cooldown = cooldown;
-    this.#setOf = setOf;
-    this.#isUnknown = isUnknown;
-  }
-
-  /**
-   * Finds the key of a token. Callers that miss a key during a load share that load. Rejects with
-   * the error of the load, or with one that `isUnknown` accepts.
-   */
-  async find(...args: Parameters<FindKey>): ReturnType<FindKey> {
-    this.#set ??= this.#load(undefined);
-    const set = this.#set;
-    try {
-      return await (await set)(...args);
-    } catch (error) {
-      if (!this.#isUnknown(error)) throw error;
-      if (this.#set === set) {
-        if (performance.now() - this.#loadedAt < this.#cooldown) throw this.#failure ?? error;
-        this.#set = this.#load(set);
-      }
-      return (await (this.#set ?? this.#load(undefined)))(...args);
-    }
-  }
-
-  /**
-   * When the load fails, `previous` stays in use. Without `previous`, the next token loads again.
-   */
-  #load(previous: Promise<FindKey> | undefined): Promise<FindKey> {
-    this.#loadedAt = performance.now();
-    this.#failure = undefined;
-    const loading = Promise.resolve()
-      .then(() => this.#fetch())
-      .then(this.#setOf);
-    loading.catch((error) => {
-      this.#failure = error;
-      if (this.#set === loading) this.#set = previous;
-    });
-    return loading;
-  }
+/** Returns a function that requests the key set at `url`. */
+function loaderOf(jose: typeof import('jose'), url: URL): () => Promise<JSONWebKeySet> {
+  // Of jose's set only the request is used: it drops its keys when they are old.
+  const remote = jose.createRemoteJWKSet(url);
+  return async () => {
+    await remote.reload();
+    return remote.jwks() as JSONWebKeySet;
+  };
 }
