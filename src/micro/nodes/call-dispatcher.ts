@@ -183,11 +183,7 @@ export class CallDispatcher {
       await within(
         limit,
         unlessCancelled(call, Promise.race([Promise.any(dials), listChange])),
-        () =>
-          unsentTimeoutError(
-            call,
-            new Error(`${cannotBeCalled}: no connection within ${call.timeout} ms`),
-          ),
+        () => unsentTimeoutError(call, new Error(`${cannotBeCalled}: it has no connection`)),
       );
     } catch (error) {
       if (error instanceof RpcError) throw error;

@@ -64,7 +64,6 @@ class WatchedStream implements AsyncIterable<unknown> {
   constructor(source: Messages<unknown>, call: Call, onEnd: OnCallEnd) {
     this.#source = source;
     this.#onEnd = onEnd;
-    const { timeout } = call;
     const signal = signalInUse(call);
     const left = timeLeft(call);
     const abort = (): void => this.#end(cancelledError(call, false));
@@ -74,7 +73,7 @@ class WatchedStream implements AsyncIterable<unknown> {
       this.#timer = new LongTimer(
         () =>
           this.#end(
-            new RpcError('DEADLINE_EXCEEDED', `the stream did not end within ${timeout} ms`),
+            new RpcError('DEADLINE_EXCEEDED', 'the stream did not end within its timeout'),
           ),
         left,
         false,
