@@ -92,6 +92,8 @@ interface CachedIdentity {
  * all claims of the token. A token without `sub` or `exp` is refused. Throws BAD_OPTION.
  */
 export function jwt(options: JwtOptions): Authenticate {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkNames('jwt()', options, OPTION_NAMES);
   const { clockTolerance, cacheFor, cooldown } = withDefaults(JWT_DEFAULTS, options, {
     clockTolerance: [0, 3_600_000],
@@ -102,14 +104,17 @@ export function jwt(options: JwtOptions): Authenticate {
   const secret = keys instanceof Uint8Array;
   checkKeys(keys);
   for (const [name, value] of Object.entries({ issuer, audience })) {
-    if (![value].flat().every((one) => typeof one === 'string' && one !== ''))
+    if (!isNonEmpty(value) && !isNonEmptyList(value))
       throw badOption(name, value, 'a non-empty string, or an array of them');
   }
-  const algorithms = [...(options.algorithms ?? (secret ? SYMMETRIC : ASYMMETRIC))];
+  const { algorithms = secret ? SYMMETRIC : ASYMMETRIC } = options;
+  // An unsecured token has the algorithm `none` (RFC 7519, section 6).
+  if (!isNonEmptyList(algorithms) || algorithms.includes('none'))
+    throw badOption('algorithms', algorithms, 'an array of signature algorithms');
   const verifyOptions: JWTVerifyOptions = {
     issuer,
     audience,
-    algorithms,
+    algorithms: [...algorithms],
     clockTolerance: clockTolerance / 1000,
     requiredClaims: ['exp', 'sub'],
   };
@@ -142,6 +147,14 @@ export function jwt(options: JwtOptions): Authenticate {
     }
     return identity;
   };
+}
+
+function isNonEmpty(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
+}
+
+function isNonEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(isNonEmpty);
 }
 
 function checkKeys(keys: JwtOptions['keys']): void {
