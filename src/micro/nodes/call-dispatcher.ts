@@ -28,10 +28,10 @@ export class CallDispatcher {
   readonly #clients: ClientCache;
   readonly #counters: ConsumerCounters;
   readonly #findPool: (service: string, version: string, codec: CodecName) => NodePool;
-  /** The results of `#findPool`. */
-  readonly #pools: Readonly<Record<CodecName, Map<Method, NodePool>>> = {
-    json: new Map(),
-    protobuf: new Map(),
+  /** The results of `#findPool`. Weak, because a program may make a contract for each call. */
+  readonly #pools: Readonly<Record<CodecName, WeakMap<Method, NodePool>>> = {
+    json: new WeakMap(),
+    protobuf: new WeakMap(),
   };
   #isClosed = false;
 

@@ -73,9 +73,7 @@ class WatchedStream implements AsyncIterable<unknown> {
       // The timer does not keep the process alive: the connection of the call does.
       this.#timer = new LongTimer(
         () =>
-          this.#end(
-            new RpcError('DEADLINE_EXCEEDED', 'the stream did not end within its timeout'),
-          ),
+          this.#end(new RpcError('DEADLINE_EXCEEDED', 'the stream did not end within its timeout')),
         left,
         false,
       );
