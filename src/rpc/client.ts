@@ -143,10 +143,9 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     try {
       if (this.#client === undefined || this.closed) throw new Error('the client is closed');
       await within(limit, unlessCancelled(call, this.#client.session()), () => {
-        const late = `none was opened within ${Math.ceil(limit)} ms`;
         return call.timeout === undefined
-          ? new Error(late)
-          : unsentTimeoutError(call, new Error(`no session with ${this.address}: ${late}`));
+          ? new Error(`none was opened within ${limit} ms`)
+          : unsentTimeoutError(call, new Error(`no session with ${this.address} was opened`));
       });
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;

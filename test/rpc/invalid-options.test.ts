@@ -137,6 +137,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
     ['a method of an unknown kind', () => contract('A', { x: untyped({ kind: 'stream' }) })],
     ['unary instead of unary()', () => contract('A', { x: untyped(unary) })],
     ['a method null', () => contract('A', { x: untyped(null) })],
+    ['an idempotent that is no boolean', () => unary({ idempotent: untyped('no') })],
     ['an invalid timeout of a method', () => contract('A', { x: unary({ timeout: -1 }) })],
     ['a version that is no string', () => contract('A', { x: unary() }, { version: untyped(1) })],
     ['options null', () => contract('A', { x: unary() }, untyped(null))],

@@ -28,10 +28,10 @@ export class CallDispatcher {
   readonly #clients: ClientCache;
   readonly #counters: ConsumerCounters;
   readonly #findPool: (service: string, version: string, codec: CodecName) => NodePool;
-  /** The results of `#findPool`. */
-  readonly #pools: Readonly<Record<CodecName, Map<Method, NodePool>>> = {
-    json: new Map(),
-    protobuf: new Map(),
+  /** The results of `#findPool`. Weak, because a program may make a contract for each call. */
+  readonly #pools: Readonly<Record<CodecName, WeakMap<Method, NodePool>>> = {
+    json: new WeakMap(),
+    protobuf: new WeakMap(),
   };
   #isClosed = false;
 
@@ -183,11 +183,7 @@ export class CallDispatcher {
       await within(
         limit,
         unlessCancelled(call, Promise.race([Promise.any(dials), listChange])),
-        () =>
-          unsentTimeoutError(
-            call,
-            new Error(`${cannotBeCalled}: no connection within ${call.timeout} ms`),
-          ),
+        () => unsentTimeoutError(call, new Error(`${cannotBeCalled}: it has no connection`)),
       );
     } catch (error) {
       if (error instanceof RpcError) throw error;

@@ -76,8 +76,8 @@ export function hedge(options: HedgeOptions = {}): Strategy {
   return (attempt) => {
     const budget = RetryBudget.of(budgetOptions);
     const withoutHedging = retrySequentially(attempt, attempts, budget);
-    // Bounded: the methods are those of the program's contracts.
-    const latencies = new Map<Method, RecentLatency>();
+    // Weak, because a program may make a contract for each call.
+    const latencies = new WeakMap<Method, RecentLatency>();
     const latencyOf = (method: Method): RecentLatency => {
       let latency = latencies.get(method);
       if (latency === undefined) {

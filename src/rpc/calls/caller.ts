@@ -99,9 +99,8 @@ export class Caller {
     const message = isGoingAway
       ? `${address} closed the session before it answered`
       : `the session with ${address} was lost before the answer`;
-    this.#pendingRequests.failAll(
-      new RpcError('UNAVAILABLE', message, { reason: isGoingAway ? 'moving' : undefined }),
-    );
+    const reason = isGoingAway ? 'moving' : undefined;
+    this.#pendingRequests.failAll(() => new RpcError('UNAVAILABLE', message, { reason }));
   }
 
   // ---- calls ----

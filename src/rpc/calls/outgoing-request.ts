@@ -171,11 +171,12 @@ export class OutgoingCall extends OutgoingRequest {
   }
 
   expire(): void {
-    const { method, timeout } = this.call;
+    const { method } = this.call;
+    // `call.timeout` may be what was left of the timeout when the call was sent.
     this.fail(
       new RpcError(
         'DEADLINE_EXCEEDED',
-        `${method.service}.${method.name} was not answered within ${timeout} ms`,
+        `${method.service}.${method.name} was not answered within its timeout`,
       ),
     );
   }

@@ -124,13 +124,16 @@ export class PendingRequests<R extends PendingRequest> {
     inTurns(due, ({ sequenceLow, sequenceHigh }) => this.take(sequenceLow, sequenceHigh)?.expire());
   }
 
-  /** Fails all requests, in several turns of the event loop when there are many. */
-  failAll(error: RpcError): void {
+  /**
+   * Fails all requests, in several turns of the event loop when there are many. Each gets an error
+   * of its own, which its caller may change.
+   */
+  failAll(makeError: () => RpcError): void {
     const all = this.#slots.filter((request) => request !== undefined);
     this.#slots = new Array(INITIAL_CAPACITY).fill(undefined);
     this.#mask = INITIAL_CAPACITY - 1;
     this.#size = 0;
     this.#callCount = 0;
-    inTurns(all, (request) => request.fail(error));
+    inTurns(all, (request) => request.fail(makeError()));
   }
 }

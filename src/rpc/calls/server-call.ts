@@ -226,8 +226,8 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
     if (timeout !== undefined) {
       const ms = checkTimeout(timeout);
       const deadline = ms === undefined ? Number.POSITIVE_INFINITY : performance.now() + ms;
-      fixed.timeout = { value: ms, enumerable: true };
       if (deadline < (this.deadline ?? Number.POSITIVE_INFINITY)) {
+        fixed.timeout = { value: ms, enumerable: true };
         fixed.deadline = { value: deadline, enumerable: true };
         fixed.nearerDeadline = { value: deadline };
       }

@@ -40,8 +40,10 @@ const STRINGS_ONLY: ProxyHandler<Record<string, string>> = {
     const isString =
       typeof descriptor.value === 'string' ||
       (!('value' in descriptor) && descriptor.get === undefined && Object.hasOwn(target, key));
-    if (!isString || descriptor.set !== undefined)
-      throw badOption(`replyMetadata.${key}`, descriptor.value ?? descriptor.get, 'a string');
+    if (!isString || descriptor.set !== undefined) {
+      const given = 'value' in descriptor ? descriptor.value : descriptor.get;
+      throw badOption(`replyMetadata.${key}`, given, 'a string');
+    }
     return Reflect.defineProperty(target, key, descriptor);
   },
 };

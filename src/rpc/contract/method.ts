@@ -154,6 +154,7 @@ function methodMaker<Kind extends MethodKind>(
       throw badOption('options', options, 'an object');
     checkNames(`${kind}()`, options, optionNames);
     const { idempotent = false, timeout, input, output, protobuf } = options;
+    if (typeof idempotent !== 'boolean') throw badOption('idempotent', idempotent, 'a boolean');
     if (timeout !== undefined) checkTimeout(timeout);
     checkSchema('input', input);
     checkSchema('output', output);

@@ -71,6 +71,8 @@ interface SessionCredentials {
  * `context.identity`. Calls that this process makes itself pass unchanged. Throws BAD_OPTION.
  */
 export function auth(options: AuthOptions): Interceptor {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkNames('auth()', options, AUTH_OPTION_NAMES);
   const { authenticate, authorize, per = 'call' } = options;
   if (typeof authenticate !== 'function')

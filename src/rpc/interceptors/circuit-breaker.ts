@@ -49,7 +49,8 @@ export interface CircuitBreakerOptions {
   /**
    * Whether an error is a failure of the service. Default: true for UNAVAILABLE, DEADLINE_EXCEEDED,
    * RESOURCE_EXHAUSTED and INTERNAL, unless this side has refused the call or could not send it.
-   * For such a call only the lack of a connection (UNAVAILABLE) is a failure.
+   * For such a call only the lack of a connection (UNAVAILABLE) is a failure. The timeout of a
+   * stream that has delivered an item is not a failure.
    */
   isFailure?: ((error: RpcError) => boolean) | undefined;
   /**
@@ -119,7 +120,9 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor
         const text = `the circuit of ${name} is ${circuit.state}: too many calls failed; the next probe may start in ${circuit.timeUntilProbe} ms`;
         return Promise.reject(new RpcError('UNAVAILABLE', text, { unsent: true }));
       }
-      return invokeUntilEnd(next, call, (error) => circuit.onCallSettled(name, epoch, call, error));
+      return invokeUntilEnd(next, call, (error, hasItems) =>
+        circuit.onCallSettled(name, epoch, call, error, hasItems),
+      );
     };
   };
 }
@@ -195,12 +198,18 @@ class Circuit {
     return this.#epoch;
   }
 
-  onCallSettled(key: string, epoch: number, call: Call, error: RpcError | undefined): void {
+  onCallSettled(
+    key: string,
+    epoch: number,
+    call: Call,
+    error: RpcError | undefined,
+    hasItems: boolean,
+  ): void {
     if (epoch !== this.#epoch) return;
     // A call that was cancelled, or did not reach the service, is no failure and no success.
     const isNeutral =
       error !== undefined && (error.code === 'CANCELLED' || wasRefusedHere(call, error));
-    const isFailure = error !== undefined && this.#isFailure(error, isNeutral);
+    const isFailure = error !== undefined && this.#isFailure(error, isNeutral, hasItems);
     const counts = isFailure || !isNeutral;
     if (this.state === 'closed') {
       if (counts) this.#count(key, isFailure);
@@ -212,11 +221,12 @@ class Circuit {
       this.#transition(key, 'closed');
   }
 
-  #isFailure(error: RpcError, isNeutral: boolean): boolean {
+  #isFailure(error: RpcError, isNeutral: boolean, hasItems: boolean): boolean {
     const { isFailure } = this.#settings;
-    return isFailure === undefined
-      ? !isNeutral && FAILURE_CODES.includes(error.code)
-      : answerOf('isFailure', () => isFailure(error), true);
+    if (isFailure !== undefined) return answerOf('isFailure', () => isFailure(error), true);
+    // The timeout of a stream is its normal end: the service has sent items until then.
+    const isBoundedStream = hasItems && error.code === 'DEADLINE_EXCEEDED';
+    return !isNeutral && !isBoundedStream && FAILURE_CODES.includes(error.code);
   }
 
   #count(key: string, isFailure: boolean): void {

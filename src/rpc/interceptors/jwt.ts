@@ -1,23 +1,18 @@
 /** Verifies JSON Web Tokens (RFC 7519) with the jose package. The first token loads the package. */
 
-import type {
-  CryptoKey,
-  JSONWebKeySet,
-  JWTPayload,
-  JWTVerifyGetKey,
-  JWTVerifyOptions,
-  KeyObject,
-} from 'jose';
+import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyOptions, KeyObject } from 'jose';
 import { isInstance } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
 import { RpcError } from '../errors.js';
 import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
+import { type FindKey, RotatingKeys } from './rotating-keys.js';
 
 /**
  * A key set, or a function that returns the current one. The function is called again when a token
- * names a key that is not in the set. While the function fails, the last set stays in use.
+ * names a key that is not in the set. The last set stays in use while the function runs, and when
+ * it fails. It has failed when it takes longer than 10 s.
  */
 export type JwtKeys = JSONWebKeySet | (() => JSONWebKeySet | Promise<JSONWebKeySet>);
 
@@ -84,6 +79,8 @@ const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const MIN_SECRET_BYTES = 32;
 const MAX_TOKEN_CHARACTERS = 16 * 1024;
 const MAX_CACHED_TOKENS = 1_000;
+/** Milliseconds after which a key set from a URL is requested again, as a key may be revoked. */
+const MAX_KEYS_AGE = 600_000;
 
 interface CachedIdentity {
   readonly identity: Identity;
@@ -95,6 +92,8 @@ interface CachedIdentity {
  * all claims of the token. A token without `sub` or `exp` is refused. Throws BAD_OPTION.
  */
 export function jwt(options: JwtOptions): Authenticate {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkNames('jwt()', options, OPTION_NAMES);
   const { clockTolerance, cacheFor, cooldown } = withDefaults(JWT_DEFAULTS, options, {
     clockTolerance: [0, 3_600_000],
@@ -105,14 +104,17 @@ export function jwt(options: JwtOptions): Authenticate {
   const secret = keys instanceof Uint8Array;
   checkKeys(keys);
   for (const [name, value] of Object.entries({ issuer, audience })) {
-    if (![value].flat().every((one) => typeof one === 'string' && one !== ''))
+    if (!isNonEmpty(value) && !isNonEmptyList(value))
       throw badOption(name, value, 'a non-empty string, or an array of them');
   }
-  const algorithms = [...(options.algorithms ?? (secret ? SYMMETRIC : ASYMMETRIC))];
+  const { algorithms = secret ? SYMMETRIC : ASYMMETRIC } = options;
+  // An unsecured token has the algorithm `none` (RFC 7519, section 6).
+  if (!isNonEmptyList(algorithms) || algorithms.includes('none'))
+    throw badOption('algorithms', algorithms, 'an array of signature algorithms');
   const verifyOptions: JWTVerifyOptions = {
     issuer,
     audience,
-    algorithms,
+    algorithms: [...algorithms],
     clockTolerance: clockTolerance / 1000,
     requiredClaims: ['exp', 'sub'],
   };
@@ -147,6 +149,14 @@ export function jwt(options: JwtOptions): Authenticate {
   };
 }
 
+function isNonEmpty(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
+}
+
+function isNonEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(isNonEmpty);
+}
+
 function checkKeys(keys: JwtOptions['keys']): void {
   if (keys instanceof Uint8Array && keys.length < MIN_SECRET_BYTES)
     throw badOption('keys', `a secret of ${keys.length} bytes`, `at least ${MIN_SECRET_BYTES}`);
@@ -157,10 +167,6 @@ function checkKeys(keys: JwtOptions['keys']): void {
     throw badOption('keys', redactUrl(keys.href), 'a URL without a user and a password');
   }
 }
-
-type FindKey = (
-  ...args: Parameters<JWTVerifyGetKey>
-) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;
 
 /** The keys could not be loaded. The token may be valid. */
 class KeysUnavailable extends Error {}
@@ -218,15 +224,15 @@ function keyFinder(
   keys: JwtOptions['keys'],
   cooldown: number,
 ): FindKey {
-  if (keys instanceof URL) return jose.createRemoteJWKSet(keys, { cooldownDuration: cooldown });
-  if (typeof keys === 'function') {
-    const isUnknown = (error: unknown): boolean => isInstance(error, jose.errors.JWKSNoMatchingKey);
-    const set = new RotatingKeys(
-      keys,
+  if (keys instanceof URL || typeof keys === 'function') {
+    const isUrl = keys instanceof URL;
+    const set = new RotatingKeys({
+      load: isUrl ? loaderOf(jose, keys) : keys,
+      finderOf: (loaded) => jose.createLocalJWKSet(loaded),
+      isUnknown: (error) => isInstance(error, jose.errors.JWKSNoMatchingKey),
       cooldown,
-      (given) => jose.createLocalJWKSet(given),
-      isUnknown,
-    );
+      maxAge: isUrl ? MAX_KEYS_AGE : Number.POSITIVE_INFINITY,
+    });
     return (header, input) => set.find(header, input);
   }
   if (Array.isArray((keys as Partial<JSONWebKeySet>).keys))
@@ -234,65 +240,12 @@ function keyFinder(
   return async () => keys as CryptoKey | KeyObject | Uint8Array;
 }
 
-/**
- * A key set that is loaded again when a token names a key that is not in it, at most once in
- * `cooldown` milliseconds.
- */
-class RotatingKeys {
-  readonly #fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>;
-  readonly #cooldown: number;
-  readonly #setOf: (keys: JSONWebKeySet) => FindKey;
-  readonly #isUnknown: (error: unknown) => boolean;
-  /** The set in use, or the load that will return it. */
-  #set: Promise<FindKey> | undefined;
-  #loadedAt = Number.NEGATIVE_INFINITY;
-  /** The error of the last load, if it failed. */
-  #failure: unknown;
-
-  constructor(
-    fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>,
-    cooldown: number,
-    setOf: (keys: JSONWebKeySet) => FindKey,
-    isUnknown: (error: unknown) => boolean,
-  ) {
-    this.#fetch = fetch;
-    this.#cooldown = cooldown;
-    this.#setOf = setOf;
-    this.#isUnknown = isUnknown;
-  }
-
-  /**
-   * Finds the key of a token. Callers that miss a key during a load share that load. Rejects with
-   * the error of the load, or with one that `isUnknown` accepts.
-   */
-  async find(...args: Parameters<FindKey>): ReturnType<FindKey> {
-    this.#set ??= this.#load(undefined);
-    const set = this.#set;
-    try {
-      return await (await set)(...args);
-    } catch (error) {
-      if (!this.#isUnknown(error)) throw error;
-      if (this.#set === set) {
-        if (performance.now() - this.#loadedAt < this.#cooldown) throw this.#failure ?? error;
-        this.#set = this.#load(set);
-      }
-      return (await (this.#set ?? this.#load(undefined)))(...args);
-    }
-  }
-
-  /**
-   * When the load fails, `previous` stays in use. Without `previous`, the next token loads again.
-   */
-  #load(previous: Promise<FindKey> | undefined): Promise<FindKey> {
-    this.#loadedAt = performance.now();
-    this.#failure = undefined;
-    const loading = Promise.resolve()
-      .then(() => this.#fetch())
-      .then(this.#setOf);
-    loading.catch((error) => {
-      this.#failure = error;
-      if (this.#set === loading) this.#set = previous;
-    });
-    return loading;
-  }
+/** Returns a function that requests the key set at `url`. */
+function loaderOf(jose: typeof import('jose'), url: URL): () => Promise<JSONWebKeySet> {
+  // Of jose's set only the request is used: it drops its keys when they are old.
+  const remote = jose.createRemoteJWKSet(url);
+  return async () => {
+    await remote.reload();
+    return remote.jwks() as JSONWebKeySet;
+  };
 }

@@ -188,11 +188,12 @@ export function statisticsOf(
 }
 
 /**
- * The counters of all methods, for the calls that are made or the calls that are served. Methods
- * belong to contracts, so a peer cannot add counters.
+ * The counters of all methods, for the calls that are made or the calls that are served. The names
+ * of methods come from contracts, so a peer cannot add counters.
  */
 export class MethodCounters {
-  readonly #byMethod = new Map<Method, MethodCounter>();
+  /** Weak, because a program may make a contract for each call. */
+  readonly #byMethod = new WeakMap<Method, MethodCounter>();
   /**
    * The counters by service, version and method. Methods of several contracts with one name share
    * a counter.

@@ -10,10 +10,10 @@ import { isIterable, iteratorOf } from './item-iterator.js';
 import { signalInUse } from './reply-stream-call.js';
 
 /**
- * Called once, when a call ends: with its error, or with undefined when it succeeded. It must not
- * throw.
+ * Called once, when a call ends: with its error, or with undefined when it succeeded. `hasItems`:
+ * the answer was a stream, and its reader got an item. It must not throw.
  */
-export type OnCallEnd = (error: RpcError | undefined) => void;
+export type OnCallEnd = (error: RpcError | undefined, hasItems: boolean) => void;
 
 /**
  * Whether the answer to a call of `method` is a stream. A handler or an interceptor may answer with
@@ -41,11 +41,11 @@ export function invokeUntilEnd(next: Invoke, call: Call, onEnd: OnCallEnd): Prom
   return invokeSafely(next, call).then(
     (answer) => {
       if (isStream(call.method, answer)) return new WatchedStream(answer, call, onEnd);
-      onEnd(undefined);
+      onEnd(undefined, false);
       return answer;
     },
     (error) => {
-      onEnd(RpcError.from(error));
+      onEnd(RpcError.from(error), false);
       throw error;
     },
   );
@@ -60,11 +60,11 @@ class WatchedStream implements AsyncIterable<unknown> {
   readonly #timer: LongTimer | undefined;
   /** Undefined after the end. */
   #onEnd: OnCallEnd | undefined;
+  #hasItems = false;
 
   constructor(source: Messages<unknown>, call: Call, onEnd: OnCallEnd) {
     this.#source = source;
     this.#onEnd = onEnd;
-    const { timeout } = call;
     const signal = signalInUse(call);
     const left = timeLeft(call);
     const abort = (): void => this.#end(cancelledError(call, false));
@@ -73,9 +73,7 @@ class WatchedStream implements AsyncIterable<unknown> {
       // The timer does not keep the process alive: the connection of the call does.
       this.#timer = new LongTimer(
         () =>
-          this.#end(
-            new RpcError('DEADLINE_EXCEEDED', `the stream did not end within ${timeout} ms`),
-          ),
+          this.#end(new RpcError('DEADLINE_EXCEEDED', 'the stream did not end within its timeout')),
         left,
         false,
       );
@@ -88,7 +86,7 @@ class WatchedStream implements AsyncIterable<unknown> {
     this.#onEnd = undefined;
     this.#timer?.cancel();
     this.#release();
-    onEnd?.(error);
+    onEnd?.(error, this.#hasItems);
   }
 
   /**
@@ -102,6 +100,7 @@ class WatchedStream implements AsyncIterable<unknown> {
     try {
       const result = (await step()) ?? { done: true, value: returned };
       if (result.done) this.#end(undefined);
+      else this.#hasItems = true;
       return result;
     } catch (error) {
       this.#end(RpcError.from(error));

@@ -138,6 +138,21 @@ describe('the timeout of a call', () => {
     expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
   });
 
+  test('is named without a number, which may be only what was left of it', async () => {
+    const release = gate();
+    const delay: Interceptor = (next) => async (call) => {
+      await elapse(5);
+      return next(call);
+    };
+    await using server = await serve(ADDRESS, [
+      implement(Bank, { pay, wait: () => release.promise }),
+    ]);
+    await using client = await connect(server.address, { interceptors: [delay] });
+    const error = await rejection(client.stub(Bank).wait(undefined, { timeout: 300 }));
+    expect(error.message).toBe('Bank.wait was not answered within its timeout');
+    release.open();
+  });
+
   test('ends earlier where an interceptor of the server gives it a timeout', async () => {
     const seen: { deadline: number | undefined; signal: AbortSignal }[] = [];
     const wait = async (_: void, { deadline, signal }: CallContext) => {
@@ -147,7 +162,9 @@ describe('the timeout of a call', () => {
     };
     const release = gate();
     let timeout = 30;
-    const change: Interceptor = (next) => (call) => next(call.with({ timeout }).with({}));
+    // The second timeout ends later, so it has no effect.
+    const change: Interceptor = (next) => (call) =>
+      next(call.with({ timeout }).with({ timeout: timeout * 2 }));
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait })], {
       interceptors: [change],
     });

@@ -1,7 +1,7 @@
 /** PendingRequests: the ring of requests that wait for an answer. */
 import { describe, expect, test, vi } from 'vitest';
 import { PendingRequest, PendingRequests } from '../../../src/rpc/calls/pending-requests.js';
-import type { RpcError } from '../../../src/rpc/index.js';
+import { RpcError } from '../../../src/rpc/index.js';
 import { thrown } from '../../fixtures/transports.js';
 import { until } from '../../fixtures/waiting.js';
 
@@ -201,6 +201,15 @@ describe('sweep()', () => {
   });
 });
 
+test('failAll() makes an error for each request', () => {
+  const pending = new PendingRequests<Probe>(1, LIMIT);
+  const errors: RpcError[] = [];
+  for (let n = 0; n < 3; n++) added(pending).fail = (error) => errors.push(error);
+  pending.failAll(() => new RpcError('UNAVAILABLE', 'the session was lost'));
+  expect(errors).toHaveLength(3);
+  expect(new Set(errors).size).toBe(3);
+});
+
 test('failAll() fails each request once, also when a failure calls take() and sweep()', async () => {
   const pending = new PendingRequests<Probe>(1, LIMIT);
   const probes = Array.from({ length: 1000 }, () => added(pending, 10));
@@ -211,7 +220,7 @@ test('failAll() fails each request once, also when a failure calls take() and sw
     pending.sweep(1e9);
   };
   pending.add(reentrant);
-  pending.failAll({ code: 'UNAVAILABLE' } as RpcError);
+  pending.failAll(() => ({ code: 'UNAVAILABLE' }) as RpcError);
   await until(
     () => [...probes, reentrant].every(({ events }) => events.length > 0),
     'all requests have failed',

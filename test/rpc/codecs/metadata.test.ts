@@ -58,6 +58,7 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
             Object.defineProperty(replyMetadata, 'a', { get: () => 'x', enumerable: true }),
           );
           attempt(() => Object.assign(replyMetadata, { [Symbol('a')]: 'x' }));
+          attempt(() => Object.assign(replyMetadata, { a: null }));
           replyMetadata.ok = 'no';
           replyMetadata.deleted = 'x';
           delete replyMetadata.deleted;
@@ -67,7 +68,8 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     });
     const received: Metadata[] = [];
     await pair.stub.test({ A: 'x' }, { onMetadata: (metadata) => received.push({ ...metadata }) });
-    expect(errors).toHaveLength(4);
+    expect(errors).toHaveLength(5);
+    expect(errors[4]).toMatchObject({ message: 'replyMetadata.a: got null, expected a string' });
     for (const error of errors)
       expect(error).toMatchObject({
         code: 'BAD_OPTION',

@@ -258,6 +258,14 @@ test.each<[string, () => unknown]>([
   ],
   ['issuer', () => jwt({ keys: { keys: [] }, issuer: '', audience: 'a' })],
   ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i' } as never)],
+  ['issuer', () => jwt({ keys: { keys: [] }, issuer: [], audience: 'a' })],
+  ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: ['a', ''] })],
+  ...[[], ['none'], 'ES256', [5]].map((algorithms): [string, () => unknown] => [
+    'algorithms',
+    () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', algorithms } as never),
+  ]),
+  ['options', () => jwt(undefined as never)],
+  ['options', () => auth(undefined as never)],
   ['cacheFor', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', cacheFor: -1 })],
 ])(
   'auth(), bearer() and jwt() throw BAD_OPTION for an invalid option, case %#: %s',

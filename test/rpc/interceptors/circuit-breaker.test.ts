@@ -240,6 +240,17 @@ test('counts a stream when it ends', async () => {
   });
 });
 
+test('counts the timeout of a stream as a failure only if it has delivered no item', async () => {
+  const breaker = circuitBreaker({ failures: 1, ratio: 0 });
+  const timedOut = failure('DEADLINE_EXCEEDED');
+  const call = () => clientCall({ kind: 'serverStream' });
+  const bounded = breaker(scripted(new Source(1, timedOut), new Source(timedOut)).invoke);
+  expect(await outcome(collect(await bounded(call())))).toBe('DEADLINE_EXCEEDED');
+  const silent = await bounded(call());
+  expect(await outcome(collect(silent))).toBe('DEADLINE_EXCEEDED');
+  expect(await rejection(bounded(call()))).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
+});
+
 test('warns when a function of the user fails', async () => {
   const warnings = recordWarnings();
   const faulty = (): never => {

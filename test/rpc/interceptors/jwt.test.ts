@@ -2,7 +2,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type Credentials, type JwtOptions, jwt } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
@@ -181,6 +181,26 @@ describe('jwt()', () => {
     ).toMatchObject({
       code: 'UNAVAILABLE',
     });
+  });
+
+  test('accepts tokens of the last keys of a URL, however long the URL fails', async () => {
+    const { jwk, sign } = await signer('one');
+    const server = createServer((_, response) => response.end(JSON.stringify({ keys: [jwk] })));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
+    const verify = jwt(jwtOptions(url, { cacheFor: 0 }));
+    const token = await sign({}, (one) => one.setExpirationTime('1 day'));
+    await verify(withToken(token));
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    vi.useFakeTimers({ toFake: ['performance', 'Date'], now: Date.now() + 3_600_000 });
+    try {
+      vi.advanceTimersByTime(3_600_000);
+      for (let n = 0; n < 3; n++)
+        expect(await verify(withToken(token))).toMatchObject({ subject: 'anna' });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test.each([
