@@ -77,6 +77,8 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
   registries: (to, found) =>
     to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   'adapters/*': (_, found) => found.to === 'rpc/index.ts',
+  testing: (to) =>
+    ['transport', 'rpc', 'micro', 'registries/shared', 'registries/memory'].includes(to),
   cli: (_, found) => PUBLIC.includes(found.to),
 };
 
@@ -110,8 +112,15 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     'a session is replaced when its server sends goaway',
   ],
   'transport/session/send-waiter.ts': [['web'], 'a session of a page sends in the same way'],
-  'transport/session/session-errors.ts': [['rpc'], 'one error for messages that are too large'],
-  'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
+  'transport/session/session-errors.ts': [
+    ['rpc', 'testing'],
+    'one error for messages that are too large',
+  ],
+  'transport/session/session.ts': [['testing'], 'a codec under test gets a session'],
+  'transport/session/session-options.ts': [
+    ['rpc', 'web', 'testing'],
+    'the defaults and limits of a session',
+  ],
   'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
   'transport/session/timer-wheel.ts': [
     ['rpc', 'registries'],
@@ -237,6 +246,8 @@ describe('the layers', () => {
       ['adapters/opentelemetry/index.ts', 'transport/types.ts'],
       ['adapters/opentelemetry/index.ts', 'adapters/prometheus/index.ts'],
       ['rpc/index.ts', 'adapters/prometheus/index.ts'],
+      ['rpc/index.ts', 'testing/index.ts'],
+      ['testing/index.ts', 'web/index.ts'],
       ['newlayer/index.ts', 'rpc/index.ts'],
     ];
     for (const [from, to] of wrong)

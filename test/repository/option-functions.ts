@@ -20,6 +20,7 @@ import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
+import { codecCases } from '../../src/testing/index.js';
 import {
   type ClientOptions,
   connect,
@@ -276,6 +277,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
         client.multi([{ type: 'create', path: '/a', data: keys, ...wrong }]),
       ),
   },
+  CodecCasesOptions: { 'codecCases()': (wrong) => codecCases(lines(), ['a'], wrong) },
   RpcMetricsOptions: { 'rpcMetrics()': rpcMetrics },
   TracingOptions: { 'tracing()': tracing },
 };
