@@ -234,8 +234,8 @@ export type Handlers<Specs extends MethodSpecs> = {
 export type Handler = (input: unknown, context: CallContext) => unknown;
 
 /** What implement() returns: a contract with its handlers, for serve() and connect(). */
-export interface Service {
-  readonly contract: Contract;
+export interface Service<Specs extends MethodSpecs = MethodSpecs> {
+  readonly contract: Contract<Specs>;
   /** The handlers, by the method's name on the wire. */
   readonly handlers: ReadonlyMap<string, { readonly method: Method; readonly handler: Handler }>;
 }

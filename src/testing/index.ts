@@ -1,5 +1,11 @@
 /** The testing kit: tools for tests of programs that use this package. */
 export {
+  type CallHandlerOptions,
+  callHandler,
+  type HandlerReplies,
+  type HandlerReply,
+} from './call-handler.js';
+export {
   CODEC_CASES_DEFAULTS,
   type CodecCasesOptions,
   codecCases,
