@@ -129,7 +129,8 @@ type SpecsIn<C> = C extends { specs?: infer Specs | undefined }
   : never;
 
 type Types<Spec> = Spec extends { types?: infer T | undefined } ? NonNullable<T> : never;
-type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
+/** One of the types that a MethodSpec carries: `Of<Spec, 'stubInput'>`. */
+export type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
 
 /**
  * The callback of an asynchronous call. Called once, when the call has ended: with an error, or

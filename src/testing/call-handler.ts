@@ -15,6 +15,7 @@ import {
   type Stub,
   serve,
 } from '../rpc/index.js';
+import { streamsReplies } from '../rpc/method-kind.js';
 import type { Metadata } from '../rpc/types.js';
 
 /** Options of callHandler(). */
@@ -70,8 +71,8 @@ type OutcomeOf<F> = F extends (...given: never[]) => Promise<infer Reply>
     : never;
 
 /**
- * Calls one handler of `service`, which implement() returned, and gives what a caller would get. The
- * call takes the way of a real one within this process: through the codec, the schemas, the
+ * Calls one handler of `service`, which implement() returned, and gives what a caller would get.
+ * The call takes the way of a real one within this process: through the codec, the schemas, the
  * interceptors and the deadline. No socket is opened, and nothing is left afterwards.
  *
  * ```ts
@@ -83,8 +84,9 @@ type OutcomeOf<F> = F extends (...given: never[]) => Promise<infer Reply>
  *
  * `method` is the name that stubs use. A call without a stream of replies rejects with the RpcError
  * that the caller would get; its `cause` is what the handler or an interceptor threw, which a real
- * caller does not see. A oneway call settles with its handler, and rejects with the handler's error.
- * When the call ends early, the signal of the handler aborts. Throws or rejects with BAD_OPTION.
+ * caller does not see. A oneway call settles with its handler, and rejects with the handler's
+ * error. When the call ends early, the signal of the handler aborts. Throws or rejects with
+ * BAD_OPTION.
  */
 export function callHandler<Specs extends MethodSpecs, Name extends keyof Specs & string>(
   service: Service<Specs>,
@@ -107,7 +109,7 @@ export function callHandler<Specs extends MethodSpecs, Name extends keyof Specs 
     throw badOption('interceptors', interceptors, 'an array of functions');
   const run = new HandlerRun(service as Service, method, input, { ...options, services });
   const { kind } = known;
-  const outcome = kind === 'serverStream' || kind === 'duplex' ? run : run.reply(kind === 'oneway');
+  const outcome = streamsReplies(kind) ? run : run.reply(kind === 'oneway');
   return outcome as OutcomeOf<StubFunction<Specs, Name>>;
 }
 

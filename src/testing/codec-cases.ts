@@ -86,7 +86,7 @@ const LIMIT_CODES: readonly unknown[] = ['MESSAGE_TOO_LARGE', 'BAD_FRAME'];
  * read, with different sizes and contents. Several messages find more faults than one.
  *
  * ```ts
- * for (const { name, run } of codecCases(myCodec, ['', 'hello', 'x'.repeat(1000)])) test(name, run);
+ * for (const { name, run } of codecCases(myCodec, ['', 'hello'])) test(name, run);
  * ```
  *
  * The cases: a message arrives as it was sent, also in two chunks with each boundary (up to 4,096

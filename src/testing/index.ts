@@ -11,3 +11,10 @@ export {
   codecCases,
   type TestCase,
 } from './codec-cases.js';
+export {
+  type MockCall,
+  type MockContext,
+  type MockHandlers,
+  type MockStub,
+  mockStub,
+} from './mock-stub.js';
