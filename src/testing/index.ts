@@ -18,3 +18,11 @@ export {
   type MockStub,
   mockStub,
 } from './mock-stub.js';
+export {
+  FLAP_DEFAULTS,
+  type FlapOptions,
+  type NodeFilter,
+  type TestNode,
+  type TestRegistry,
+  testRegistry,
+} from './test-registry.js';

@@ -77,8 +77,7 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
   registries: (to, found) =>
     to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   'adapters/*': (_, found) => found.to === 'rpc/index.ts',
-  testing: (to) =>
-    ['transport', 'rpc', 'micro', 'registries/shared', 'registries/memory'].includes(to),
+  testing: (to) => ['transport', 'rpc', 'micro', 'registries/shared'].includes(to),
   cli: (_, found) => PUBLIC.includes(found.to),
 };
 
@@ -151,8 +150,13 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
   'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
   'rpc/streams/item-iterator.ts': [['micro', 'testing'], 'all callers read streams alike'],
-  'micro/registry-entry.ts': [['registries'], 'all registries have the same entries'],
-  'micro/snapshots.ts': [['registries'], 'registries give whole lists instead of changes'],
+  'registries/shared/registration.ts': [['testing'], 'all registries inform providers alike'],
+  'registries/shared/watch-query.ts': [['testing'], 'all registries have the same watches'],
+  'micro/registry-entry.ts': [['registries', 'testing'], 'all registries have the same entries'],
+  'micro/snapshots.ts': [
+    ['registries', 'testing'],
+    'registries give whole lists instead of changes',
+  ],
 };
 
 const topFolderOf = (file: string): string => file.split('/')[0] as string;

@@ -20,7 +20,7 @@ import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
-import { callHandler, codecCases } from '../../src/testing/index.js';
+import { callHandler, codecCases, testRegistry } from '../../src/testing/index.js';
 import {
   type ClientOptions,
   connect,
@@ -279,6 +279,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   },
   CodecCasesOptions: { 'codecCases()': (wrong) => codecCases(lines(), ['a'], wrong) },
   CallHandlerOptions: { 'callHandler()': (wrong) => callHandler(greeter, 'hello', 'Ann', wrong) },
+  FlapOptions: { 'flap()': (wrong) => testRegistry().flap({}, wrong) },
   RpcMetricsOptions: { 'rpcMetrics()': rpcMetrics },
   TracingOptions: { 'tracing()': tracing },
 };
