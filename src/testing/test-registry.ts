@@ -40,9 +40,9 @@ export interface TestRegistry extends Registry {
   /** How long each list is under way to the watches, in ms. Default: 0, no delay. */
   delay: number;
   /**
-   * Add an entry that has no provider, such as one that a crashed process has left. Default of `id`:
-   * `test-` and a number; of `protocol`: `'json'`; of the others: empty. Returns a function that
-   * removes the entry. Throws BAD_OPTION.
+   * Add an entry that has no provider, such as one that a crashed process has left. Default of
+   * `id`: `test-` and a number; of `protocol`: `'json'`; of the others: empty. Returns a function
+   * that removes the entry. Throws BAD_OPTION.
    */
   add(node: TestNode): () => void;
   /**

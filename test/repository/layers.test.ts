@@ -128,6 +128,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'transport/stream/tls-options.ts': [['registries'], 'one check of TLS options'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro', 'testing'], 'a consumer fails calls as a client does'],
+  'rpc/calls/channel.ts': [['testing'], 'a channel knows its calls in flight'],
   'rpc/calls/client-call.ts': [
     ['micro', 'testing'],
     'a consumer makes the call before it has a connection',

@@ -20,7 +20,7 @@ import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
-import { callHandler, codecCases, testRegistry } from '../../src/testing/index.js';
+import { assertNoLeaks, callHandler, codecCases, testRegistry } from '../../src/testing/index.js';
 import {
   type ClientOptions,
   connect,
@@ -280,6 +280,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   CodecCasesOptions: { 'codecCases()': (wrong) => codecCases(lines(), ['a'], wrong) },
   CallHandlerOptions: { 'callHandler()': (wrong) => callHandler(greeter, 'hello', 'Ann', wrong) },
   FlapOptions: { 'flap()': (wrong) => testRegistry().flap({}, wrong) },
+  LeakOptions: { 'assertNoLeaks()': assertNoLeaks },
   RpcMetricsOptions: { 'rpcMetrics()': rpcMetrics },
   TracingOptions: { 'tracing()': tracing },
 };
