@@ -20,6 +20,14 @@ export {
   mockStub,
 } from './mock-stub.js';
 export {
+  FAULT_DEFAULTS,
+  type FaultProxy,
+  type Faults,
+  type ProxyFaults,
+  type ProxyOptions,
+  proxy,
+} from './proxy/index.js';
+export {
   FLAP_DEFAULTS,
   type FlapOptions,
   type NodeFilter,

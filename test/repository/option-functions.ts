@@ -20,7 +20,13 @@ import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
-import { assertNoLeaks, callHandler, codecCases, testRegistry } from '../../src/testing/index.js';
+import {
+  assertNoLeaks,
+  callHandler,
+  codecCases,
+  proxy,
+  testRegistry,
+} from '../../src/testing/index.js';
 import {
   type ClientOptions,
   connect,
@@ -281,6 +287,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   CallHandlerOptions: { 'callHandler()': (wrong) => callHandler(greeter, 'hello', 'Ann', wrong) },
   FlapOptions: { 'flap()': (wrong) => testRegistry().flap({}, wrong) },
   LeakOptions: { 'assertNoLeaks()': assertNoLeaks },
+  ProxyOptions: { 'proxy()': (wrong) => proxy(FREE, {}, wrong) },
   RpcMetricsOptions: { 'rpcMetrics()': rpcMetrics },
   TracingOptions: { 'tracing()': tracing },
 };
