@@ -4,8 +4,13 @@ import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
 import { delayOf, type ResolvedFaults } from './faults.js';
 
-/** While this many bytes are under way, the source is not read: it sees a slow network. */
-const MAX_UNDER_WAY = 256 * 1024;
+/** While more bytes are under way, the source is not read: it sees a slow network. */
+const MAX_UNDER_WAY = 1024 * 1024;
+/**
+ * How long bytes wait for a limited bandwidth, in ms. More bytes than pass in this time are not
+ * read, or a heartbeat would wait behind them for seconds.
+ */
+const MAX_WAIT = 100;
 /** A limited bandwidth passes a portion at most this often, in ms. */
 const PORTION_PERIOD = 20;
 
@@ -64,7 +69,7 @@ export class StreamPipe {
     );
     this.#pieces.push({ bytes, due: this.#lastDue });
     this.#underWay += bytes?.length ?? 0;
-    if (this.#underWay > MAX_UNDER_WAY) this.#source.pause();
+    if (this.#underWay > maxUnderWay(this.#events.faults())) this.#source.pause();
     this.#pump();
   }
 
@@ -96,7 +101,7 @@ export class StreamPipe {
     this.#target.write(bytes.subarray(0, size), () => {
       this.#isWriting = false;
       if (size === left) return this.#events.onLimit();
-      if (this.#underWay <= MAX_UNDER_WAY) this.#source.resume();
+      if (this.#underWay <= maxUnderWay(this.#events.faults())) this.#source.resume();
       if (bandwidth !== Number.POSITIVE_INFINITY) this.#pumpAfter((size / bandwidth) * 1_000);
       // In the next turn, so that the receiver reads this slice alone.
       else if (slice !== Number.POSITIVE_INFINITY) setImmediate(() => this.#pump());
@@ -108,4 +113,9 @@ export class StreamPipe {
     // A timer may be up to 1 ms early.
     this.#timer = startTimer(() => this.update(), Math.ceil(ms));
   }
+}
+
+/** Bytes. */
+function maxUnderWay({ bandwidth, latency, jitter }: ResolvedFaults): number {
+  return Math.min(MAX_UNDER_WAY, (bandwidth * (latency + jitter + MAX_WAIT)) / 1_000);
 }
