@@ -19,6 +19,7 @@ export {
   type MockStub,
   mockStub,
 } from './mock-stub.js';
+export type { NodeFilter } from './node-filter.js';
 export {
   FAULT_DEFAULTS,
   type FaultProxy,
@@ -30,7 +31,6 @@ export {
 export {
   FLAP_DEFAULTS,
   type FlapOptions,
-  type NodeFilter,
   type TestNode,
   type TestRegistry,
   testRegistry,

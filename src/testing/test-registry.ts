@@ -7,9 +7,7 @@ import { type SnapshotSink, sortedNodes } from '../micro/snapshots.js';
 import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import { Registration } from '../registries/shared/registration.js';
 import { watchQuery } from '../registries/shared/watch-query.js';
-
-/** Selects entries: the properties that they must have, or a function. Without one: all entries. */
-export type NodeFilter = Partial<ServiceNode> | ((node: ServiceNode) => boolean);
+import { type NodeFilter, selectorOf } from './node-filter.js';
 
 /** A node for add(): the properties that are left out have a default. */
 export type TestNode = Pick<ServiceNode, 'service' | 'address'> & Partial<ServiceNode>;
@@ -239,8 +237,6 @@ class DisturbedRegistry implements TestRegistry {
     for (const sink of [...this.#watches.keys()]) sink.fail(error);
   }
 
-  // ---- entries and lists ----
-
   /** Returns a function that removes the entry. */
   #publish(node: ServiceNode, onPublished?: PublicationListener): () => void {
     const path = entryPath('', node);
@@ -262,14 +258,8 @@ class DisturbedRegistry implements TestRegistry {
     };
   }
 
-  #select(filter: NodeFilter = {}): Entry[] {
-    if (typeof filter !== 'function' && (typeof filter !== 'object' || filter === null))
-      throw badOption('filter', filter, 'properties of a node, or a function');
-    const isSelected =
-      typeof filter === 'function'
-        ? filter
-        : (node: ServiceNode) =>
-            Object.entries(filter).every(([name, value]) => Reflect.get(node, name) === value);
+  #select(filter: NodeFilter | undefined): Entry[] {
+    const isSelected = selectorOf(filter);
     return [...this.#entries.values()].filter(({ node }) => isSelected(node));
   }
 

@@ -17,47 +17,9 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { portOf } from '../../fixtures/ports.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { elapse, until, within } from '../../fixtures/waiting.js';
+import { proxiedEcho, TCP, UDP } from './proxied-echo.js';
 
 noLeaks();
-
-const TCP = 'tcp://127.0.0.1:0';
-const UDP = 'udp://127.0.0.1:0';
-
-/** A server that sends each line back, a proxy to it, and a client with one session. */
-async function echo(
-  faults: ProxyFaults = {},
-  address = TCP,
-  serverOptions: ServerOptions = {},
-  clientOptions: ClientOptions = {},
-  seed?: number,
-) {
-  const served = new Recorder<string>('the server', {
-    onMessage: (session, line) => session.write(line),
-  });
-  const received = new Recorder<string>('the client');
-  const server = await serve(address, { codec: lines(), listener: served }, serverOptions);
-  const network = await proxy(server.address, faults, { seed });
-  const client = await connect(
-    network.address,
-    { codec: lines(), listener: received },
-    { reconnect: false, ...clientOptions },
-  );
-  // The proxy accepts a connection before the server does.
-  if (address !== UDP) await served.opened.next();
-  return {
-    server,
-    served,
-    received,
-    network,
-    session: await client.session(),
-    client,
-    async [Symbol.asyncDispose]() {
-      client.destroy();
-      server.destroy();
-      await network.close();
-    },
-  };
-}
 
 describe('without faults', () => {
   test.each<[string, ServerOptions, ClientOptions]>([
@@ -66,7 +28,7 @@ describe('without faults', () => {
     ['ws://127.0.0.1:0/chat', {}, {}],
     [UDP, {}, {}],
   ])('passes messages in both directions: %s', async (address, serverOptions, clientOptions) => {
-    await using all = await echo({}, address, serverOptions, clientOptions);
+    await using all = await proxiedEcho({}, address, serverOptions, clientOptions);
     expect(all.network.address).not.toBe(all.server.address);
     expect(all.network.address).toMatch(new RegExp(`^${address.replace(':0', ':\\d+')}$`));
     all.session.write('hello');
@@ -77,7 +39,7 @@ describe('without faults', () => {
 
   test('passes messages between Unix sockets, at a path of its own', async () => {
     const path = join(tmpdir(), `getty-proxied-${process.pid}.sock`);
-    await using all = await echo({}, `unix://${path}`);
+    await using all = await proxiedEcho({}, `unix://${path}`);
     const ownPath = all.network.address.slice('unix://'.length);
     expect(existsSync(ownPath)).toBe(true);
     all.session.write('hello');
@@ -89,7 +51,7 @@ describe('without faults', () => {
   });
 
   test('passes megabytes unchanged and in order', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     const line = 'x'.repeat(1_000);
     for (let at = 0; at < 2_000; at++) all.session.write(`${at} ${line}`);
     const received = await all.received.messages.take(2_000);
@@ -97,7 +59,7 @@ describe('without faults', () => {
   });
 
   test('passes the end of each side', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     all.session.write('last');
     await all.session.close();
     expect(await all.received.messages.next()).toBe('last');
@@ -107,7 +69,7 @@ describe('without faults', () => {
   });
 
   test('passes a reset', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     const socket = connectSocket(portOf(all.network.address), '127.0.0.1');
     await once(socket, 'connect');
     await until(() => all.network.connections === 2, 'the second connection');
@@ -145,7 +107,7 @@ describe('without faults', () => {
 
 describe('faults of streams', () => {
   test('latency and jitter delay each direction', async () => {
-    await using all = await echo({ latency: 30, jitter: 5 });
+    await using all = await proxiedEcho({ latency: 30, jitter: 5 });
     const before = performance.now();
     all.session.write('hello');
     await all.received.messages.next();
@@ -153,7 +115,7 @@ describe('faults of streams', () => {
   });
 
   test('bandwidth limits the bytes per second', async () => {
-    await using all = await echo({ toServer: { bandwidth: 10_000 } });
+    await using all = await proxiedEcho({ toServer: { bandwidth: 10_000 } });
     const before = performance.now();
     all.session.write('x'.repeat(999));
     await all.received.messages.next();
@@ -183,7 +145,7 @@ describe('faults of streams', () => {
   });
 
   test('blocked keeps what is sent in one direction, until it is removed', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     all.network.set({ toClient: { blocked: true } });
     all.session.write('hello');
     await all.served.messages.next();
@@ -194,7 +156,7 @@ describe('faults of streams', () => {
   });
 
   test('blocked hides the end and the loss of a side until it is removed', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     all.network.set({ blocked: true });
     all.session.destroy();
     await elapse(10);
@@ -204,7 +166,7 @@ describe('faults of streams', () => {
   });
 
   test('halfOpen hides the end of a side', async () => {
-    await using all = await echo({ toServer: { halfOpen: true } });
+    await using all = await proxiedEcho({ toServer: { halfOpen: true } });
     all.session.destroy();
     await all.received.closed.next();
     await elapse(10);
@@ -213,7 +175,7 @@ describe('faults of streams', () => {
   });
 
   test('limit resets a connection after so many bytes', async () => {
-    await using all = await echo({ toServer: { limit: 8 } });
+    await using all = await proxiedEcho({ toServer: { limit: 8 } });
     all.session.write('hello');
     expect(await all.received.messages.next()).toBe('hello');
     all.session.write('world');
@@ -224,7 +186,7 @@ describe('faults of streams', () => {
 
   test('resetAfter resets each connection this long after it was accepted', async () => {
     const before = performance.now();
-    await using all = await echo();
+    await using all = await proxiedEcho();
     all.network.set({ resetAfter: 50 });
     await all.received.closed.next();
     expect(performance.now() - before).toBeGreaterThanOrEqual(49);
@@ -232,7 +194,7 @@ describe('faults of streams', () => {
   });
 
   test('reset() resets all connections, and accepts new ones', async () => {
-    await using all = await echo({}, TCP, {}, { reconnect: { initialDelay: 1 } });
+    await using all = await proxiedEcho({}, TCP, {}, { reconnect: { initialDelay: 1 } });
     all.network.reset();
     await all.received.closed.next();
     expect(all.received.errors.all.map(({ code }) => code)).toEqual(['CONNECTION_LOST']);
@@ -242,7 +204,7 @@ describe('faults of streams', () => {
   });
 
   test('refusing resets new connections, and leaves open ones', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     all.network.refusing = true;
     const socket = connectSocket(portOf(all.network.address), '127.0.0.1');
     await expect(once(socket, 'close')).rejects.toMatchObject({ code: 'ECONNRESET' });
@@ -252,7 +214,7 @@ describe('faults of streams', () => {
   });
 
   test('new connections go to another target', async () => {
-    await using all = await echo();
+    await using all = await proxiedEcho();
     await using other = await serve(TCP, {
       codec: lines(),
       listener: { onMessage: (session, line) => session.write(`other: ${line}`) },
@@ -270,73 +232,6 @@ async function reconnected(received: Recorder<string>) {
   await received.opened.next();
   return received.opened.next();
 }
-
-describe('faults of datagrams', () => {
-  const COUNT = 200;
-
-  /** Sends numbered datagrams, then other ones until one comes back. Returns what came before. */
-  async function sendAll(faults: ProxyFaults, seed: number): Promise<string[]> {
-    await using all = await echo(faults, UDP, {}, {}, seed);
-    const received = all.received.messages.all;
-    for (let at = 0; at < COUNT; at++) {
-      all.session.write(String(at));
-      // A burst could exceed the buffer of the system.
-      if (at % 10 === 9) await elapse(1);
-    }
-    while (!received.includes('last')) {
-      all.session.write('last');
-      await elapse(1);
-    }
-    return received.filter((text) => text !== 'last');
-  }
-
-  test('loss drops datagrams, and the seed determines which', async () => {
-    const first = await sendAll({ toServer: { loss: 0.3 } }, 5);
-    expect(first.length).toBeGreaterThan(COUNT / 2);
-    expect(first.length).toBeLessThan(COUNT);
-    expect(await sendAll({ toServer: { loss: 0.3 } }, 5)).toEqual(first);
-    expect(await sendAll({ toServer: { loss: 0.3 } }, 6)).not.toEqual(first);
-  });
-
-  test('duplication delivers datagrams twice', async () => {
-    const received = await sendAll({ toServer: { duplication: 1 } }, 1);
-    expect(received.slice(0, 4)).toEqual(['0', '0', '1', '1']);
-  });
-
-  test('reordering lets the next datagram overtake', async () => {
-    const received = await sendAll({ toServer: { reordering: 0.3 } }, 1);
-    const inOrder = received.toSorted((a, b) => Number(a) - Number(b));
-    expect(received).not.toEqual(inOrder);
-    expect(new Set(received).size).toBeGreaterThan(COUNT * 0.9);
-  });
-
-  test('blocked and limit drop datagrams, latency delays them', async () => {
-    await using all = await echo({ toServer: { blocked: true } }, UDP);
-    all.session.write('lost');
-    await until(() => all.network.accepted === 1, 'the datagram');
-    all.network.set({ latency: 20 });
-    const before = performance.now();
-    all.session.write('late');
-    expect(await all.received.messages.next()).toBe('late');
-    expect(performance.now() - before).toBeGreaterThanOrEqual(39);
-    all.network.set({ toServer: { limit: 1 } });
-    all.session.write('over the limit');
-    await elapse(10);
-    all.network.set({});
-    all.session.write('end');
-    expect(await all.received.messages.next()).toBe('end');
-  });
-
-  test('reset() gives each client another port at the server', async () => {
-    await using all = await echo({}, UDP);
-    all.session.write('a');
-    await all.received.messages.next();
-    all.network.reset();
-    all.session.write('b');
-    expect(await all.received.messages.next()).toBe('b');
-    expect(all.served.opened.all).toHaveLength(2);
-  });
-});
 
 describe('refuses', () => {
   const badOption = (message: RegExp): object =>
