@@ -4,6 +4,7 @@
  *   node scripts/snippets.mjs --check      compiles all blocks
  *   node scripts/snippets.mjs run NAME     compiles and runs the block NAME of README.md
  *   node scripts/snippets.mjs run NAME docs/rpc.md      the same of another document
+ *   node scripts/snippets.mjs compile docs/testing.md   prints the paths of its compiled blocks
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -75,6 +76,10 @@ if (mode === '--check') {
     .filter(({ checked }) => checked);
   compile(blocks, 'check');
   console.log(`${blocks.length} snippets compile`);
+} else if (mode === 'compile' && name !== undefined) {
+  const blocks = blocksOf(name);
+  const path = compile(blocks, `compile-${name.replaceAll(/\W/g, '-')}`);
+  for (const block of blocks) console.log(join(path, `${name}-${block.name}.js`));
 } else {
   const blocks = blocksOf(document).filter((block) => !block.name.startsWith('line-'));
   const block = blocks.find((other) => other.name === name);

@@ -1,6 +1,7 @@
-/** Loggers of users. */
+/** Loggers of users, and a limit for what peers can log. */
 import { notifyOrWarn } from './callbacks.js';
 import { badOption } from './options.js';
+import { WarningBudget } from './warning.js';
 
 /**
  * Receives events for a log, such as an outage of a registry. It takes the arguments of pino. It is
@@ -42,4 +43,34 @@ export function guardedLogger(logger: Logger | undefined): Logger {
   if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function')
     throw badOption('logger', logger, 'an object with info and warn');
   return new GuardedLogger(logger);
+}
+
+/** Warnings that may pass at once. */
+const BURST = 100;
+
+class RateLimitedLogger implements Logger {
+  readonly #logger: Logger;
+  readonly #budget = new WarningBudget(BURST);
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  info(details: object, message: string): void {
+    this.#logger.info(details, message);
+  }
+
+  warn(details: object, message: string): void {
+    const suppressed = this.#budget.take();
+    if (suppressed === undefined) return;
+    this.#logger.warn(suppressed === 0 ? details : { ...details, suppressed }, message);
+  }
+}
+
+/**
+ * A logger for events that peers cause: it passes 100 warnings at once, and 10 per second after
+ * that. The property `suppressed` of the next warning is the number of warnings that did not pass.
+ */
+export function rateLimited(logger: Logger): Logger {
+  return new RateLimitedLogger(logger);
 }

@@ -1,4 +1,5 @@
 /** Timers of any length, and waits with a limit. */
+import { resources } from './resource-tracker.js';
 import { followSignal } from './signals.js';
 import { runInTurn } from './turn.js';
 
@@ -67,12 +68,17 @@ export function backoffDelay(failures: number, initialDelay: number, maxDelay: n
 
 /** setTimeout() with a bounded delay. */
 export function startTimer(callback: () => void, ms: number): NodeJS.Timeout {
-  return setTimeout(callback, boundedDelay(ms));
+  return tracked(setTimeout(callback, boundedDelay(ms)));
 }
 
 /** setInterval() with a bounded period. */
 export function startInterval(callback: () => void, ms: number): NodeJS.Timeout {
-  return setInterval(callback, boundedDelay(ms));
+  return tracked(setInterval(callback, boundedDelay(ms)));
+}
+
+function tracked(timer: NodeJS.Timeout): NodeJS.Timeout {
+  resources.tracker?.onOpen('timer', timer);
+  return timer;
 }
 
 /** Resolves when `promise` does, but after at most `ms` milliseconds. Rejects as `promise`. */

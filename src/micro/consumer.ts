@@ -2,6 +2,7 @@
 import { runIn } from '../core/async-context.js';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption } from '../core/options.js';
+import { resources } from '../core/resource-tracker.js';
 import { CONSUMER_CONNECTION, type ConsumerConnection } from '../rpc/consumer-connection.js';
 import {
   type CodecName,
@@ -104,6 +105,7 @@ class ServiceConsumer implements Consumer {
       settings.interceptors,
       startStrategy(settings.strategy, this.#dispatcher.attempt),
     );
+    resources.tracker?.onOpen('consumer', this);
   }
 
   stub<Specs extends MethodSpecs>(
@@ -197,6 +199,7 @@ class ServiceConsumer implements Consumer {
     await Promise.all([...this.#pools.values()].map((pool) => pool.resolver.close()));
     await this.#clients.close();
     for (const pool of this.#pools.values()) pool.dispose();
+    resources.tracker?.onClose(this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

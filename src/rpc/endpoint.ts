@@ -1,5 +1,6 @@
 /** The base of clients and servers: their channels, statistics and end. */
 import type { AsyncContext } from '../core/async-context.js';
+import { resources } from '../core/resource-tracker.js';
 import type { Endpoint, SessionOptions, Setup } from '../transport/types.js';
 import { type ChannelSetup, RpcChannel } from './calls/channel.js';
 import { Router } from './contract/router.js';
@@ -72,8 +73,13 @@ export abstract class RpcEndpoint {
 
   /** Called by ChannelSetup.onChange. */
   protected onChannelChange(channel: RpcChannel): void {
-    if (channel.closed) this.channels.delete(channel);
-    else this.channels.add(channel);
+    if (channel.closed) {
+      this.channels.delete(channel);
+      resources.tracker?.onClose(channel);
+    } else {
+      this.channels.add(channel);
+      resources.tracker?.onOpen('channel', channel);
+    }
   }
 
   statistics(): RpcStatistics {

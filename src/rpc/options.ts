@@ -1,8 +1,7 @@
 /** The options that clients and servers share: defaults, ranges and checks. */
 
-import { guardedLogger, SILENT } from '../core/logger.js';
+import { guardedLogger, rateLimited, SILENT } from '../core/logger.js';
 import { badOption, type Ranges, withDefaults } from '../core/options.js';
-import { rateLimited } from '../core/rate-limited-logger.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { MAX_DECODED_OBJECTS } from '../transport/codecs/json-text.js';
 import { resolveSetup } from '../transport/session/session-options.js';

@@ -129,7 +129,8 @@ type SpecsIn<C> = C extends { specs?: infer Specs | undefined }
   : never;
 
 type Types<Spec> = Spec extends { types?: infer T | undefined } ? NonNullable<T> : never;
-type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
+/** One of the types that a MethodSpec carries: `Of<Spec, 'stubInput'>`. */
+export type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
 
 /**
  * The callback of an asynchronous call. Called once, when the call has ended: with an error, or
@@ -234,8 +235,8 @@ export type Handlers<Specs extends MethodSpecs> = {
 export type Handler = (input: unknown, context: CallContext) => unknown;
 
 /** What implement() returns: a contract with its handlers, for serve() and connect(). */
-export interface Service {
-  readonly contract: Contract;
+export interface Service<Specs extends MethodSpecs = MethodSpecs> {
+  readonly contract: Contract<Specs>;
   /** The handlers, by the method's name on the wire. */
   readonly handlers: ReadonlyMap<string, { readonly method: Method; readonly handler: Handler }>;
 }

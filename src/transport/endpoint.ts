@@ -1,6 +1,7 @@
 /** The base of servers and clients: creates sessions from connections, and closes them. */
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError } from '../core/errors.js';
+import { resources } from '../core/resource-tracker.js';
 import type { Platform } from './platform.js';
 import { type SessionOwner, TransportSession } from './session/session.js';
 import { type ResolvedSetup, resolveSetup } from './session/session-options.js';
@@ -29,6 +30,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       const resolved = resolveSetup(setup);
       this.#setupFor = () => resolved;
     }
+    resources.tracker?.onOpen('endpoint', this);
   }
 
   abstract readonly address: string;
@@ -68,6 +70,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       throw refused;
     }
     this.sessions.add(session);
+    resources.tracker?.onOpen('session', session);
     return session;
   }
 
@@ -78,6 +81,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
 
   onSessionClosed(session: Session<In, Out>): void {
     this.sessions.delete(session as TransportSession<In, Out>);
+    resources.tracker?.onClose(session);
   }
 
   /** Stops listening or dialing. Called once, by the first close(). */
@@ -94,6 +98,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     while (this.sessions.size > 0)
       await Promise.all([...this.sessions].map((session) => session.close()));
     await stopped;
+    resources.tracker?.onClose(this);
   }
 
   destroy(): void {

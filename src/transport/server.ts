@@ -53,11 +53,16 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     options: ResolvedServerOptions,
   ): Promise<this> {
     this.#scheme = address.scheme;
-    this.#listener = await transport.listen(
-      address,
-      { ...options, admission: this.#admission },
-      (connection) => this.#accept(connection),
-    );
+    try {
+      this.#listener = await transport.listen(
+        address,
+        { ...options, admission: this.#admission },
+        (connection) => this.#accept(connection),
+      );
+    } catch (error) {
+      void this.close();
+      throw error;
+    }
     return this;
   }
 

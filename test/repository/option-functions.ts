@@ -21,6 +21,13 @@ import { registry } from '../../src/registries/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
 import {
+  assertNoLeaks,
+  callHandler,
+  codecCases,
+  proxy,
+  testRegistry,
+} from '../../src/testing/index.js';
+import {
   type ClientOptions,
   connect,
   jsonLines,
@@ -276,6 +283,11 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
         client.multi([{ type: 'create', path: '/a', data: keys, ...wrong }]),
       ),
   },
+  CodecCasesOptions: { 'codecCases()': (wrong) => codecCases(lines(), ['a'], wrong) },
+  CallHandlerOptions: { 'callHandler()': (wrong) => callHandler(greeter, 'hello', 'Ann', wrong) },
+  FlapOptions: { 'flap()': (wrong) => testRegistry().flap({}, wrong) },
+  LeakOptions: { 'assertNoLeaks()': assertNoLeaks },
+  ProxyOptions: { 'proxy()': (wrong) => proxy(FREE, {}, wrong) },
   RpcMetricsOptions: { 'rpcMetrics()': rpcMetrics },
   TracingOptions: { 'tracing()': tracing },
 };

@@ -80,6 +80,12 @@ export class Caller {
     return this.#pendingRequests.callCount;
   }
 
+  callsInFlight(): Call[] {
+    return this.#pendingRequests
+      .all()
+      .flatMap((request) => (request instanceof OutgoingCall ? [request.call] : []));
+  }
+
   /** How many calls and heartbeats wait for their answers. */
   get pendingRequests(): number {
     return this.#pendingRequests.size;

@@ -145,6 +145,11 @@ export class RpcChannel
     return this.#responder.serving;
   }
 
+  /** The calls that wait for an answer of the peer, and those of the peer that wait for one. */
+  get inFlight(): { readonly made: readonly Call[]; readonly served: readonly Call[] } {
+    return { made: this.#caller.callsInFlight(), served: this.#responder.callsInFlight() };
+  }
+
   get statistics(): PeerStatistics {
     const { session } = this;
     const { bytesRead = 0, bytesWritten = 0 } = session?.stats ?? {};

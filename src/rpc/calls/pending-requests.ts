@@ -55,6 +55,10 @@ export class PendingRequests<R extends PendingRequest> {
     return this.#callCount;
   }
 
+  all(): R[] {
+    return this.#slots.filter((request) => request !== undefined);
+  }
+
   /** Adds a request and sets its sequence. Throws RESOURCE_EXHAUSTED above the limit. */
   add(request: R): void {
     if (request.isCall && this.#callCount >= this.#limit) {
@@ -129,7 +133,7 @@ export class PendingRequests<R extends PendingRequest> {
    * of its own, which its caller may change.
    */
   failAll(makeError: () => RpcError): void {
-    const all = this.#slots.filter((request) => request !== undefined);
+    const all = this.all();
     this.#slots = new Array(INITIAL_CAPACITY).fill(undefined);
     this.#mask = INITIAL_CAPACITY - 1;
     this.#size = 0;

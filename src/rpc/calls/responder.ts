@@ -64,6 +64,10 @@ export class Responder implements ServerCallOwner {
     return this.#unanswered.size;
   }
 
+  callsInFlight(): ServerCall[] {
+    return this.#unanswered.all();
+  }
+
   get draining(): AbortSignal {
     return this.#setup.draining;
   }

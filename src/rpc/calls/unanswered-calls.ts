@@ -35,8 +35,12 @@ export class UnansweredCalls {
     return call?.sequenceHigh === sequenceHigh ? call : undefined;
   }
 
+  all(): ServerCall[] {
+    return [...this.#bySequence.values(), ...this.#duplicates];
+  }
+
   /** Aborts all calls, in several turns of the event loop when there are many. */
   abortAll(reason: RpcError): void {
-    inTurns([...this.#bySequence.values(), ...this.#duplicates], (call) => call.abort(reason));
+    inTurns(this.all(), (call) => call.abort(reason));
   }
 }

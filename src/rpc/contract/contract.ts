@@ -122,7 +122,7 @@ export function checkName(option: string, name: unknown): void {
 export function implement<Specs extends MethodSpecs>(
   contract: Contract<Specs>,
   handlers: Handlers<Specs>,
-): Service {
+): Service<Specs> {
   if (!(contract?.methods instanceof Map))
     throw badOption('contract', contract, 'a contract, made by contract()');
   const byName = new Map<string, { method: Method; handler: Handler }>();

@@ -1,0 +1,198 @@
+/** leaks() and assertNoLeaks(): what this process still holds of the package. */
+import { badOption, checkNames, checkNumber, type NamesOf } from '../core/options.js';
+import { type ResourceKind, type ResourceTracker, resources } from '../core/resource-tracker.js';
+import type { RpcChannel } from '../rpc/calls/channel.js';
+import type { Call } from '../rpc/index.js';
+import { isStreaming } from '../rpc/method-kind.js';
+import type { Endpoint, Session } from '../transport/types.js';
+import { fail } from './assertion.js';
+import { CreationStack } from './creation-stack.js';
+
+/** Something that the process still holds. */
+export interface Leak {
+  /**
+   * - `server`, `client`, `consumer`: it was not closed
+   * - `session`: its endpoint was not closed, or is closing
+   * - `call`, `stream`: a call or stream that this process made has not ended
+   * - `handler`: a handler has not answered, or still streams
+   * - `timer`: a timer of the package is running
+   */
+  readonly kind:
+    | 'server'
+    | 'client'
+    | 'consumer'
+    | 'session'
+    | 'call'
+    | 'stream'
+    | 'handler'
+    | 'timer';
+  /** Such as `server at tcp://127.0.0.1:8848`. */
+  readonly description: string;
+  /**
+   * The stack of the code that created it; of a session, call, stream or handler: that created its
+   * endpoint. Empty when it is unknown.
+   */
+  readonly stack: string;
+  /** Different for each resource of this process. */
+  readonly id: number;
+}
+
+/** Options of assertNoLeaks(). */
+export interface LeakOptions {
+  /** What may be left, such as the result of leaks() before a test. Default: nothing. */
+  ignore?: readonly Leak[] | undefined;
+  /** How long resources that are being closed may take, in ms. Default: 1,000. */
+  timeout?: number | undefined;
+}
+
+const OPTION_NAMES = { ignore: true, timeout: true } satisfies NamesOf<LeakOptions>;
+
+/** Milliseconds. */
+export const LEAK_DEFAULTS = { timeout: 1_000 } satisfies LeakOptions;
+
+/** Milliseconds between two checks of assertNoLeaks(). */
+const CHECK_PERIOD = 2;
+/** Timers that are over are forgotten when this many are known, and then each time they double. */
+const MIN_TIMERS = 1_000;
+
+/** How many leaks the message of assertNoLeaks() shows. */
+const MAX_SHOWN = 20;
+
+// A test may replace them.
+const { setTimeout: callLater, performance } = globalThis;
+const now = performance.now.bind(performance);
+
+interface Holder {
+  readonly kind: ResourceKind;
+  readonly stack: CreationStack | undefined;
+}
+
+class Resources implements ResourceTracker {
+  readonly #holders = new Map<object, Holder>();
+  readonly #timers = new Map<NodeJS.Timeout, Holder>();
+  readonly #ids = new WeakMap<object, number>();
+  #lastId = 0;
+  #timerLimit = MIN_TIMERS;
+
+  onOpen(kind: ResourceKind, resource: object): void {
+    if (kind === 'timer') this.#addTimer(resource as NodeJS.Timeout);
+    else if (!this.#holders.has(resource)) {
+      const hasStack = kind === 'endpoint' || kind === 'consumer';
+      this.#holders.set(resource, { kind, stack: hasStack ? new CreationStack() : undefined });
+    }
+  }
+
+  onClose(resource: object): void {
+    this.#holders.delete(resource);
+  }
+
+  #addTimer(timer: NodeJS.Timeout): void {
+    this.#timers.set(timer, { kind: 'timer', stack: new CreationStack() });
+    if (this.#timers.size < this.#timerLimit) return;
+    this.#forgetTimers();
+    this.#timerLimit = Math.max(MIN_TIMERS, this.#timers.size * 2);
+  }
+
+  #forgetTimers(): void {
+    for (const timer of this.#timers.keys()) if (!isRunning(timer)) this.#timers.delete(timer);
+  }
+
+  leaks(): Leak[] {
+    this.#forgetTimers();
+    return [
+      ...[...this.#holders].flatMap(([resource, holder]) => this.#describe(resource, holder)),
+      ...[...this.#timers].map(([timer, { stack }]) =>
+        this.#leak('timer', 'timer', timer, String(stack)),
+      ),
+    ];
+  }
+
+  #describe(resource: object, { kind, stack }: Holder): Leak[] {
+    if (kind === 'consumer') return [this.#leak(kind, 'consumer', resource, String(stack))];
+    if (kind === 'endpoint') {
+      const { type, address } = resource as Endpoint<unknown>;
+      const place = type === 'server' ? `at ${address}` : `of ${address}`;
+      return [this.#leak(type, `${type} ${place}`, resource, String(stack))];
+    }
+    if (kind === 'channel') return this.#callsOf(resource as RpcChannel);
+    const { id, localAddress, remoteAddress, endpoint } = resource as Session<unknown>;
+    const text = `session ${id} of a ${endpoint.type}, from ${localAddress} to ${remoteAddress}`;
+    return [this.#leak('session', text, resource, this.#stackOf(endpoint))];
+  }
+
+  #stackOf(endpoint: object | undefined): string {
+    return String((endpoint && this.#holders.get(endpoint)?.stack) ?? '');
+  }
+
+  #callsOf({ inFlight, peer, session }: RpcChannel): Leak[] {
+    const stack = this.#stackOf(session?.endpoint);
+    const nameOf = ({ method }: Call): string => `${method.service}.${method.name}`;
+    return [
+      ...inFlight.made.map((call) => {
+        const kind = isStreaming(call.method.kind) ? 'stream' : 'call';
+        return this.#leak(kind, `${kind} ${nameOf(call)} to ${peer}`, call, stack);
+      }),
+      ...inFlight.served.map((call) =>
+        this.#leak('handler', `handler ${nameOf(call)} for ${peer}`, call, stack),
+      ),
+    ];
+  }
+
+  #leak(kind: Leak['kind'], description: string, resource: object, stack: string): Leak {
+    let id = this.#ids.get(resource);
+    if (id === undefined) {
+      id = ++this.#lastId;
+      this.#ids.set(resource, id);
+    }
+    return { kind, description, stack, id };
+  }
+}
+
+/** False for the timers of fake clocks too: they do not keep anything of the system. */
+function isRunning(timer: NodeJS.Timeout): boolean {
+  return (timer as { _destroyed?: boolean })._destroyed === false;
+}
+
+const tracked = new Resources();
+resources.tracker = tracked;
+
+/**
+ * What the process holds of this package: servers, clients and consumers that are not closed, open
+ * sessions, calls and streams in flight, and running timers. What was created before
+ * `getty-ts/testing` was imported is not known.
+ */
+export function leaks(): Leak[] {
+  return tracked.leaks();
+}
+
+/**
+ * Rejects with an AssertionError if leaks() is not empty, also after `timeout` ms. Its message has
+ * the stack of each one. Use it after each test:
+ *
+ * ```ts
+ * afterEach(() => assertNoLeaks());
+ * ```
+ *
+ * Rejects with BAD_OPTION.
+ */
+export async function assertNoLeaks(options: LeakOptions = {}): Promise<void> {
+  checkNames('assertNoLeaks()', options, OPTION_NAMES);
+  const { ignore = [], timeout = LEAK_DEFAULTS.timeout } = options;
+  if (!Array.isArray(ignore)) throw badOption('ignore', ignore, 'what leaks() returned');
+  checkNumber('timeout', timeout, 0, Number.POSITIVE_INFINITY);
+  const ignored = new Set(ignore.map(({ id }) => id));
+  const end = now() + timeout;
+  for (;;) {
+    const left = leaks().filter(({ id }) => !ignored.has(id));
+    if (left.length === 0) return;
+    if (now() >= end) fail(report(left), [], left);
+    await new Promise((resolve) => callLater(resolve, CHECK_PERIOD));
+  }
+}
+
+function report(left: readonly Leak[]): string {
+  const shown = left.slice(0, MAX_SHOWN);
+  const lines = shown.map(({ description, stack }) => `${description}\n${stack}`.trimEnd());
+  if (left.length > MAX_SHOWN) lines.push(`and ${left.length - MAX_SHOWN} more`);
+  return `${left.length} resources of getty-ts are left:\n${lines.join('\n')}`;
+}

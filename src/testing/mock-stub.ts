@@ -1,0 +1,226 @@
+/** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
+import { settle } from '../core/callbacks.js';
+import { badOption } from '../core/options.js';
+import { within } from '../core/timers.js';
+import { unlessCancelled } from '../rpc/calls/call-errors.js';
+import { timeLeft } from '../rpc/calls/client-call.js';
+import {
+  type Call,
+  type Contract,
+  type Messages,
+  type Method,
+  type MethodSpecs,
+  makeStub,
+  RPC_DEFAULTS,
+  RpcError,
+  type Stub,
+} from '../rpc/index.js';
+import { streamsInput, streamsReplies } from '../rpc/method-kind.js';
+import { isIterable, iteratorOf } from '../rpc/streams/item-iterator.js';
+import type { Metadata, MethodKind, Of } from '../rpc/types.js';
+
+/** A call of a mock stub, as its handler sees it. */
+export interface MockContext {
+  /** The metadata of the call. */
+  readonly metadata: Metadata;
+  /** How long the call may take, in ms. Undefined: no deadline. */
+  readonly timeout: number | undefined;
+  /** Aborts when the caller cancels the call, or stops to read its replies. */
+  readonly signal: AbortSignal | undefined;
+  /** Set properties to give the caller metadata of the reply. */
+  readonly replyMetadata: Record<string, string>;
+}
+
+type Answer<T> = T | Promise<T>;
+
+interface MockMethods<Input, Output> {
+  unary: (input: Input, context: MockContext) => Answer<Output>;
+  oneway: (input: Input, context: MockContext) => unknown;
+  noReply: (input: Input, context: MockContext) => unknown;
+  serverStream: (input: Input, context: MockContext) => Answer<Messages<Output>>;
+  clientStream: (input: AsyncIterable<Input>, context: MockContext) => Answer<Output>;
+  duplex: (input: AsyncIterable<Input>, context: MockContext) => Answer<Messages<Output>>;
+}
+
+/** The functions that answer the calls of a mock stub. Each of them may be missing. */
+export type MockHandlers<Specs extends MethodSpecs> = {
+  readonly [Name in keyof Specs]?: MockMethods<
+    Of<Specs[Name], 'stubInput'>,
+    Of<Specs[Name], 'stubOutput'>
+  >[Specs[Name]['kind']];
+};
+
+type RecordedInput<Kind extends MethodKind, Input> = Kind extends 'clientStream' | 'duplex'
+  ? readonly Input[]
+  : Input;
+
+/** A recorded call. The property `method` tells the type of `input`. */
+export type MockCall<Specs extends MethodSpecs> = {
+  [Name in keyof Specs]: {
+    /** The name of the method in the stub. */
+    readonly method: Name;
+    /** The argument itself, not a copy. For a stream: the messages that the handler has read. */
+    readonly input: RecordedInput<Specs[Name]['kind'], Of<Specs[Name], 'stubInput'>>;
+    /** The metadata of the call. Without any it is an empty object. */
+    readonly metadata: Metadata;
+    /** How long the call may take, in ms: that of the caller, of the method, or 5,000. */
+    readonly timeout: number | undefined;
+    /** The signal of the caller; of a stream of replies, a signal that follows it. */
+    readonly signal: AbortSignal | undefined;
+  };
+}[keyof Specs];
+
+/** What mockStub() returns. */
+export interface MockStub<Specs extends MethodSpecs> {
+  /** The stub for the code under test. */
+  readonly stub: Stub<Specs>;
+  /** The calls since the start or the last clear(), in the order in which they began. */
+  readonly calls: readonly MockCall<Specs>[];
+  /** The inputs of the recorded calls of one method. */
+  inputsOf<Name extends keyof Specs>(
+    method: Name,
+  ): RecordedInput<Specs[Name]['kind'], Of<Specs[Name], 'stubInput'>>[];
+  /** Forget the recorded calls. */
+  clear(): void;
+}
+
+/**
+ * Makes a stub of `contract` that calls `handlers` instead of a peer, and records the calls.
+ *
+ * ```ts
+ * const { stub, calls } = mockStub(Greeter, { hello: (name) => `hello, ${name}` });
+ * await codeUnderTest(stub);
+ * expect(calls).toMatchObject([{ method: 'hello', input: 'Ann' }]);
+ * ```
+ *
+ * The stub has the type and the rules of a real one: it checks options, accepts callbacks, and
+ * fails with RpcErrors. A method without a handler fails with UNIMPLEMENTED. An error of a handler
+ * that is no RpcError becomes UNKNOWN. A call whose handler does not settle fails at its timeout
+ * with DEADLINE_EXCEEDED, and a call whose signal aborts with CANCELLED. A call with a stream of
+ * replies is recorded when its iteration begins.
+ *
+ * Values are passed as they are: they are not encoded, and the schemas of the contract are not
+ * used. Handlers can be replaced later: they are looked up for each call. Throws BAD_OPTION.
+ */
+export function mockStub<Specs extends MethodSpecs>(
+  contract: Contract<Specs>,
+  handlers: MockHandlers<Specs> = {},
+): MockStub<Specs> {
+  if (typeof handlers !== 'object' || handlers === null)
+    throw badOption('handlers', handlers, 'an object with functions');
+  const mock = new Mock(contract as Contract, handlers as MockHandlers<MethodSpecs>);
+  return mock as unknown as MockStub<Specs>;
+}
+
+type AnyHandler = (input: unknown, context: MockContext) => unknown;
+
+class Mock implements MockStub<MethodSpecs> {
+  readonly stub: Stub<MethodSpecs>;
+  readonly calls: MockCall<MethodSpecs>[] = [];
+  readonly #handlers: Readonly<Record<string, unknown>>;
+  readonly #names: ReadonlyMap<Method, string>;
+
+  constructor(contract: Contract, handlers: Readonly<Record<string, unknown>>) {
+    this.stub = makeStub(contract, (call) => this.#invoke(call), RPC_DEFAULTS.timeout);
+    this.#handlers = handlers;
+    this.#names = new Map([...contract.methods].map(([name, method]) => [method, name]));
+    for (const name of Object.keys(handlers)) {
+      if (!contract.methods.has(name))
+        throw badOption(
+          'handlers',
+          name,
+          `methods of ${contract.name}: ${[...contract.methods.keys()].join(', ')}`,
+        );
+    }
+  }
+
+  // Functions without `this`, so that a test can take them out of the object.
+  readonly inputsOf = (method: PropertyKey): never[] =>
+    this.calls.filter((call) => call.method === method).map(({ input }) => input as never);
+
+  readonly clear = (): void => {
+    this.calls.length = 0;
+  };
+
+  async #invoke(call: Call): Promise<unknown> {
+    const { metadata, timeout, signal } = call;
+    const { service, name, kind } = call.method;
+    const localName = this.#names.get(call.method) as string;
+    const read: unknown[] = [];
+    const input = streamsInput(kind) ? recordedItems(call.input, read) : call.input;
+    this.calls.push({
+      method: localName,
+      input: (streamsInput(kind) ? read : call.input) as never,
+      metadata,
+      timeout,
+      signal,
+    });
+    const handler = Object.hasOwn(this.#handlers, localName)
+      ? this.#handlers[localName]
+      : undefined;
+    if (typeof handler !== 'function')
+      throw new RpcError('UNIMPLEMENTED', `the mock of ${service} has no handler for ${name}`, {
+        unsent: true,
+      });
+    const context: MockContext = { metadata, timeout, signal, replyMetadata: {} };
+    const answer = await limited(call, () =>
+      settle(() => (handler as AnyHandler).call(this.#handlers, input, context)),
+    );
+    if (streamsReplies(kind)) return this.#replies(call, answer, context);
+    passMetadata(call, context);
+    return kind === 'oneway' || kind === 'noReply' ? undefined : answer;
+  }
+
+  #replies(call: Call, answer: unknown, context: MockContext): AsyncIterable<unknown> {
+    if (!isIterable(answer))
+      throw new RpcError(
+        'INTERNAL',
+        `the handler of the mock returned no iterable for ${call.method.name}`,
+      );
+    return {
+      [Symbol.asyncIterator]() {
+        const items = iteratorOf(answer);
+        return {
+          async next() {
+            const item = await limited(call, async () => items.next());
+            if (item.done) passMetadata(call, context);
+            return item;
+          },
+          return: async (value) => (await items.return?.(value)) ?? { done: true, value },
+        };
+      },
+    };
+  }
+}
+
+function passMetadata(call: Call, { replyMetadata }: MockContext): void {
+  if (Object.keys(replyMetadata).length > 0) call.onMetadata?.(replyMetadata);
+}
+
+/** Performs a step of the call. Rejects with an RpcError, also at the timeout and the signal. */
+async function limited<T>(call: Call, step: () => Promise<T>): Promise<T> {
+  const { service, name } = call.method;
+  try {
+    return await within(
+      timeLeft(call),
+      unlessCancelled(call, step()),
+      () =>
+        new RpcError(
+          'DEADLINE_EXCEEDED',
+          `the mock of ${service}.${name} did not answer within ${call.timeout} ms`,
+        ),
+    );
+  } catch (error) {
+    throw RpcError.from(error);
+  }
+}
+
+/** The items of a stream of arguments. Each item that is read is added to `read`. */
+async function* recordedItems(source: unknown, read: unknown[]): AsyncGenerator<unknown> {
+  if (!isIterable(source)) throw badOption('input', source, 'an iterable of messages');
+  const items = iteratorOf(source) as AsyncIterator<unknown>;
+  for await (const item of { [Symbol.asyncIterator]: () => items }) {
+    read.push(item);
+    yield item;
+  }
+}

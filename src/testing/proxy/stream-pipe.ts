@@ -1,0 +1,121 @@
+/** One direction of a proxied stream: it delays, slices and limits what a socket has sent. */
+import type { Socket } from 'node:net';
+import { Queue } from '../../core/queue.js';
+import { startTimer } from '../../core/timers.js';
+import { delayOf, type ResolvedFaults } from './faults.js';
+
+/** While more bytes are under way, the source is not read: it sees a slow network. */
+const MAX_UNDER_WAY = 1024 * 1024;
+/**
+ * How long bytes wait for a limited bandwidth, in ms. More bytes than pass in this time are not
+ * read, or a heartbeat would wait behind them for seconds.
+ */
+const MAX_WAIT = 100;
+/** A limited bandwidth passes a portion at most this often, in ms. */
+const PORTION_PERIOD = 20;
+
+interface Piece {
+  /** Undefined: the end of the stream. */
+  bytes: Buffer | undefined;
+  /** When it arrives: a time of performance.now(). */
+  readonly due: number;
+}
+
+export interface PipeEvents {
+  faults(): ResolvedFaults;
+  onBytes(count: number): void;
+  /** As many bytes have passed as Faults.limit allows. */
+  onLimit(): void;
+}
+
+export class StreamPipe {
+  readonly #source: Socket;
+  readonly #target: Socket;
+  readonly #events: PipeEvents;
+  readonly #random: () => number;
+  readonly #pieces = new Queue<Piece>();
+  #underWay = 0;
+  #passed = 0;
+  #lastDue = 0;
+  #isWriting = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(source: Socket, target: Socket, random: () => number, events: PipeEvents) {
+    this.#source = source;
+    this.#target = target;
+    this.#random = random;
+    this.#events = events;
+    source.on('data', (bytes) => this.#add(bytes));
+    source.on('end', () => this.#add(undefined));
+  }
+
+  /** The faults have changed. */
+  update(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#pump();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#pieces.clear();
+  }
+
+  #add(bytes: Buffer | undefined): void {
+    // A stream keeps its order: bytes do not arrive before earlier ones.
+    this.#lastDue = Math.max(
+      this.#lastDue,
+      performance.now() + delayOf(this.#events.faults(), this.#random),
+    );
+    this.#pieces.push({ bytes, due: this.#lastDue });
+    this.#underWay += bytes?.length ?? 0;
+    if (this.#underWay > maxUnderWay(this.#events.faults())) this.#source.pause();
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#isWriting || this.#timer !== undefined || this.#target.destroyed) return;
+    const faults = this.#events.faults();
+    const piece = this.#pieces.peek();
+    if (faults.blocked || piece === undefined) return;
+    const wait = piece.due - performance.now();
+    if (wait > 0) return this.#pumpAfter(wait);
+    const { bytes } = piece;
+    if (bytes !== undefined) return this.#write(bytes, piece, faults);
+    if (faults.halfOpen) return;
+    this.#pieces.shift();
+    this.#target.end();
+  }
+
+  #write(bytes: Buffer, piece: Piece, faults: ResolvedFaults): void {
+    const { slice, bandwidth, limit } = faults;
+    const left = Math.max(0, limit - this.#passed);
+    const portion = Math.ceil((bandwidth * PORTION_PERIOD) / 1_000);
+    const size = Math.min(bytes.length, slice, portion, left);
+    if (size < bytes.length) piece.bytes = bytes.subarray(size);
+    else this.#pieces.shift();
+    this.#passed += size;
+    this.#underWay -= size;
+    this.#events.onBytes(size);
+    this.#isWriting = true;
+    this.#target.write(bytes.subarray(0, size), () => {
+      this.#isWriting = false;
+      if (size === left) return this.#events.onLimit();
+      if (this.#underWay <= maxUnderWay(this.#events.faults())) this.#source.resume();
+      if (bandwidth !== Number.POSITIVE_INFINITY) this.#pumpAfter((size / bandwidth) * 1_000);
+      // In the next turn, so that the receiver reads this slice alone.
+      else if (slice !== Number.POSITIVE_INFINITY) setImmediate(() => this.#pump());
+      else this.#pump();
+    });
+  }
+
+  #pumpAfter(ms: number): void {
+    // A timer may be up to 1 ms early.
+    this.#timer = startTimer(() => this.update(), Math.ceil(ms));
+  }
+}
+
+/** Bytes. */
+function maxUnderWay({ bandwidth, latency, jitter }: ResolvedFaults): number {
+  return Math.min(MAX_UNDER_WAY, (bandwidth * (latency + jitter + MAX_WAIT)) / 1_000);
+}

@@ -1,0 +1,169 @@
+import { AssertionError } from 'node:assert';
+import { mock } from 'node:test';
+import { afterEach, expect, test } from 'vitest';
+import { startTimer } from '../../src/core/timers.js';
+import { consume } from '../../src/micro/index.js';
+import { memory } from '../../src/registries/memory.js';
+import {
+  connect as connectRpc,
+  contract,
+  implement,
+  serve as serveRpc,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
+import { assertNoLeaks, type Leak, leaks } from '../../src/testing/index.js';
+import { connect, lines, serve } from '../../src/transport/index.js';
+import { gate, until } from '../fixtures/waiting.js';
+
+afterEach(() => assertNoLeaks());
+
+const setup = { codec: lines(), listener: { onMessage() {} } };
+const Waiter = contract('Waiter', {
+  wait: unary<string, string>({ timeout: 300_000 }),
+  waitForItems: serverStream<string, string>(),
+});
+
+const kindsOf = (found: readonly Leak[]): string[] => found.map(({ kind }) => kind).sort();
+const find = (kind: Leak['kind']): Leak | undefined => leaks().find((leak) => leak.kind === kind);
+
+/** The error of assertNoLeaks(). */
+async function failure(options?: Parameters<typeof assertNoLeaks>[0]): Promise<Error> {
+  try {
+    await assertNoLeaks({ timeout: 0, ...options });
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('nothing was found');
+}
+
+test('finds nothing when everything is closed', async () => {
+  await using server = await serve('memory://', setup);
+  await using _client = await connect(server.address, setup);
+});
+
+test('finds a server, a client and their sessions, with the code that made them', async () => {
+  async function makeServer(): Promise<Awaited<ReturnType<typeof serve<string>>>> {
+    return serve('memory://leaky', setup);
+  }
+  const server = await makeServer();
+  const client = await connect(server.address, setup);
+  await client.session();
+  // The timer limits the time of an incomplete message, in both sessions.
+  expect(kindsOf(leaks())).toEqual(['client', 'server', 'session', 'session', 'timer']);
+  expect(find('server')?.description).toBe('server at memory://leaky');
+  expect(find('server')?.stack).toMatch(/^\s+at makeServer .*leaks\.test\.ts/);
+  expect(find('client')).toMatchObject({
+    description: 'client of memory://leaky',
+    stack: expect.stringContaining('leaks.test.ts'),
+  });
+  expect(find('session')).toMatchObject({
+    description: expect.stringMatching(/^session \d+ of a (server|client), from memory:/),
+    stack: expect.stringContaining('leaks.test.ts'),
+  });
+  const error = await failure();
+  expect(error).toBeInstanceOf(AssertionError);
+  expect(error.message).toMatch(/^5 resources of getty-ts are left:\n/);
+  expect(error.message).toMatch(/server at memory:\/\/leaky\n\s+at makeServer /);
+  await client.close();
+  expect(kindsOf(leaks())).toContain('server');
+  await server.close();
+  expect(leaks()).toEqual([]);
+});
+
+test('finds a consumer', async () => {
+  await using registry = memory();
+  const consumer = consume({ registry });
+  consumer.stub(Waiter);
+  expect(find('consumer')?.stack).toContain('leaks.test.ts');
+  await consumer.close();
+});
+
+test('finds calls, streams and handlers that have not ended', async () => {
+  const { promise, open } = gate<string>();
+  await using server = await serveRpc('memory://', [
+    implement(Waiter, {
+      wait: () => promise,
+      async *waitForItems() {
+        yield await promise;
+      },
+    }),
+  ]);
+  await using client = await connectRpc(server.address, { connections: 1 });
+  const stub = client.stub(Waiter);
+  const call = stub.wait('a');
+  const items = stub.waitForItems('b')[Symbol.asyncIterator]();
+  const item = items.next();
+  await until(() => leaks().filter(({ kind }) => kind === 'handler').length === 2, '2 handlers');
+  expect(find('call')).toMatchObject({
+    description: `call Waiter.wait to ${server.address}`,
+    stack: expect.stringContaining('leaks.test.ts'),
+  });
+  expect(find('stream')?.description).toBe(`stream Waiter.waitForItems to ${server.address}`);
+  expect(find('handler')?.description).toMatch(/^handler Waiter\.wait/);
+  open('done');
+  expect([await call, (await item).value]).toEqual(['done', 'done']);
+  await items.return?.();
+  await until(
+    () => !leaks().some(({ kind }) => ['call', 'stream', 'handler'].includes(kind)),
+    'the end of the calls',
+  );
+});
+
+test('finds a timer of the package, also one that does not keep the process running', () => {
+  const timer = startTimer(() => {}, 300_000).unref();
+  expect(find('timer')?.stack).toContain('leaks.test.ts');
+  clearTimeout(timer);
+  expect(leaks()).toEqual([]);
+});
+
+test('forgets timers that have ended, however many there were', () => {
+  const timers = Array.from({ length: 3_000 }, () => startTimer(() => {}, 300_000));
+  expect(leaks()).toHaveLength(3_000);
+  for (const timer of timers) clearTimeout(timer);
+  expect(leaks()).toEqual([]);
+});
+
+test('does not report what failed to start', async () => {
+  await using server = await serve('memory://', setup);
+  const before = leaks();
+  await expect(serve(server.address, setup)).rejects.toMatchObject({ code: 'LISTEN_FAILED' });
+  await expect(connect('memory://nowhere', setup)).rejects.toMatchObject({
+    code: 'CONNECT_FAILED',
+  });
+  await expect(connectRpc('memory://nowhere')).rejects.toMatchObject({ code: 'CONNECT_FAILED' });
+  await assertNoLeaks({ ignore: before });
+});
+
+test('waits for what is being closed', async () => {
+  const server = await serve('tcp://127.0.0.1:0', setup);
+  const client = await connect(server.address, setup);
+  client.destroy();
+  server.destroy();
+  await assertNoLeaks();
+});
+
+test('ignores what was there before', async () => {
+  await using server = await serve('memory://', setup);
+  const before = leaks();
+  const client = await connect(server.address, setup);
+  expect((await failure({ ignore: before })).message).toContain('client of');
+  await client.close();
+  await assertNoLeaks({ ignore: before });
+});
+
+test('works while the timers of a test do not run', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'setImmediate', 'setInterval', 'Date'] });
+  try {
+    const timer = startTimer(() => {}, 300_000);
+    await assertNoLeaks();
+    clearTimeout(timer);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('refuses invalid options', async () => {
+  await expect(assertNoLeaks({ ignore: 1 as never })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+  await expect(assertNoLeaks({ timeout: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+});
