@@ -78,6 +78,7 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
     to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   'adapters/*': (_, found) => found.to === 'rpc/index.ts',
   cli: (_, found) => PUBLIC.includes(found.to),
+  testing: (to) => ['transport', 'rpc', 'micro'].includes(to),
 };
 
 /**
@@ -86,13 +87,13 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
  * import more files of them.
  */
 const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
-  'transport/address.ts': [['micro', 'web'], 'one parser for all addresses'],
+  'transport/address.ts': [['micro', 'web', 'testing'], 'one parser for all addresses'],
   'transport/buffers/byte-reader.ts': [
     ['rpc', 'web'],
     'frames are read from the buffer of a session',
   ],
   'transport/buffers/byte-writer.ts': [
-    ['rpc', 'web'],
+    ['rpc', 'web', 'testing'],
     'frames are written to the buffer of a session',
   ],
   'transport/client-options.ts': [['rpc'], 'a consumer checks its options before it connects'],
@@ -100,25 +101,40 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'transport/close-code.ts': [['web'], 'one list of close codes'],
   'transport/codecs/index.ts': [['web'], 'the ready codecs run in a page too'],
   'transport/codecs/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
-  'transport/node.ts': [['rpc'], 'serve() and connect() of rpc choose the transports of Node.js'],
+  'transport/endpoint.ts': [['testing'], 'each simulated process has its own module state'],
+  'transport/node.ts': [
+    ['rpc', 'testing'],
+    'serve() and connect() of rpc choose the transports of Node.js; a simulation adds its own',
+  ],
   'transport/option-names.ts': [['rpc'], 'the options of rpc include those of the transport'],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
-  'transport/session/busy-poll.ts': [['rpc'], 'a session polls while a call waits for its answer'],
-  'transport/session/flush-scheduler.ts': [['rpc'], 'the time is read once for each event'],
+  'transport/session/busy-poll.ts': [
+    ['rpc', 'testing'],
+    'a session polls while a call waits for its answer; module state',
+  ],
+  'transport/session/flush-scheduler.ts': [
+    ['rpc', 'testing'],
+    'the time is read once for each event; module state',
+  ],
   'transport/session/open-sessions.ts': [
     ['rpc'],
     'a session is replaced when its server sends goaway',
   ],
   'transport/session/send-waiter.ts': [['web'], 'a session of a page sends in the same way'],
   'transport/session/session-errors.ts': [['rpc'], 'one error for messages that are too large'],
+  'transport/session/session.ts': [['testing'], 'each simulated process has its own module state'],
   'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
   'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
   'transport/session/timer-wheel.ts': [
-    ['rpc', 'registries'],
-    'one timer for the heartbeats of all sessions',
+    ['rpc', 'registries', 'testing'],
+    'one timer for the heartbeats of all sessions; module state',
   ],
   'transport/stream/tls-options.ts': [['registries'], 'one check of TLS options'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
+  'rpc/calls/datagrams/recent-requests.ts': [
+    ['testing'],
+    'each simulated process has its own module state',
+  ],
   'rpc/calls/call-errors.ts': [['micro'], 'a consumer fails calls as a client does'],
   'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],
   'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],

@@ -20,6 +20,7 @@ import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
+import { simulate } from '../../src/testing/index.js';
 import {
   type ClientOptions,
   connect,
@@ -238,6 +239,8 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   CircuitBreakerOptions: { 'circuitBreaker()': rpc.circuitBreaker },
   ConcurrencyLimitOptions: { 'concurrencyLimit()': rpc.concurrencyLimit },
   RateLimitOptions: { 'rateLimit()': rpc.rateLimit },
+  SimulationOptions: { 'simulate()': (wrong) => simulate(wrong, () => {}) },
+  LinkOptions: { 'simulate()': (wrong) => simulate({ link: wrong }, () => {}) },
   LoggingOptions: { 'logging()': (wrong) => rpc.logging({ logger: console, ...wrong }) },
   ProvideOptions: {
     'provide()': (wrong) => provide({ registry: unusedRegistry, services: [greeter], ...wrong }),

@@ -1,0 +1,128 @@
+/**
+ * Which simulated process the running code belongs to. Every promise callback, timer and other
+ * async resource belongs to the process whose code created it.
+ */
+import { AsyncResource, createHook, executionAsyncResource } from 'node:async_hooks';
+import { exchangeModuleState, type ModuleState } from './module-state.js';
+import type { World } from './world.js';
+
+const OWNER = Symbol('simulatedProcess');
+type Owned = { [OWNER]?: SimulatedProcess };
+
+let active: SimulatedProcess | undefined;
+/** The processes that the running async callbacks have interrupted. */
+let interrupted: (SimulatedProcess | undefined)[] = [];
+/** The module state of the code that belongs to no simulated process. */
+const outside: ModuleState = [];
+
+/** The process of the running code. Undefined: the code does not belong to the simulation. */
+export function activeProcess(): SimulatedProcess | undefined {
+  return active;
+}
+
+function switchTo(next: SimulatedProcess | undefined): void {
+  if (next === active) return;
+  exchangeModuleState(active?.moduleState ?? outside, next?.moduleState ?? outside);
+  active = next;
+}
+
+const hook = createHook({
+  init(_id, _type, _trigger, resource) {
+    if (active !== undefined) (resource as Owned)[OWNER] = active;
+  },
+  before() {
+    interrupted.push(active);
+    switchTo((executionAsyncResource() as Owned)[OWNER]);
+  },
+  after() {
+    switchTo(interrupted.pop());
+  },
+});
+
+/** From now on the process of running code is known. Call it from code outside of a simulation. */
+export function startTracking(): void {
+  hook.enable();
+}
+
+export function stopTracking(): void {
+  hook.disable();
+  leaveAll();
+}
+
+/** Leaves the processes of callbacks that have thrown: Node.js does not report their end. */
+export function leaveAll(): void {
+  switchTo(undefined);
+  interrupted = [];
+}
+
+/** One process of a host, from its start to its crash. */
+export class SimulatedProcess {
+  readonly world: World;
+  /** Owns the clock, which a restart does not change. */
+  readonly host: { readonly name: string; clockOffset: number };
+  readonly moduleState: ModuleState = [];
+  /** Timers that have not fired, by their ids. */
+  readonly timers = new Map<number, { cancel(): void }>();
+  /** Connections and sockets of this process. */
+  readonly sockets = new Set<{ abandon(): void }>();
+  isDead = false;
+  isPaused = false;
+  /** Callbacks that became due while the process was paused. */
+  #deferred: [AsyncResource, () => void][] = [];
+  readonly #root: AsyncResource;
+
+  constructor(world: World, host: SimulatedProcess['host']) {
+    this.world = world;
+    this.host = host;
+    this.#root = this.resource('SIMULATEDPROCESS');
+  }
+
+  /** A new async resource of this process. Its async context is that of the running code. */
+  resource(type: string): AsyncResource {
+    const before = active;
+    switchTo(this);
+    try {
+      return new AsyncResource(type);
+    } finally {
+      switchTo(before);
+    }
+  }
+
+  /** Runs `fn` as code of this process, also while it is paused. */
+  enter<T>(fn: () => T): T {
+    return this.#root.runInAsyncScope(fn);
+  }
+
+  /**
+   * Calls `callback` in `resource`, a resource of this process, as an event of its event loop: after
+   * resume() if the process is paused, and never if it is dead.
+   */
+  dispatch(callback: () => void, resource = this.#root): void {
+    if (this.isDead) return;
+    if (this.isPaused) {
+      this.#deferred.push([resource, callback]);
+      return;
+    }
+    try {
+      resource.runInAsyncScope(callback);
+    } catch (error) {
+      this.world.fail(`${this.host.name} threw an exception that nothing caught`, error);
+    }
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    for (const [resource, callback] of deferred)
+      this.world.schedule(0, () => this.dispatch(callback, resource));
+  }
+
+  kill(): void {
+    this.isDead = true;
+    this.#deferred = [];
+    for (const timer of [...this.timers.values()]) timer.cancel();
+    for (const socket of this.sockets) socket.abandon();
+    this.sockets.clear();
+  }
+}
