@@ -29,6 +29,8 @@ const ROWS: ReadonlyMap<string, Row> = new Map(LAYERS.flatMap((rows) => Object.e
 const WITHOUT_ROW: Readonly<Record<string, string>> = {
   'WatchOptions.watch': 'it needs a ZooKeeper server: see test/registries/zookeeper/client.test.ts',
   Watcher: 'the type of WatchOptions.watch',
+  'SimulationOptions.onTrace':
+    'its failure is that of the simulation: see test/testing/simulation/simulate.test.ts',
   'Registry.list': 'the package does not call it; the caller gets its rejection',
 };
 
@@ -39,16 +41,21 @@ const MADE_BY_THE_PACKAGE = [
   'Call',
   'Channel',
   'Client',
+  'Clock',
   'Consumer',
   'Endpoint',
+  'Host',
   'LatencyStatistics',
   'MessageCodec',
+  'Network',
   'Provider',
+  'Random',
   'RpcClient',
   'RpcMetrics',
   'RpcServer',
   'Server',
   'Session',
+  'Simulation',
   'compose(invoke)',
   'makeStub(contract)',
   'makeStub(invoke)',

@@ -7,35 +7,45 @@ import { exchangeModuleState, type ModuleState } from './module-state.js';
 import type { World } from './world.js';
 
 const OWNER = Symbol('simulatedProcess');
-type Owned = { [OWNER]?: SimulatedProcess };
+/** The owner of the callbacks that drive the simulation. */
+const DRIVER = Symbol('driver');
+/** Undefined: code that does not belong to the simulation. */
+type Owner = SimulatedProcess | typeof DRIVER | undefined;
+type Owned = { [OWNER]?: Owner };
 
-let active: SimulatedProcess | undefined;
-/** The processes that the running async callbacks have interrupted. */
-let interrupted: (SimulatedProcess | undefined)[] = [];
+let current: Owner;
+/** The owners of the code that the running async callbacks have interrupted. */
+let interrupted: Owner[] = [];
+/** Whose module state the modules have. The driver uses none, so it changes nothing. */
+let loaded: SimulatedProcess | undefined;
 /** The module state of the code that belongs to no simulated process. */
 const outside: ModuleState = [];
 
-/** The process of the running code. Undefined: the code does not belong to the simulation. */
+/** The process of the running code. Undefined: the code does not belong to a process. */
 export function activeProcess(): SimulatedProcess | undefined {
-  return active;
+  return current === DRIVER ? undefined : current;
 }
 
-function switchTo(next: SimulatedProcess | undefined): void {
-  if (next === active) return;
-  exchangeModuleState(active?.moduleState ?? outside, next?.moduleState ?? outside);
-  active = next;
+function switchTo(next: Owner): void {
+  current = next;
+  if (next === DRIVER || next === loaded) return;
+  exchangeModuleState(loaded?.moduleState ?? outside, next?.moduleState ?? outside);
+  loaded = next;
 }
 
 const hook = createHook({
   init(_id, _type, _trigger, resource) {
-    if (active !== undefined) (resource as Owned)[OWNER] = active;
+    if (current !== undefined && current !== DRIVER) (resource as Owned)[OWNER] = current;
   },
   before() {
-    interrupted.push(active);
+    interrupted.push(current);
     switchTo((executionAsyncResource() as Owned)[OWNER]);
   },
   after() {
-    switchTo(interrupted.pop());
+    const next = interrupted.pop();
+    // At the end of an event no code runs: the next event loads the state that it needs.
+    if (next === undefined && interrupted.length === 0) current = undefined;
+    else switchTo(next);
   },
 });
 
@@ -46,13 +56,22 @@ export function startTracking(): void {
 
 export function stopTracking(): void {
   hook.disable();
-  leaveAll();
+  interrupted = [];
+  switchTo(undefined);
 }
 
-/** Leaves the processes of callbacks that have thrown: Node.js does not report their end. */
-export function leaveAll(): void {
-  switchTo(undefined);
-  interrupted = [];
+/** Makes `timer` a timer of the driver. */
+export function ownByDriver(timer: object): void {
+  (timer as Owned)[OWNER] = DRIVER;
+}
+
+/**
+ * Call it in a timer of the driver. It leaves the processes of callbacks that have thrown: Node.js
+ * does not report their end.
+ */
+export function enterDriver(): void {
+  interrupted = [undefined];
+  switchTo(DRIVER);
 }
 
 /** One process of a host, from its start to its crash. */
@@ -79,7 +98,7 @@ export class SimulatedProcess {
 
   /** A new async resource of this process. Its async context is that of the running code. */
   resource(type: string): AsyncResource {
-    const before = active;
+    const before = current;
     switchTo(this);
     try {
       return new AsyncResource(type);
@@ -94,8 +113,8 @@ export class SimulatedProcess {
   }
 
   /**
-   * Calls `callback` in `resource`, a resource of this process, as an event of its event loop: after
-   * resume() if the process is paused, and never if it is dead.
+   * Calls `callback` in `resource`, a resource of this process, as an event of its event loop:
+   * after resume() if the process is paused, and never if it is dead.
    */
   dispatch(callback: () => void, resource = this.#root): void {
     if (this.isDead) return;

@@ -22,8 +22,8 @@ function hash(text: string): number {
 }
 
 /**
- * The sequence of numbers for one purpose. Purposes with different names have independent sequences,
- * so a number that one of them takes does not change the others. The algorithm is sfc32.
+ * The sequence of numbers for one purpose. Purposes with different names have independent
+ * sequences, so a number that one of them takes does not change the others. The algorithm is sfc32.
  */
 export function seededRandom(seed: number, purpose: string): Random {
   let a = hash(`${purpose} ${seed}`);

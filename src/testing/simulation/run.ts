@@ -1,7 +1,8 @@
 /** One run of a simulation: takes events from the clock until the scenario is over. */
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
-import { activeProcess, leaveAll } from './context.js';
+import { startTimer } from '../../core/timers.js';
+import { activeProcess, enterDriver, ownByDriver } from './context.js';
 import { type Duration, parseDuration } from './durations.js';
 import { SimulatedHost } from './host.js';
 import type { SimulatedNetwork } from './network/network.js';
@@ -59,13 +60,17 @@ export class SimulationRun<T> {
     );
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      onNextRealTurn(this.#step);
+      this.#stepSoon();
     });
+  }
+
+  #stepSoon(): void {
+    ownByDriver(onNextRealTurn(this.#step));
   }
 
   /** All promise callbacks of the last event have run. */
   readonly #step = (): void => {
-    leaveAll();
+    enterDriver();
     if (this.#isOver()) return this.#resolve();
     const isWaiting = this.#world.clock.pending > (this.#isTimeOver ? 0 : 1);
     if (!isWaiting && this.#outcome === undefined) return this.#onStall();
@@ -75,7 +80,7 @@ export class SimulationRun<T> {
     } catch (error) {
       this.#world.fail('the simulation itself failed', error);
     }
-    onNextRealTurn(this.#step);
+    this.#stepSoon();
   };
 
   #isOver(): boolean {
@@ -102,7 +107,7 @@ export class SimulationRun<T> {
       this.#world.fail('SIMULATION_STALLED', gettyError('SIMULATION_STALLED', message));
       return this.#resolve();
     }
-    afterRealTime(this.#step, 1);
+    ownByDriver(afterRealTime(this.#step, 1));
   }
 
   #addHost<H>(name: string, start: (() => H | Promise<H>) | undefined): SimulatedHost<H> {
@@ -146,7 +151,7 @@ export class SimulationRun<T> {
       async sleep(time: Duration) {
         const ms = parseDuration('time', time);
         // A timer of the running process, which waits while its host is paused.
-        await new Promise<void>((resolve) => setTimeout(resolve, ms));
+        await new Promise<void>((resolve) => startTimer(resolve, ms));
       },
     };
   }

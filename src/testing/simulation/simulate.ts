@@ -48,10 +48,10 @@ function checkOptions(options: SimulationOptions): void {
 }
 
 /**
- * Runs `scenario` on a simulated network in virtual time: half an hour passes in about a second, and
- * the same seed gives the same events. The code of the scenario and of its hosts uses virtual timers,
- * dates and random numbers, and the addresses `sim://host:port` and `simudp://host:port`. Other code
- * of the process keeps the real ones. The scenario itself runs on a host named `client`.
+ * Runs `scenario` on a simulated network in virtual time: half an hour passes in about a second,
+ * and the same seed gives the same events. The code of the scenario and of its hosts uses virtual
+ * timers, dates and random numbers, and the addresses `sim://host:port` and `simudp://host:port`.
+ * Other code of the process keeps the real ones. The scenario itself runs on a host named `client`.
  *
  * Needs the package @sinonjs/fake-timers. Rejects with BAD_OPTION; SIMULATION_ACTIVE if another
  * simulation runs; SIMULATION_FAILED if the scenario, an action or the start of a host fails (the

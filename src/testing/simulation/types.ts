@@ -14,8 +14,8 @@ export interface SimulationOptions {
   readonly startDate?: number | undefined;
   /** The options of all links. Default: a latency of 1 ms, and no faults. */
   readonly link?: LinkOptions | undefined;
-  /** Called with each line of the trace. It must not throw. */
-  readonly onTrace?: ((line: string) => void) | undefined;
+  /** Called with each line of the trace. If it throws or rejects, the simulation fails. */
+  readonly onTrace?: ((line: string) => unknown) | undefined;
 }
 
 /** The path of packets from one host to another. */

@@ -1,4 +1,5 @@
 /** What all parts of one simulation share: its time, its trace, its random numbers, its failure. */
+import { notify } from '../../core/callbacks.js';
 import type { ScheduledEvent, VirtualClock } from './clock.js';
 import { type Random, seededRandom } from './random.js';
 import { Trace } from './trace.js';
@@ -19,12 +20,14 @@ export class World {
     seed: number,
     clock: VirtualClock,
     startDate: number,
-    onTrace: ((line: string) => void) | undefined,
+    onTrace: ((line: string) => unknown) | undefined,
   ) {
     this.seed = seed;
     this.clock = clock;
     this.startDate = startDate;
-    this.trace = new Trace(() => clock.now, onTrace);
+    const failed = (error: unknown): void => this.fail('onTrace failed', error);
+    const onLine = onTrace && ((line: string) => notify(() => onTrace(line), failed));
+    this.trace = new Trace(() => clock.now, onLine);
     this.networkRandom = seededRandom(seed, 'network');
     this.mathRandom = seededRandom(seed, 'Math.random');
     this.cryptoRandom = seededRandom(seed, 'crypto');

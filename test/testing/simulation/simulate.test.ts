@@ -154,6 +154,18 @@ test.each<[string, string, (sim: Simulation) => unknown]>([
   expect(snapshot()).toEqual(before);
 });
 
+test('a failure of onTrace fails the simulation', async () => {
+  for (const onTrace of [
+    () => {
+      throw new Error('wrong');
+    },
+    () => Promise.reject(new Error('wrong')),
+  ]) {
+    const error = await failureOf(simulate({ onTrace }, ({ clock }) => clock.sleep('1m')));
+    expect(error.message).toContain('onTrace failed: wrong');
+  }
+});
+
 test('a second simulation is refused while one runs, also within it', async () => {
   const { value } = await simulate({}, async () => failureOf(simulate({}, () => {})));
   expect(value.code).toBe('SIMULATION_ACTIVE');
