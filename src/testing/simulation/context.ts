@@ -13,6 +13,21 @@ const DRIVER = Symbol('driver');
 type Owner = SimulatedProcess | typeof DRIVER | undefined;
 type Owned = { [OWNER]?: Owner };
 
+/**
+ * Async resources of sockets and processes of the system. Their events would come at a real time,
+ * so the same seed would give different traces.
+ */
+const REAL_IO: ReadonlySet<string> = new Set([
+  'TCPCONNECTWRAP',
+  'TCPSERVERWRAP',
+  'PIPECONNECTWRAP',
+  'PIPESERVERWRAP',
+  'UDPWRAP',
+  'GETADDRINFOREQWRAP',
+  'PROCESSWRAP',
+  'WORKER',
+]);
+
 let current: Owner;
 /** The owners of the code that the running async callbacks have interrupted. */
 let interrupted: Owner[] = [];
@@ -34,8 +49,10 @@ function switchTo(next: Owner): void {
 }
 
 const hook = createHook({
-  init(_id, _type, _trigger, resource) {
-    if (current !== undefined && current !== DRIVER) (resource as Owned)[OWNER] = current;
+  init(_id, type, _trigger, resource) {
+    if (current === undefined || current === DRIVER) return;
+    (resource as Owned)[OWNER] = current;
+    if (REAL_IO.has(type)) current.failForRealIo(type);
   },
   before() {
     interrupted.push(current);
@@ -127,6 +144,11 @@ export class SimulatedProcess {
     } catch (error) {
       this.world.fail(`${this.host.name} threw an exception that nothing caught`, error);
     }
+  }
+
+  failForRealIo(type: string): void {
+    const text = `${this.host.name} uses a socket, thread or process of the system (${type})`;
+    this.world.fail(text, new Error('a simulation has none: use sim:// or simudp://'));
   }
 
   resume(): void {

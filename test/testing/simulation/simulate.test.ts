@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
 import { type Simulation, simulate } from '../../../src/testing/simulation/index.js';
+import { lines, serve } from '../../../src/transport/index.js';
 
 const failureOf = async (run: Promise<unknown>): Promise<GettyError> => {
   const error: unknown = await run.then(
@@ -152,6 +153,20 @@ test.each<[string, string, (sim: Simulation) => unknown]>([
   expect(error.code).toBe(code);
   expect(error.message).toContain(text);
   expect(snapshot()).toEqual(before);
+});
+
+test('a socket of the system fails the simulation', async () => {
+  const setup = { codec: lines(), listener: { onMessage() {} } };
+  const error = await failureOf(
+    simulate({}, async ({ host, clock }) => {
+      host('a', async () => {
+        await using _ = await serve('tcp://127.0.0.1:0', setup);
+      });
+      await clock.sleep('1m');
+    }),
+  );
+  expect(error.message).toContain('a uses a socket, thread or process of the system');
+  expect(error.message).toContain('use sim:// or simudp://');
 });
 
 test('a failure of onTrace fails the simulation', async () => {
