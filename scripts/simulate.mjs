@@ -2,8 +2,11 @@
  * `npm run simulate -- [--seeds N | --seed S] [--hours H] [--trace]`: simulates providers,
  * consumers and a registry with random faults, and checks the history of all calls.
  */
-import { build } from 'esbuild';
-import { ROOT } from './setup.mjs';
+import { ROOT, setup } from './setup.mjs';
+
+setup();
+// setup() may have installed it.
+const { build } = await import('esbuild');
 
 const outfile = `${ROOT}build/simulation/main.mjs`;
 await build({
