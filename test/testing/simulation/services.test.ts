@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { consume, failover, provide, roundRobin } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import { contract, implement, unary } from '../../../src/rpc/index.js';
+import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { type Simulation, simulate } from '../../../src/testing/simulation/index.js';
 
 const Greeter = contract('Greeter', {
@@ -103,4 +103,34 @@ test('a pause beyond the heartbeat moves the calls to another node, and back', a
     await answers(60);
     expect(await answers(10)).toEqual(new Set(['a', 'b']));
   });
+});
+
+test('the timers and writes of a handler die with its host', async () => {
+  const { value } = await simulate({ seed: 4 }, async ({ host, clock }) => {
+    const log: string[] = [];
+    const a = host('a', () =>
+      serve('sim://a:1000', [
+        implement(Greeter, {
+          async hello(to) {
+            log.push('began');
+            setTimeout(() => log.push('timer'), 5_000);
+            await clock.sleep('10s');
+            log.push('ended');
+            return to;
+          },
+        }),
+      ]),
+    );
+    await a.ready();
+    const client = await connect('sim://a:1000', { heartbeatPeriod: 1_000 });
+    const call = client.stub(Greeter).hello('world', { timeout: 60_000 });
+    clock.at('2s', () => a.crash());
+    const error = await call.catch((reason: Error) => reason);
+    await clock.sleep('1m');
+    return { log, code: (error as { code?: string }).code, seconds: clock.now / 1_000 };
+  });
+  expect(value.log).toEqual(['began']);
+  // The heartbeats of the client notice the silence before the call times out.
+  expect(value.code).toBe('UNAVAILABLE');
+  expect(value.seconds).toBeLessThan(70);
 });
