@@ -20,6 +20,12 @@ import { shopServices } from './services.js';
 
 const PROVIDERS = ['provider-a', 'provider-b', 'provider-c', 'provider-d'];
 const CONSUMERS = ['consumer-a', 'consumer-b'];
+/** The group of the providers that listen for streams. */
+const STREAMS = 'streams';
+/** The group of the providers that listen for datagrams, and the name of their consumer. */
+export const DATAGRAMS = 'datagrams';
+/** Each provider publishes two services; one of them in JSON and in Protobuf; in two groups. */
+export const ENTRIES_PER_PROVIDER = 6;
 const REGISTRY_ADDRESS = 'sim://registry:2379';
 /** Milliseconds: when the registry removes the entry of a silent provider. */
 export const REGISTRY_TTL = 10_000;
@@ -37,6 +43,8 @@ export interface ProviderHost {
   readonly registry: RegistryClient;
   /** Undefined until it is published, and while it is closed. */
   provider: Provider | undefined;
+  /** The same services over datagrams, in the group DATAGRAMS. */
+  datagramProvider: Provider | undefined;
   readonly consumer: Consumer;
   close(): Promise<void>;
 }
@@ -47,14 +55,21 @@ function startProvider(
   name: string,
 ): ProviderHost {
   const registry = new RegistryClient(REGISTRY_ADDRESS, REGISTRY_TTL);
-  const consumer = consume({ registry, strategy: failfast(), heartbeatPeriod: 5_000 });
+  const consumer = consume({
+    registry,
+    group: STREAMS,
+    strategy: failfast(),
+    heartbeatPeriod: 5_000,
+  });
   let isClosed = false;
   const host: ProviderHost = {
     registry,
     consumer,
     provider: undefined,
+    datagramProvider: undefined,
     async close() {
       isClosed = true;
+      await host.datagramProvider?.close();
       await host.provider?.close();
       await consumer.close();
       await registry[Symbol.asyncDispose]();
@@ -68,13 +83,18 @@ function startProvider(
     consumer: () => consumer,
   });
   void (async () => {
-    while (host.provider === undefined && !isClosed) {
+    const common = { registry, services, heartbeatPeriod: 5_000 };
+    while (host.datagramProvider === undefined && !isClosed) {
       try {
-        host.provider = await provide({
-          registry,
-          services,
+        host.provider ??= await provide({
+          ...common,
           address: `sim://${name}:1000`,
-          heartbeatPeriod: 5_000,
+          group: STREAMS,
+        });
+        host.datagramProvider = await provide({
+          ...common,
+          address: `simudp://${name}:2000`,
+          group: DATAGRAMS,
         });
       } catch (error) {
         trace(`cannot start: ${error}`);
@@ -87,7 +107,7 @@ function startProvider(
 
 function startConsumers(): ConsumerHost {
   const registry = new RegistryClient(REGISTRY_ADDRESS, REGISTRY_TTL);
-  const common = { registry, heartbeatPeriod: 5_000, connectTimeout: 2_000 };
+  const common = { registry, group: STREAMS, heartbeatPeriod: 5_000, connectTimeout: 2_000 };
   return {
     registry,
     consumers: {
@@ -97,6 +117,12 @@ function startConsumers(): ConsumerHost {
         ...common,
         balancer: randomBalancer(),
         strategy: failover({ attempts: 2 }),
+      }),
+      [DATAGRAMS]: consume({
+        ...common,
+        group: DATAGRAMS,
+        balancer: roundRobin(),
+        strategy: failover({ attempts: 3 }),
       }),
       hedge: consume({ ...common, balancer: leastActive(), strategy: hedge({ after: 100 }) }),
     },

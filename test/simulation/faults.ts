@@ -3,7 +3,7 @@ import type { Host, LinkOptions, Simulation } from '../../src/testing/simulation
 import type { Cluster } from './cluster.js';
 import type { History } from './history.js';
 
-const GOOD_LINK: LinkOptions = { latency: [1, 10] };
+const GOOD_LINK: LinkOptions = { latency: [1, 10], duplicate: 0.01, reorder: 0.01 };
 
 export class Faults {
   readonly #simulation: Simulation;
@@ -98,6 +98,8 @@ export class Faults {
       latency: [10, random.integer(20, 400)],
       jitter: random.integer(0, 50),
       loss: random() / 5,
+      duplicate: random() / 5,
+      reorder: random() / 5,
       bandwidth: random.integer(10_000, 1_000_000),
     });
     this.#endLater(60_000, () => network.between(one, other, GOOD_LINK));

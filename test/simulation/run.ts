@@ -1,7 +1,7 @@
 /** One simulation of providers, consumers and a registry with random faults, and its checks. */
 import { nodeKey } from '../../src/micro/snapshots.js';
 import { type Simulation, simulate } from '../../src/testing/simulation/index.js';
-import { Cluster, type ConsumerHost, REGISTRY_TTL } from './cluster.js';
+import { Cluster, type ConsumerHost, ENTRIES_PER_PROVIDER, REGISTRY_TTL } from './cluster.js';
 import { Faults } from './faults.js';
 import { History } from './history.js';
 import { Shop, TestService } from './services.js';
@@ -84,7 +84,7 @@ function checkLists({ store, providers, consumers }: Cluster): string[] {
   for (const { name, state } of [...providers, ...consumers])
     if (state !== 'running') wrong.push(`${name} is ${state} after the faults`);
   const all = store.list();
-  const expected = providers.length * 3;
+  const expected = providers.length * ENTRIES_PER_PROVIDER;
   if (all.length !== expected)
     wrong.push(`the registry has ${all.length} entries after the faults, expected ${expected}`);
   return wrong;

@@ -2,7 +2,7 @@
 import type { Consumer } from '../../src/micro/index.js';
 import type { CallOptions } from '../../src/rpc/index.js';
 import type { Simulation } from '../../src/testing/simulation/index.js';
-import type { ConsumerHost } from './cluster.js';
+import { type ConsumerHost, DATAGRAMS } from './cluster.js';
 import type { History } from './history.js';
 import { Shop, TestService } from './services.js';
 
@@ -12,6 +12,8 @@ const LONGEST_TIMEOUT = 3_000;
 interface Work {
   readonly name: string;
   readonly isIdempotent: boolean;
+  /** Streams need a stream transport, and nested calls use one. */
+  readonly isUnary: boolean;
   readonly call: (consumer: Consumer, id: string, options: CallOptions) => Promise<unknown>;
 }
 
@@ -27,39 +29,51 @@ const WORK: readonly Work[] = [
   {
     name: 'read',
     isIdempotent: true,
+    isUnary: true,
     call: (consumer, id, options) => consumer.stub(Shop).read(id, options),
   },
   {
     name: 'order',
     isIdempotent: false,
+    isUnary: true,
     call: (consumer, id, options) => consumer.stub(Shop).order(id, options),
   },
   {
     name: 'list',
     isIdempotent: false,
+    isUnary: false,
     call: (consumer, id, options) => drain(consumer.stub(Shop).list(id, options)),
   },
   {
     name: 'collect',
     isIdempotent: false,
+    isUnary: false,
     call: (consumer, id, options) => consumer.stub(Shop).collect(repeat(id), options),
   },
   {
     name: 'relay',
     isIdempotent: false,
+    isUnary: false,
     call: (consumer, id, options) => consumer.stub(Shop).relay(id, options),
   },
   {
     name: 'test, Protobuf',
     isIdempotent: true,
+    isUnary: true,
     call: (consumer, id, options) => consumer.stub(TestService).test({ A: id }, options),
   },
   {
     name: 'err, Protobuf',
     isIdempotent: false,
+    isUnary: true,
     call: (consumer, id, options) => consumer.stub(TestService).err({ A: Number(id) }, options),
   },
 ];
+
+/** The calls that the consumer with this name can make. */
+function workOf(consumer: string): readonly Work[] {
+  return consumer === DATAGRAMS ? WORK.filter(({ isUnary }) => isUnary) : WORK;
+}
 
 export class Workload {
   readonly #simulation: Simulation;
@@ -77,7 +91,7 @@ export class Workload {
     const { clock, random } = this.#simulation;
     while (clock.now < end) {
       const [strategy, consumer] = random.pick(Object.entries(consumers));
-      const work = random.pick(WORK);
+      const work = random.pick(workOf(strategy));
       if (random.chance(0.1)) void this.#note(strategy, consumer);
       void this.#call(work, strategy, consumer);
       await clock.sleep(random.integer(10, 400));
@@ -122,7 +136,7 @@ export class Workload {
   async runAll({ consumers }: ConsumerHost): Promise<string[]> {
     const failures: string[] = [];
     for (const [strategy, consumer] of Object.entries(consumers)) {
-      for (const { name, isIdempotent, call } of WORK) {
+      for (const { name, isIdempotent, call } of workOf(strategy)) {
         const kind = `${name}, ${strategy}, after the faults`;
         const recorded = this.#history.begin({ kind, host: this.#host, isIdempotent }, 20_000);
         try {
