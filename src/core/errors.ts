@@ -29,7 +29,12 @@ export type ErrorCode =
   | 'ENDPOINT_CLOSED'
   | 'ABORTED_BY_CALLER'
   | 'SESSION_DESTROYED'
-  | 'REGISTRY_FAILED';
+  | 'REGISTRY_FAILED'
+  | 'SIMULATION_ACTIVE'
+  | 'SIMULATION_FAILED'
+  | 'SIMULATION_STALLED'
+  | 'SIMULATION_TIMEOUT'
+  | 'HOST_DOWN';
 
 /**
  * The canonical codes of gRPC, in the order of their numbers, which begin at 1. Source:

@@ -40,9 +40,9 @@ export const MAX_WAITING_BYTES = 256 * 1024;
 /** Undefined in a page. */
 const nextTick = globalThis.process?.nextTick;
 
-const waiting = new Queue<() => void>();
+let waiting = new Queue<() => void>();
 /** Tasks of runInTurn() that have not run. */
-const tasks = new Queue<() => void>();
+let tasks = new Queue<() => void>();
 /** How many of them may run in this turn. */
 let tasksLeft = 0;
 let resumesLeft = 0;
@@ -52,6 +52,34 @@ let turnBegan = 0;
 let isOver = false;
 /** begin() runs in the next turn. Until then this turn is timed. */
 let isScheduled = false;
+
+export interface TurnState {
+  readonly waiting: Queue<() => void>;
+  readonly tasks: Queue<() => void>;
+  readonly tasksLeft: number;
+  readonly resumesLeft: number;
+  readonly units: number;
+  readonly turnBegan: number;
+  readonly isOver: boolean;
+  readonly isScheduled: boolean;
+}
+
+/**
+ * Replaces the state of this module, and returns the former state. `next` undefined: the state of a
+ * new process. A simulation has one state for each simulated process.
+ */
+export function exchangeState(next?: TurnState): TurnState {
+  const former = { waiting, tasks, tasksLeft, resumesLeft, units, turnBegan, isOver, isScheduled };
+  waiting = next?.waiting ?? new Queue();
+  tasks = next?.tasks ?? new Queue();
+  tasksLeft = next?.tasksLeft ?? 0;
+  resumesLeft = next?.resumesLeft ?? 0;
+  units = next?.units ?? 0;
+  turnBegan = next?.turnBegan ?? 0;
+  isOver = next?.isOver ?? false;
+  isScheduled = next?.isScheduled ?? false;
+  return former;
+}
 
 /**
  * The units of a message. Decoding 4 KiB of one content can take as long as 4 MiB of another, so
@@ -245,7 +273,8 @@ function afterPromises(task: () => void): void {
  * setImmediate() in Node.js. In a page a message to itself, because a timer waits 4 ms there, and
  * one second in a hidden page.
  */
-const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTurns();
+const startTurn: (begin: () => void) => void =
+  globalThis.setImmediate === undefined ? pageTurns() : (begin) => void setImmediate(begin);
 
 function pageTurns(): (begin: () => void) => void {
   const { MessageChannel, setTimeout: startLater } = globalThis;

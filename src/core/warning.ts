@@ -23,7 +23,8 @@ export class WarningBudget {
     const now = performance.now();
     this.#left = Math.min(
       this.#burst,
-      this.#left + ((now - this.#refilledAt) / 1_000) * PER_SECOND,
+      // The clock of a simulation can be behind that of the process.
+      this.#left + (Math.max(0, now - this.#refilledAt) / 1_000) * PER_SECOND,
     );
     this.#refilledAt = now;
     if (this.#left < 1) {

@@ -28,6 +28,7 @@ export {
   type ProxyOptions,
   proxy,
 } from './proxy/index.js';
+export * from './simulation/index.js';
 export {
   FLAP_DEFAULTS,
   type FlapOptions,

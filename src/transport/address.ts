@@ -32,7 +32,7 @@ export interface Address {
 }
 
 /** The address form of each scheme, for error messages. The keys are all schemes. */
-const FORMS: Readonly<Record<string, string>> = {
+const FORMS: Record<string, string> = {
   tcp: 'tcp://host:port',
   tls: 'tls://host:port',
   udp: 'udp://host:port',
@@ -41,8 +41,16 @@ const FORMS: Readonly<Record<string, string>> = {
   unix: 'unix:///path/of/the/socket or unix://@name',
   memory: 'memory://name',
 };
+const allSchemes = Object.keys(FORMS);
 /** All schemes. */
-export const ALL_SCHEMES: readonly string[] = Object.keys(FORMS);
+export const ALL_SCHEMES: readonly string[] = allSchemes;
+
+/** Adds a scheme whose addresses have `host:port`. `form` is for error messages. */
+export function addScheme(scheme: string, form: string): void {
+  FORMS[scheme] = form;
+  if (!allSchemes.includes(scheme)) allSchemes.push(scheme);
+}
+
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 /** Groups: scheme, user information, host, port (at most five digits), path, query. */
 const PARTS =

@@ -9,6 +9,13 @@ import type { Connection, Session, Setup } from './types.js';
 
 let lastId = 0;
 
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next = 0): number {
+  const former = lastId;
+  lastId = next;
+  return former;
+}
+
 export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly id = ++lastId;
   abstract readonly type: 'server' | 'client';

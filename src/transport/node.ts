@@ -1,4 +1,5 @@
 /** serve() and connect() with the transports of Node.js. */
+import { addScheme } from './address.js';
 import { connectOn } from './client.js';
 import { compress } from './compression/compress.js';
 import type { Platform } from './platform.js';
@@ -7,11 +8,21 @@ import { memory } from './stream/memory.js';
 import { tcp } from './stream/tcp.js';
 import { tls } from './stream/tls.js';
 import { unix } from './stream/unix.js';
-import type { Client, ClientOptions, Server, ServerOptions, Setup } from './types.js';
+import type { Client, ClientOptions, Server, ServerOptions, Setup, Transport } from './types.js';
 import { udp } from './udp/udp.js';
 import { ws, wss } from './websocket/websocket.js';
 
-const NODE: Platform = { transports: { tcp, tls, unix, udp, ws, wss, memory }, compress };
+const transports: Record<string, Transport> = { tcp, tls, unix, udp, ws, wss, memory };
+const NODE: Platform = { transports, compress };
+
+/**
+ * Adds a transport to serve() and connect(). `form`: the form of its addresses for error messages,
+ * such as `scheme://host:port`.
+ */
+export function addTransport(scheme: string, form: string, transport: Transport): void {
+  addScheme(scheme, form);
+  transports[scheme] = transport;
+}
 
 /**
  * Listen at `address` and create a session for each connection. `address` is one of

@@ -33,7 +33,8 @@ test('startTimer() with Infinity does not fire at once', async () => {
 test('only core uses setTimeout(), abort listeners and instanceof Promise', () => {
   const found: string[] = [];
   for (const file of readdirSync(SRC, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.ts')) continue;
+    // A simulation implements timers.
+    if (!file.endsWith('.ts') || file.startsWith(join('testing', 'simulation'))) continue;
     const text = readFileSync(join(SRC, file), 'utf8');
     const isCore = (name: string): boolean => file === join('core', name);
     if (!isCore('timers.ts') && /\bset(Timeout|Interval)\(/.test(text))

@@ -93,7 +93,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     'frames are read from the buffer of a session',
   ],
   'transport/buffers/byte-writer.ts': [
-    ['rpc', 'web'],
+    ['rpc', 'web', 'testing'],
     'frames are written to the buffer of a session',
   ],
   'transport/client-options.ts': [['rpc'], 'a consumer checks its options before it connects'],
@@ -101,11 +101,21 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'transport/close-code.ts': [['web'], 'one list of close codes'],
   'transport/codecs/index.ts': [['web'], 'the ready codecs run in a page too'],
   'transport/codecs/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
-  'transport/node.ts': [['rpc'], 'serve() and connect() of rpc choose the transports of Node.js'],
+  'transport/endpoint.ts': [['testing'], 'each simulated process has its own module state'],
+  'transport/node.ts': [
+    ['rpc', 'testing'],
+    'serve() and connect() of rpc choose the transports of Node.js; a simulation adds its own',
+  ],
   'transport/option-names.ts': [['rpc'], 'the options of rpc include those of the transport'],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
-  'transport/session/busy-poll.ts': [['rpc'], 'a session polls while a call waits for its answer'],
-  'transport/session/flush-scheduler.ts': [['rpc'], 'the time is read once for each event'],
+  'transport/session/busy-poll.ts': [
+    ['rpc', 'testing'],
+    'a session polls while a call waits for its answer; module state',
+  ],
+  'transport/session/flush-scheduler.ts': [
+    ['rpc', 'testing'],
+    'the time is read once for each event; module state',
+  ],
   'transport/session/open-sessions.ts': [
     ['rpc'],
     'a session is replaced when its server sends goaway',
@@ -115,15 +125,18 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'testing'],
     'one error for messages that are too large',
   ],
-  'transport/session/session.ts': [['testing'], 'a codec under test gets a session'],
+  'transport/session/session.ts': [
+    ['testing'],
+    'a codec under test gets a session; module state of simulated processes',
+  ],
   'transport/session/session-options.ts': [
     ['rpc', 'web', 'testing'],
     'the defaults and limits of a session',
   ],
   'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
   'transport/session/timer-wheel.ts': [
-    ['rpc', 'registries'],
-    'one timer for the heartbeats of all sessions',
+    ['rpc', 'registries', 'testing'],
+    'one timer for the heartbeats of all sessions; module state',
   ],
   'transport/stream/tls-options.ts': [['registries'], 'one check of TLS options'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
@@ -132,6 +145,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/calls/client-call.ts': [
     ['micro', 'testing'],
     'a consumer makes the call before it has a connection',
+  ],
+  'rpc/calls/datagrams/recent-requests.ts': [
+    ['testing'],
+    'each simulated process has its own module state',
   ],
   'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
   'rpc/consumer-connection.ts': [['micro'], 'a consumer runs the interceptors of its calls itself'],

@@ -25,6 +25,7 @@ import {
   callHandler,
   codecCases,
   proxy,
+  simulate,
   testRegistry,
 } from '../../src/testing/index.js';
 import {
@@ -245,6 +246,8 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   CircuitBreakerOptions: { 'circuitBreaker()': rpc.circuitBreaker },
   ConcurrencyLimitOptions: { 'concurrencyLimit()': rpc.concurrencyLimit },
   RateLimitOptions: { 'rateLimit()': rpc.rateLimit },
+  SimulationOptions: { 'simulate()': (wrong) => simulate(wrong, () => {}) },
+  LinkOptions: { 'simulate()': (wrong) => simulate({ link: wrong }, () => {}) },
   LoggingOptions: { 'logging()': (wrong) => rpc.logging({ logger: console, ...wrong }) },
   ProvideOptions: {
     'provide()': (wrong) => provide({ registry: unusedRegistry, services: [greeter], ...wrong }),

@@ -22,6 +22,7 @@ const MISTAKES: Readonly<Record<string, Mistake>> = {
       'web/chromium.test.ts': 'code that runs in a page, which cannot import fixtures',
       'fixtures/registry-idler.mjs':
         'a separate program, with a limit for a list that may not arrive',
+      'testing/simulation/simulate.test.ts': 'these timers are under test',
     },
   },
   'an upper bound of less than 10 s on a measured time': {

@@ -7,6 +7,19 @@
 let pollingEnd = 0;
 let isPolling = false;
 
+export interface PollState {
+  readonly pollingEnd: number;
+  readonly isPolling: boolean;
+}
+
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next?: PollState): PollState {
+  const former = { pollingEnd, isPolling };
+  pollingEnd = next?.pollingEnd ?? 0;
+  isPolling = next?.isPolling ?? false;
+  return former;
+}
+
 /** Polls for `ms` milliseconds from now on. Does nothing in a browser. */
 export function spinFor(ms: number): void {
   pollingEnd = performance.now() + ms;

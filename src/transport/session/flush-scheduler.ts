@@ -20,6 +20,27 @@ let isFresh = false;
 let inEvent = false;
 let scheduled = false;
 
+export interface FlushState {
+  readonly dirty: Flushable[];
+  readonly flushes: number;
+  readonly time: number;
+  readonly isFresh: boolean;
+  readonly inEvent: boolean;
+  readonly scheduled: boolean;
+}
+
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next?: FlushState): FlushState {
+  const former = { dirty, flushes, time, isFresh, inEvent, scheduled };
+  dirty = next?.dirty ?? [];
+  flushes = next?.flushes ?? 0;
+  time = next?.time ?? 0;
+  isFresh = next?.isFresh ?? false;
+  inEvent = next?.inEvent ?? false;
+  scheduled = next?.scheduled ?? false;
+  return former;
+}
+
 /**
  * Flushes `session` at the end of this tick. Call it once per flush. Returns the number of flushes
  * of all sessions, as an int32.

@@ -38,10 +38,14 @@ export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
 
 type State = 'open' | 'closing' | 'closed';
 
-/** When now() was 0, in whole ms since the epoch. */
-const ORIGIN = Math.round(performance.timeOrigin);
-
 let lastId = 0;
+
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next = 0): number {
+  const former = lastId;
+  lastId = next;
+  return former;
+}
 
 export class TransportSession<In, Out>
   implements ReadingSession<In, Out>, PeriodicSession<In, Out>, ConnectionEvents
@@ -141,7 +145,8 @@ export class TransportSession<In, Out>
   }
 
   get active(): number {
-    return ORIGIN + this.#lastReadAt;
+    // timeOrigin is when now() was 0.
+    return Math.round(performance.timeOrigin) + this.#lastReadAt;
   }
 
   updateActive(): void {

@@ -23,7 +23,7 @@ const SHORTEST_SLICE = 5;
  * was suspended, or one task took long. Milliseconds.
  */
 const MIN_SUSPENSION = 2_000;
-const wheels = new Map<number, Wheel>();
+let wheels = new Map<number, Wheel>();
 let wokeAt = 0;
 
 /**
@@ -37,7 +37,7 @@ export function lastWake(): number {
 // Periodic work runs after the poll phase. So bytes that have arrived are read before the work
 // checks the silence of a peer or the deadline of a call.
 const afterPoll: (task: () => void) => void =
-  globalThis.setImmediate ?? ((task: () => void) => task());
+  globalThis.setImmediate === undefined ? (task) => task() : (task) => void setImmediate(task);
 
 class Wheel {
   readonly #period: number;
@@ -135,6 +135,19 @@ export function every(period: number, task: () => void, keepsProcess = false): (
     isKept = false;
     wheel.remove(entry);
   };
+}
+
+export interface WheelState {
+  readonly wheels: Map<number, Wheel>;
+  readonly wokeAt: number;
+}
+
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next?: WheelState): WheelState {
+  const former = { wheels, wokeAt };
+  wheels = next?.wheels ?? new Map();
+  wokeAt = next?.wokeAt ?? 0;
+  return former;
 }
 
 /** The number of running timers; 0 when no periodic work is left. For leak tests. */

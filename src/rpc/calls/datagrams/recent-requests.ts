@@ -44,6 +44,13 @@ interface RecentRequest {
 /** Bytes of the requests and answers that are kept for all peers together. */
 let totalBytes = 0;
 
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next = 0): number {
+  const former = totalBytes;
+  totalBytes = next;
+  return former;
+}
+
 /** The key of a whole sequence. In most requests the upper half is 0. */
 function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
   return sequenceHigh === 0 ? sequenceKey(sequenceLow) : `${sequenceHigh} ${sequenceLow}`;

@@ -1,0 +1,169 @@
+/**
+ * Which simulated process the running code belongs to. Every promise callback, timer and other
+ * async resource belongs to the process whose code created it.
+ */
+import { AsyncResource, createHook, executionAsyncResource } from 'node:async_hooks';
+import { exchangeModuleState, type ModuleState } from './module-state.js';
+import type { World } from './world.js';
+
+const OWNER = Symbol('simulatedProcess');
+/** The owner of the callbacks that drive the simulation. */
+const DRIVER = Symbol('driver');
+/** Undefined: code that does not belong to the simulation. */
+type Owner = SimulatedProcess | typeof DRIVER | undefined;
+type Owned = { [OWNER]?: Owner };
+
+/**
+ * Async resources of sockets and processes of the system. Their events would come at a real time,
+ * so the same seed would give different traces.
+ */
+const REAL_IO: ReadonlySet<string> = new Set([
+  'TCPCONNECTWRAP',
+  'TCPSERVERWRAP',
+  'PIPECONNECTWRAP',
+  'PIPESERVERWRAP',
+  'UDPWRAP',
+  'GETADDRINFOREQWRAP',
+  'PROCESSWRAP',
+  'WORKER',
+]);
+
+let current: Owner;
+/** The owners of the code that the running async callbacks have interrupted. */
+let interrupted: Owner[] = [];
+/** Whose module state the modules have. The driver uses none, so it changes nothing. */
+let loaded: SimulatedProcess | undefined;
+/** The module state of the code that belongs to no simulated process. */
+const outside: ModuleState = [];
+
+/** The process of the running code. Undefined: the code does not belong to a process. */
+export function activeProcess(): SimulatedProcess | undefined {
+  return current === DRIVER ? undefined : current;
+}
+
+function switchTo(next: Owner): void {
+  current = next;
+  if (next === DRIVER || next === loaded) return;
+  exchangeModuleState(loaded?.moduleState ?? outside, next?.moduleState ?? outside);
+  loaded = next;
+}
+
+const hook = createHook({
+  init(_id, type, _trigger, resource) {
+    if (current === undefined || current === DRIVER) return;
+    (resource as Owned)[OWNER] = current;
+    if (REAL_IO.has(type)) current.failForRealIo(type);
+  },
+  before() {
+    interrupted.push(current);
+    switchTo((executionAsyncResource() as Owned)[OWNER]);
+  },
+  after() {
+    const next = interrupted.pop();
+    // At the end of an event no code runs: the next event loads the state that it needs.
+    if (next === undefined && interrupted.length === 0) current = undefined;
+    else switchTo(next);
+  },
+});
+
+/** From now on the process of running code is known. Call it from code outside of a simulation. */
+export function startTracking(): void {
+  hook.enable();
+}
+
+export function stopTracking(): void {
+  hook.disable();
+  interrupted = [];
+  switchTo(undefined);
+}
+
+/** Makes `timer` a timer of the driver. */
+export function ownByDriver(timer: object): void {
+  (timer as Owned)[OWNER] = DRIVER;
+}
+
+/**
+ * Call it in a timer of the driver. It leaves the processes of callbacks that have thrown: Node.js
+ * does not report their end.
+ */
+export function enterDriver(): void {
+  interrupted = [undefined];
+  switchTo(DRIVER);
+}
+
+/** One process of a host, from its start to its crash. */
+export class SimulatedProcess {
+  readonly world: World;
+  /** Owns the clock, which a restart does not change. */
+  readonly host: { readonly name: string; clockOffset: number };
+  readonly moduleState: ModuleState = [];
+  /** Timers that have not fired, by their ids. */
+  readonly timers = new Map<number, { cancel(): void }>();
+  /** Connections and sockets of this process. */
+  readonly sockets = new Set<{ abandon(): void }>();
+  isDead = false;
+  isPaused = false;
+  /** Callbacks that became due while the process was paused. */
+  #deferred: [AsyncResource, () => void][] = [];
+  readonly #root: AsyncResource;
+
+  constructor(world: World, host: SimulatedProcess['host']) {
+    this.world = world;
+    this.host = host;
+    this.#root = this.resource('SIMULATEDPROCESS');
+  }
+
+  /** A new async resource of this process. Its async context is that of the running code. */
+  resource(type: string): AsyncResource {
+    const before = current;
+    switchTo(this);
+    try {
+      return new AsyncResource(type);
+    } finally {
+      switchTo(before);
+    }
+  }
+
+  /** Runs `fn` as code of this process, also while it is paused. */
+  enter<T>(fn: () => T): T {
+    return this.#root.runInAsyncScope(fn);
+  }
+
+  /**
+   * Calls `callback` in `resource`, a resource of this process, as an event of its event loop:
+   * after resume() if the process is paused, and never if it is dead.
+   */
+  dispatch(callback: () => void, resource = this.#root): void {
+    if (this.isDead) return;
+    if (this.isPaused) {
+      this.#deferred.push([resource, callback]);
+      return;
+    }
+    try {
+      resource.runInAsyncScope(callback);
+    } catch (error) {
+      this.world.fail(`${this.host.name} threw an exception that nothing caught`, error);
+    }
+  }
+
+  failForRealIo(type: string): void {
+    const text = `${this.host.name} uses a socket, thread or process of the system (${type})`;
+    this.world.fail(text, new Error('a simulation has none: use sim:// or simudp://'));
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    for (const [resource, callback] of deferred)
+      this.world.schedule(0, () => this.dispatch(callback, resource));
+  }
+
+  kill(): void {
+    this.isDead = true;
+    this.#deferred = [];
+    for (const timer of [...this.timers.values()]) timer.cancel();
+    for (const socket of this.sockets) socket.abandon();
+    this.sockets.clear();
+  }
+}

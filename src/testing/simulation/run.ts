@@ -1,0 +1,197 @@
+/** One run of a simulation: takes events from the clock until the scenario is over. */
+import { gettyError, messageOf } from '../../core/errors.js';
+import { badOption } from '../../core/options.js';
+import { startTimer } from '../../core/timers.js';
+import { activeProcess, enterDriver, ownByDriver } from './context.js';
+import { type Duration, parseDuration } from './durations.js';
+import { SimulatedHost } from './host.js';
+import type { SimulatedNetwork } from './network/network.js';
+import { seededRandom } from './random.js';
+import type { Clock, Host, Simulation, SimulationResult } from './types.js';
+import type { World } from './world.js';
+
+/** Virtual milliseconds after which a simulation without `duration` fails. */
+const LONGEST_SCENARIO = 24 * 3_600_000;
+/** Real milliseconds to wait for the scenario when no event is scheduled. */
+const STALL_PATIENCE = 1_000;
+/** The host on which the scenario itself runs. */
+const SCENARIO_HOST = 'client';
+const HOST_NAME = /^[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/;
+
+const { setImmediate: onNextRealTurn, setTimeout: afterRealTime } = globalThis;
+const realNow = performance.now.bind(performance);
+
+export type Scenario<T> = (simulation: Simulation) => T | Promise<T>;
+
+/** What has become of the scenario. */
+type Outcome<T> = { readonly value: T } | undefined;
+
+export class SimulationRun<T> {
+  readonly #world: World;
+  readonly #network: SimulatedNetwork;
+  readonly #duration: number | undefined;
+  readonly #hosts = new Map<string, SimulatedHost<unknown>>();
+  #outcome: Outcome<T>;
+  #isTimeOver = false;
+  /** When no event was found to be scheduled: a real time. */
+  #stalledAt: number | undefined;
+  #resolve: () => void = () => {};
+
+  constructor(world: World, network: SimulatedNetwork, duration: number | undefined) {
+    this.#world = world;
+    this.#network = network;
+    this.#duration = duration;
+  }
+
+  /** Resolves when the simulation is over. */
+  start(scenario: Scenario<T>): Promise<void> {
+    this.#world.schedule(this.#duration ?? LONGEST_SCENARIO, () => {
+      this.#isTimeOver = true;
+    });
+    const client = this.#addHost(SCENARIO_HOST, undefined) as SimulatedHost<unknown>;
+    const simulation = this.#simulation();
+    const process = client.process;
+    const done = process?.enter(async () => scenario(simulation)) as Promise<T>;
+    done.then(
+      (value) => {
+        this.#outcome = { value };
+      },
+      (error: unknown) => this.#world.fail('the scenario failed', error),
+    );
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      this.#stepSoon();
+    });
+  }
+
+  #stepSoon(): void {
+    ownByDriver(onNextRealTurn(this.#step));
+  }
+
+  /** All promise callbacks of the last event have run. */
+  readonly #step = (): void => {
+    enterDriver();
+    if (this.#isOver()) return this.#resolve();
+    const isWaiting = this.#world.clock.pending > (this.#isTimeOver ? 0 : 1);
+    if (!isWaiting && this.#outcome === undefined) return this.#onStall();
+    this.#stalledAt = undefined;
+    try {
+      this.#world.clock.next()?.();
+    } catch (error) {
+      this.#world.fail('the simulation itself failed', error);
+    }
+    this.#stepSoon();
+  };
+
+  #isOver(): boolean {
+    if (this.#world.failure !== undefined) return true;
+    if (this.#duration === undefined && this.#outcome !== undefined) return true;
+    if (!this.#isTimeOver) return false;
+    if (this.#outcome === undefined) {
+      this.#world.fail(
+        'SIMULATION_TIMEOUT',
+        gettyError(
+          'SIMULATION_TIMEOUT',
+          `the scenario is not done after ${this.#duration ?? LONGEST_SCENARIO} virtual ms`,
+        ),
+      );
+    }
+    return true;
+  }
+
+  /** Real work, such as the import of a module, may still continue the scenario. */
+  #onStall(): void {
+    this.#stalledAt ??= realNow();
+    if (realNow() - this.#stalledAt > STALL_PATIENCE) {
+      const message = 'the scenario waits, and no timer, packet or action is scheduled';
+      this.#world.fail('SIMULATION_STALLED', gettyError('SIMULATION_STALLED', message));
+      return this.#resolve();
+    }
+    ownByDriver(afterRealTime(this.#step, 1));
+  }
+
+  #addHost<H>(name: string, start: (() => H | Promise<H>) | undefined): SimulatedHost<H> {
+    const host = new SimulatedHost<H>(name, this.#network, start);
+    this.#hosts.set(name, host as SimulatedHost<unknown>);
+    return host;
+  }
+
+  #simulation(): Simulation {
+    const world = this.#world;
+    return {
+      host: <H>(name: string, start?: () => H | Promise<H>): Host<H> => {
+        if (typeof name !== 'string' || !HOST_NAME.test(name))
+          throw badOption('name', name, 'letters, digits, dots and hyphens');
+        if (this.#hosts.has(name)) throw badOption('name', name, 'a name that no other host has');
+        if (start !== undefined && typeof start !== 'function')
+          throw badOption('start', start, 'a function');
+        return this.#addHost(name, start);
+      },
+      network: this.#network,
+      clock: this.#clock(),
+      random: seededRandom(world.seed, 'scenario'),
+      trace(text) {
+        world.trace.add(activeProcess()?.host.name ?? SCENARIO_HOST, text);
+      },
+    };
+  }
+
+  #clock(): Clock {
+    const world = this.#world;
+    return {
+      get now() {
+        return world.now;
+      },
+      at: (time: Duration, action: () => unknown) => {
+        const ms = parseDuration('time', time);
+        if (ms < world.now) throw badOption('time', time, `at least ${world.now} ms`);
+        if (typeof action !== 'function') throw badOption('action', action, 'a function');
+        world.schedule(ms - world.now, () => this.#act(time, action));
+      },
+      async sleep(time: Duration) {
+        const ms = parseDuration('time', time);
+        // A timer of the running process, which waits while its host is paused.
+        await new Promise<void>((resolve) => startTimer(resolve, ms));
+      },
+    };
+  }
+
+  #act(time: Duration, action: () => unknown): void {
+    const failed = (error: unknown): void =>
+      this.#world.fail(`the action at ${time} failed`, error);
+    this.#hosts.get(SCENARIO_HOST)?.process?.dispatch(() => {
+      Promise.resolve().then(action).catch(failed);
+    });
+  }
+
+  stop(): void {
+    for (const host of this.#hosts.values()) host.process?.kill();
+  }
+
+  /** Throws the failure, or returns the result. */
+  result(): SimulationResult<T> {
+    const { failure, seed, trace, now } = this.#world;
+    if (failure !== undefined) throw failureError(this.#world, failure);
+    return {
+      value: (this.#outcome as { readonly value: T }).value,
+      seed,
+      duration: now,
+      traceLines: trace.count,
+      traceHash: trace.digest(),
+    };
+  }
+}
+
+function failureError(
+  { seed, trace }: World,
+  { what, error }: { readonly what: string; readonly error: unknown },
+): Error {
+  const isOwn = what === 'SIMULATION_STALLED' || what === 'SIMULATION_TIMEOUT';
+  const lines = trace.lastLines().map((line) => `  ${line}`);
+  const text = isOwn ? messageOf(error) : `${what}: ${messageOf(error)}`;
+  return gettyError(
+    isOwn ? what : 'SIMULATION_FAILED',
+    `${text}\nseed: ${seed}\nlast events:\n${lines.join('\n')}`,
+    isOwn ? undefined : error,
+  );
+}

@@ -1,0 +1,106 @@
+/** simulate(): runs a scenario in virtual time on a simulated network. */
+import { gettyError } from '../../core/errors.js';
+import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
+import { addTransport } from '../../transport/node.js';
+import { createVirtualClock } from './clock.js';
+import { startTracking, stopTracking } from './context.js';
+import { parseDuration } from './durations.js';
+import { installGlobals } from './globals.js';
+import { simudp } from './network/datagrams.js';
+import { checkLink } from './network/link.js';
+import { SimulatedNetwork } from './network/network.js';
+import { sim } from './network/streams.js';
+import { type Scenario, SimulationRun } from './run.js';
+import type { SimulationOptions, SimulationResult } from './types.js';
+import { World } from './world.js';
+
+addTransport('sim', 'sim://host:port', sim);
+addTransport('simudp', 'simudp://host:port', simudp);
+
+export const SIMULATION_DEFAULTS = {
+  seed: 1,
+  /** 2024-01-01T00:00:00Z. */
+  startDate: 1_704_067_200_000,
+};
+
+const OPTION_NAMES = {
+  seed: true,
+  duration: true,
+  startDate: true,
+  link: true,
+  onTrace: true,
+} satisfies NamesOf<SimulationOptions>;
+
+/** A simulation that runs: one at a time, because the globals of the process are replaced. */
+let isRunning = false;
+
+function checkOptions(options: SimulationOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
+  checkNames('simulate()', options, OPTION_NAMES);
+  const { seed, startDate, link, onTrace } = options;
+  if (seed !== undefined && !Number.isSafeInteger(seed))
+    throw badOption('seed', seed, 'an integer');
+  if (startDate !== undefined) checkNumber('startDate', startDate, 0, 8.64e15);
+  if (link !== undefined) checkLink('link', link);
+  if (onTrace !== undefined && typeof onTrace !== 'function')
+    throw badOption('onTrace', onTrace, 'a function');
+}
+
+/**
+ * Runs `scenario` on a simulated network in virtual time: half an hour passes in about a second,
+ * and the same seed gives the same events. The code of the scenario and of its hosts uses virtual
+ * timers, dates and random numbers, and the addresses `sim://host:port` and `simudp://host:port`.
+ * Other code of the process keeps the real ones. The scenario itself runs on a host named `client`.
+ *
+ * Needs the package @sinonjs/fake-timers. Rejects with BAD_OPTION; SIMULATION_ACTIVE if another
+ * simulation runs; SIMULATION_FAILED if the scenario, an action or the start of a host fails (the
+ * cause is its error); SIMULATION_STALLED if the scenario waits and nothing is scheduled;
+ * SIMULATION_TIMEOUT if the scenario is not done in time. The message has the seed and the last
+ * events.
+ *
+ * ```ts
+ * await simulate({ seed: 7, duration: '10m' }, async ({ host, clock }) => {
+ *   const server = host('server', () => serve('sim://server:1000', setup));
+ *   clock.at('5m', () => server.crash());
+ *   clock.at('6m', () => server.restart());
+ * });
+ * ```
+ */
+export async function simulate<T>(
+  options: SimulationOptions,
+  scenario: Scenario<T>,
+): Promise<SimulationResult<T>> {
+  checkOptions(options);
+  if (typeof scenario !== 'function') throw badOption('scenario', scenario, 'a function');
+  const { seed = SIMULATION_DEFAULTS.seed, startDate = SIMULATION_DEFAULTS.startDate } = options;
+  const duration =
+    options.duration === undefined ? undefined : parseDuration('duration', options.duration);
+  if (isRunning) {
+    throw gettyError(
+      'SIMULATION_ACTIVE',
+      'another simulation runs in this process; await it before you start the next one',
+    );
+  }
+  isRunning = true;
+  try {
+    const world = new World(seed, await createVirtualClock(), startDate, options.onTrace);
+    const run = new SimulationRun<T>(
+      world,
+      new SimulatedNetwork(world, options.link ?? {}),
+      duration,
+    );
+    const restore = installGlobals();
+    startTracking();
+    try {
+      await run.start(scenario);
+    } finally {
+      run.stop();
+      stopTracking();
+      restore();
+    }
+    return run.result();
+  } finally {
+    isRunning = false;
+  }
+}

@@ -1,0 +1,50 @@
+/** What all parts of one simulation share: its time, its trace, its random numbers, its failure. */
+import { notify } from '../../core/callbacks.js';
+import type { ScheduledEvent, VirtualClock } from './clock.js';
+import { type Random, seededRandom } from './random.js';
+import { Trace } from './trace.js';
+
+export class World {
+  readonly seed: number;
+  readonly clock: VirtualClock;
+  /** The date at the start, in milliseconds since 1970. */
+  readonly startDate: number;
+  readonly trace: Trace;
+  readonly networkRandom: Random;
+  readonly mathRandom: Random;
+  readonly cryptoRandom: Random;
+  /** The first failure. */
+  failure: { readonly what: string; readonly error: unknown } | undefined;
+
+  constructor(
+    seed: number,
+    clock: VirtualClock,
+    startDate: number,
+    onTrace: ((line: string) => unknown) | undefined,
+  ) {
+    this.seed = seed;
+    this.clock = clock;
+    this.startDate = startDate;
+    const failed = (error: unknown): void => this.fail('onTrace failed', error);
+    const onLine = onTrace && ((line: string) => notify(() => onTrace(line), failed));
+    this.trace = new Trace(() => clock.now, onLine);
+    this.networkRandom = seededRandom(seed, 'network');
+    this.mathRandom = seededRandom(seed, 'Math.random');
+    this.cryptoRandom = seededRandom(seed, 'crypto');
+  }
+
+  /** Virtual milliseconds since the start. */
+  get now(): number {
+    return this.clock.now;
+  }
+
+  /** Calls `callback` in `ms` virtual milliseconds, outside of all processes. */
+  schedule(ms: number, callback: () => void): ScheduledEvent {
+    return this.clock.schedule(ms, callback);
+  }
+
+  /** Ends the simulation after the present event. Only the first failure counts. */
+  fail(what: string, error: unknown): void {
+    this.failure ??= { what, error };
+  }
+}
