@@ -274,7 +274,9 @@ function afterPromises(task: () => void): void {
  * one second in a hidden page.
  */
 const startTurn: (begin: () => void) => void =
-  globalThis.setImmediate === undefined ? pageTurns() : (begin) => void setImmediate(begin);
+  globalThis.setImmediate === undefined
+    ? pageTurns()
+    : (begin) => void globalThis.setImmediate(begin);
 
 function pageTurns(): (begin: () => void) => void {
   const { MessageChannel, setTimeout: startLater } = globalThis;

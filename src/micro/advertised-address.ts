@@ -63,7 +63,11 @@ export function advertisedAddress(listening: string, advertise: string | undefin
     if (typeof advertise !== 'string')
       throw badOption('advertise', advertise, 'a host, or host:port');
     if (!hasIpHost)
-      throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);
+      throw badOption(
+        'advertise',
+        redactUrl(advertise),
+        `nothing: the host of ${scheme}:// cannot be replaced`,
+      );
     const [, givenHost, givenPort] = HOST_AND_PORT.exec(advertise) ?? [];
     if (givenHost === undefined)
       throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');

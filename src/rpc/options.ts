@@ -60,6 +60,13 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
   if (typeof inheritContext !== 'boolean')
     throw badOption('inheritContext', inheritContext, 'a boolean');
   if (session === null) throw badOption('session', session, 'an object');
+  // A channel reads each frame into one object, so a frame cannot wait in a pool.
+  if (session.taskPool !== undefined)
+    throw badOption(
+      'session.taskPool',
+      session.taskPool,
+      'nothing: concurrencyLimit() limits handlers',
+    );
   // Sessions are created later, when no call of the program could throw the error.
   resolveSetup({
     ...session,

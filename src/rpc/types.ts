@@ -556,7 +556,9 @@ export interface RpcOptions {
   logger?: Logger | undefined;
   /**
    * Options of the sessions. cronPeriod is heartbeatPeriod, and idleTimeout on a server is 180,000
-   * by default. allowHalfOpen is always false. Default: those of SessionOptions.
+   * by default. allowHalfOpen is always false. taskPool is BAD_OPTION: use
+   * concurrencyLimit(). maxHandling has no effect: see maxPendingCalls. Default: those of
+   * SessionOptions.
    */
   session?: SessionOptions | undefined;
 }

@@ -69,7 +69,9 @@ interface Holder {
 
 class Resources implements ResourceTracker {
   readonly #holders = new Map<object, Holder>();
-  readonly #timers = new Map<NodeJS.Timeout, Holder>();
+  /** Weak: a timer that is over must not keep the objects of its callback and of its stack. */
+  readonly #timers = new Set<WeakRef<NodeJS.Timeout>>();
+  readonly #timerStacks = new WeakMap<NodeJS.Timeout, CreationStack>();
   readonly #ids = new WeakMap<object, number>();
   #lastId = 0;
   #timerLimit = MIN_TIMERS;
@@ -87,22 +89,29 @@ class Resources implements ResourceTracker {
   }
 
   #addTimer(timer: NodeJS.Timeout): void {
-    this.#timers.set(timer, { kind: 'timer', stack: new CreationStack() });
+    this.#timers.add(new WeakRef(timer));
+    this.#timerStacks.set(timer, new CreationStack());
     if (this.#timers.size < this.#timerLimit) return;
-    this.#forgetTimers();
+    this.#runningTimers();
     this.#timerLimit = Math.max(MIN_TIMERS, this.#timers.size * 2);
   }
 
-  #forgetTimers(): void {
-    for (const timer of this.#timers.keys()) if (!isRunning(timer)) this.#timers.delete(timer);
+  /** Forgets the timers that are over. */
+  #runningTimers(): NodeJS.Timeout[] {
+    const running: NodeJS.Timeout[] = [];
+    for (const reference of this.#timers) {
+      const timer = reference.deref();
+      if (timer !== undefined && isRunning(timer)) running.push(timer);
+      else this.#timers.delete(reference);
+    }
+    return running;
   }
 
   leaks(): Leak[] {
-    this.#forgetTimers();
     return [
       ...[...this.#holders].flatMap(([resource, holder]) => this.#describe(resource, holder)),
-      ...[...this.#timers].map(([timer, { stack }]) =>
-        this.#leak('timer', 'timer', timer, String(stack)),
+      ...this.#runningTimers().map((timer) =>
+        this.#leak('timer', 'timer', timer, String(this.#timerStacks.get(timer))),
       ),
     ];
   }

@@ -283,9 +283,9 @@ export interface SessionOptions {
   name?: string | undefined;
   /**
    * Largest message that is read or written, in encoded bytes. A larger message is
-   * MESSAGE_TOO_LARGE; if the peer sent it, the session closes. A message is decoded in one turn of
-   * the event loop, so raise this limit only for trusted peers. From 1 to 2,147,483,647. Default:
-   * 1,048,576 (1 MiB).
+   * MESSAGE_TOO_LARGE; if the peer sent it, the session closes, except on UDP. A message is decoded
+   * in one turn of the event loop, so raise this limit only for trusted peers. From 1 to
+   * 2,147,483,647. Default: 1,048,576 (1 MiB).
    */
   maxMessageBytes?: number | undefined;
   /** How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 60,000. */

@@ -8,7 +8,10 @@ import { PROCESS_PATIENCE, within } from '../fixtures/waiting.js';
 export class ChildProcesses implements AsyncDisposable {
   readonly #children: ChildProcess[] = [];
 
-  /** Starts the program `name` of test/fixtures. Resolves with its first output. */
+  /**
+   * Starts the program `name` of test/fixtures. Resolves with the process when it has written its
+   * first output.
+   */
   async start(
     name: string,
     args: readonly string[],

@@ -12,7 +12,7 @@ import {
   serve,
   unary,
 } from '../../src/rpc/index.js';
-import type { GettyError } from '../../src/transport/index.js';
+import { type GettyError, taskPool } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import {
   channelOf,
@@ -55,6 +55,11 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
       'interceptors that are no array',
       { interceptors: {} },
       /^interceptors: got an object, expected an array/,
+    ],
+    [
+      'a task pool of the sessions',
+      { session: { taskPool: taskPool() } },
+      /^session.taskPool: got an object, expected nothing: concurrencyLimit\(\)/,
     ],
     ['interceptors: a number', { interceptors: 5 }, /^interceptors: got 5, expected an array$/],
     [

@@ -77,7 +77,9 @@ function encodedMessage(scheme: string): Buffer {
 }
 
 it('is tested for every scheme', () => {
-  expect(Object.keys(TRANSPORTS).sort()).toEqual([...ALL_SCHEMES].sort());
+  // Only a simulation can use these two, and it has no bytes of a real peer.
+  const real = ALL_SCHEMES.filter((scheme) => !['sim', 'simudp'].includes(scheme));
+  expect(Object.keys(TRANSPORTS).sort()).toEqual([...real].sort());
 });
 
 describe.each(Object.keys(TRANSPORTS))('%s', (scheme) => {

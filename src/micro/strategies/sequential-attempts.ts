@@ -16,8 +16,8 @@ import { TrackedInput } from './tracked-input.js';
 type OnRetry = (error: unknown, call: Call) => unknown;
 
 /**
- * Makes attempts one after another, as failover() describes. The returned function adds each call
- * to the budget.
+ * Makes attempts one after another, as failover() describes. The returned function deposits
+ * the tokens of each call in the budget.
  */
 export function retrySequentially(
   attempt: Attempt,

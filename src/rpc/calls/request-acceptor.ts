@@ -68,8 +68,9 @@ export class RequestAcceptor {
 
   /**
    * Makes the call of a request: finds the route, checks the limits and decodes the input.
-   * Undefined: the request was refused, and the refusal is counted and sent; or it is a repeated
-   * datagram, whose answer is sent again if there is one. A draining server accepts requests, too.
+   * Undefined: the request was refused, and the refusal is counted and sent, or logged for a oneway
+   * method; or it is a repeated datagram, whose answer is sent again if there is one. A draining
+   * server accepts requests, too.
    */
   accept(frame: Frame): ServerCall | undefined {
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);

@@ -52,7 +52,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   declare readonly nearerDeadline: number | undefined;
   /** This call. In a copy that with() has returned: the call that was copied. */
   readonly origin: ServerCall = this;
-  /** Whether an interceptor has called the handler. `startedAt` is the time of the receipt. */
+  /** Whether an interceptor has called the handler. Not set without interceptors. */
   hasHandlerStarted = false;
   /** Undefined unless the call streams. */
   stream: ServerStream | undefined;
@@ -141,8 +141,9 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   }
 
   /**
-   * The first access creates the signal and starts the timer of the deadline. So the deadline of a
-   * call is enforced only if its handler or an interceptor uses this signal.
+   * The first access creates the signal and starts the timer of the deadline. So a
+   * running handler is aborted at the deadline only if it or an interceptor uses this signal.
+   * Otherwise checkDeadline() ends the call when the promise of its handler has settled.
    */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {

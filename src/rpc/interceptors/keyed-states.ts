@@ -3,7 +3,7 @@
 /** The least time between two searches for idle states, in milliseconds. */
 const SWEEP_PERIOD = 1_000;
 
-/** The most characters of all keys together, for each of the most keys; at least MIN_CHARACTERS. */
+/** All keys together have at most this many characters times `max`, or MIN_CHARACTERS. */
 const CHARACTERS_PER_KEY = 256;
 const MIN_CHARACTERS = 65_536;
 

@@ -109,7 +109,7 @@ export function withIntrospection(
   channels: ReadonlySet<Channel>,
   counters: RpcCounters,
 ): readonly Service[] {
-  // The router checks the services and throws for other faults.
+  // The router throws BAD_OPTION for other invalid services.
   if (!Array.isArray(services)) return services;
   const { name } = Introspection;
   if (services.some((service: Service) => service?.contract?.name === name))

@@ -96,7 +96,7 @@ export class OutgoingStream extends OutgoingCall {
     if (this.#remove(this)) this.#peer.trySend(ControlFrame.cancel(this));
   }
 
-  /** The consumer of the replies has called return(). */
+  /** The reader of the replies has called return(). */
   onReaderReturned(): void {
     this.#cancel();
     this.count(new RpcError('CANCELLED', 'the reader of the replies called return()'));

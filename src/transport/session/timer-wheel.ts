@@ -37,7 +37,9 @@ export function lastWake(): number {
 // Periodic work runs after the poll phase. So bytes that have arrived are read before the work
 // checks the silence of a peer or the deadline of a call.
 const afterPoll: (task: () => void) => void =
-  globalThis.setImmediate === undefined ? (task) => task() : (task) => void setImmediate(task);
+  globalThis.setImmediate === undefined
+    ? (task) => task()
+    : (task) => void globalThis.setImmediate(task);
 
 class Wheel {
   readonly #period: number;

@@ -1,7 +1,7 @@
 /** Messages that need much memory for their size. */
 import { expect } from 'vitest';
 
-/** The default limit of a message, in bytes. */
+/** Bytes: four times the default of maxMessageBytes. */
 export const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
 /** The message of the error for too many objects. */
 const TOO_MANY = /more than 100000 objects would be made of it, which is maxDecodedObjects/;

@@ -80,7 +80,7 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
     else expectRefused(() => read(schema, bytes));
   });
 
-  test('reads 90,000 packed numbers, of 64 bits with compiled code only, and a text of 4 MB', () => {
+  test('reads 90,000 packed numbers, 64-bit integers with compiled code only, and a text of 4 MB', () => {
     expect(read(Lists, delimited(1, Buffer.alloc(8 * 90_000)))).toMatchObject({
       doubleField: { length: 90_000 },
     });

@@ -20,7 +20,7 @@ function statesOf(max: number): { states: KeyedStates<State>; clock: { now: numb
 /** A key of `length` characters that differs from others at its end alone. */
 const keyOf = (n: number, length: number): string => `${n}`.padStart(length, '.');
 
-test('shares one state beyond 256 characters for each of the most keys', () => {
+test('gives further keys one shared state when all keys have 256 × `max` characters', () => {
   const { states } = statesOf(1_010);
   const own = Array.from({ length: 64 }, (_, n) => states.of(keyOf(n, 4_000)));
   expect(new Set(own).size).toBe(64);
@@ -33,7 +33,7 @@ test('shares one state beyond 256 characters for each of the most keys', () => {
   expect(states.size).toBe(65);
 });
 
-test('removes idle keys to make room for as many characters', () => {
+test('removes idle keys when the limit of characters is reached', () => {
   const { states, clock } = statesOf(1_000);
   const own = Array.from({ length: 64 }, (_, n) => states.of(keyOf(n, 4_000)));
   for (const state of own.slice(0, 10)) state.idle = true;
