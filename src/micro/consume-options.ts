@@ -22,7 +22,7 @@ import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
 /**
  * Options of consume(). The rpc options are those of the connection to each node. An interceptor
  * runs once for each call, before its attempts. The calls of providers to `services` run through
- * the interceptors too, as those that a client of connect() serves.
+ * the interceptors too, as calls to the services of connect() do.
  */
 export interface ConsumeOptions
   extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {

@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const COLUMNS = 100;
 const FILES = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).split('\n');
 
-/** The lines of a file that are longer than COLUMNS, without those that may be long. */
+/** The lines of a file that are longer than COLUMNS and that `mayBeLong` does not allow. */
 function longLines(file: string, mayBeLong: (line: string) => boolean): string[] {
   const lines = readFileSync(join(ROOT, file), 'utf8').split('\n');
   return lines.flatMap((line, at) =>
