@@ -8,7 +8,7 @@ const EMPTY = allocate(0);
  * A message that spans chunks is gathered in a buffer of at most this many times the bytes that
  * have arrived. So a peer cannot make the reader allocate memory for bytes that it never sends.
  */
-const GROWTH = 4;
+const GROWTH = 8;
 /** Bytes. A smaller gathering buffer may exceed GROWTH. */
 const FIRST_GATHER = 16 * 1024;
 /** Bytes. The rest of a smaller chunk is not copied: a copy would cost more than it frees. */
@@ -74,7 +74,8 @@ export class ByteReader {
     }
     let capacity = total;
     if (this.#wanted >= total)
-      capacity = Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH));
+      // The chunk with the end of the message may be as large as this one, and then fits too.
+      capacity = Math.min(this.#wanted + chunk.length, Math.max(FIRST_GATHER, total * GROWTH));
     // The size of the message is unknown. Doubling the capacity keeps the copies linear when many
     // small chunks arrive.
     else if (rest >= chunk.length) capacity = total * 2;
