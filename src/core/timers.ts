@@ -2,6 +2,7 @@
 import { resources } from './resource-tracker.js';
 import { followSignal } from './signals.js';
 import { runInTurn } from './turn.js';
+import { Waiter } from './waiter.js';
 
 /** Milliseconds: the longest delay of setTimeout(). With a longer one it would fire at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
@@ -88,25 +89,39 @@ export async function atMost(ms: number, promise: Promise<unknown>): Promise<voi
 
 /**
  * Settles as `promise` does. After `ms` milliseconds it rejects with the error that `late` returns,
- * or, without `late`, resolves with undefined.
+ * or, without `late`, resolves with undefined. Then `promise` holds nothing of the wait.
  */
-export async function within<T>(
+export function within<T>(
   ms: number,
   promise: Promise<T>,
   late: (() => Error) | undefined,
 ): Promise<T> {
-  if (ms === Number.POSITIVE_INFINITY) return promise;
-  let timer: LongTimer | undefined;
-  const enough = new Promise<T>((resolve, reject) => {
-    timer = new LongTimer(
-      () => (late === undefined ? resolve(undefined as T) : reject(late())),
-      ms,
-    );
-  });
+  return withinUnlessAborted(ms, promise, late, undefined, undefined);
+}
+
+/** As within(). Rejects with the error that `aborted` returns when `signal` aborts first. */
+export async function withinUnlessAborted<T>(
+  ms: number,
+  promise: Promise<T>,
+  late: (() => Error) | undefined,
+  signal: AbortSignal | undefined,
+  aborted: (() => Error) | undefined,
+): Promise<T> {
+  if (ms === Number.POSITIVE_INFINITY && signal === undefined) return promise;
+  const waiter = new Waiter<T>();
+  const settled = waiter.start(promise);
+  const abort = (): void => waiter.reject(aborted?.());
+  const release = followSignal(signal, abort);
+  if (signal?.aborted) abort();
+  const timer = new LongTimer(() => {
+    if (late === undefined) waiter.resolve(undefined as T);
+    else waiter.reject(late());
+  }, ms);
   try {
-    return await Promise.race([promise, enough]);
+    return await settled;
   } finally {
-    timer?.cancel();
+    timer.cancel();
+    release();
   }
 }
 

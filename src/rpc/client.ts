@@ -3,11 +3,11 @@ import { type AsyncContext, runIn } from '../core/async-context.js';
 import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
 import { pickNames } from '../core/options.js';
-import { atMost, within } from '../core/timers.js';
+import { atMost } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import { REPLACE_SESSION, type ReplacesSessions } from '../transport/session/open-sessions.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
-import { unlessCancelled, unsentTimeoutError } from './calls/call-errors.js';
+import { unsentTimeoutError, waitToSend } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
 import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
@@ -142,7 +142,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
       if (this.#client === undefined || this.closed) throw new Error('the client is closed');
-      await within(limit, unlessCancelled(call, this.#client.session()), () => {
+      await waitToSend(call, limit, this.#client.session(), () => {
         return call.timeout === undefined
           ? new Error(`none was opened within ${limit} ms`)
           : unsentTimeoutError(call, new Error(`no session with ${this.address} was opened`));

@@ -1,8 +1,7 @@
 /** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
 import { settle } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
-import { within } from '../core/timers.js';
-import { unlessCancelled } from '../rpc/calls/call-errors.js';
+import { waitToSend } from '../rpc/calls/call-errors.js';
 import { timeLeft } from '../rpc/calls/client-call.js';
 import {
   type Call,
@@ -201,9 +200,10 @@ function passMetadata(call: Call, { replyMetadata }: MockContext): void {
 async function limited<T>(call: Call, step: () => Promise<T>): Promise<T> {
   const { service, name } = call.method;
   try {
-    return await within(
+    return await waitToSend(
+      call,
       timeLeft(call),
-      unlessCancelled(call, step()),
+      step(),
       () =>
         new RpcError(
           'DEADLINE_EXCEEDED',

@@ -1,13 +1,8 @@
 /** Sends the attempts of a consumer's calls to nodes. */
 import { messageOf } from '../../core/errors.js';
 import { redactUrl } from '../../core/redact.js';
-import { atMost, within } from '../../core/timers.js';
 import { nextTurn, spend } from '../../core/turn.js';
-import {
-  cancelledError,
-  unlessCancelled,
-  unsentTimeoutError,
-} from '../../rpc/calls/call-errors.js';
+import { cancelledError, unsentTimeoutError, waitToSend } from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
 import { isStreaming } from '../../rpc/method-kind.js';
@@ -145,10 +140,9 @@ export class CallDispatcher {
     const dial = client.connect();
     dial.catch(() => {});
     if (client.dialGrace > 0)
-      await atMost(
-        Math.min(client.dialGrace, timeLeft(call) / 2),
-        unlessCancelled(call, dial),
-      ).catch(() => {});
+      await waitToSend(call, Math.min(client.dialGrace, timeLeft(call) / 2), dial, undefined).catch(
+        () => {},
+      );
     if (call.signal?.aborted) throw cancelledError(call, true);
     // Another attempt of a hedged call may have tried the node meanwhile.
     const node =
@@ -180,10 +174,8 @@ export class CallDispatcher {
       removeListener = pool.resolver.onChange(() => resolve());
     });
     try {
-      await within(
-        limit,
-        unlessCancelled(call, Promise.race([Promise.any(dials), listChange])),
-        () => unsentTimeoutError(call, new Error(`${cannotBeCalled}: it has no connection`)),
+      await waitToSend(call, limit, Promise.race([Promise.any(dials), listChange]), () =>
+        unsentTimeoutError(call, new Error(`${cannotBeCalled}: it has no connection`)),
       );
     } catch (error) {
       if (error instanceof RpcError) throw error;

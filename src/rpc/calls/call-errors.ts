@@ -1,6 +1,6 @@
 /** The errors of calls that the caller cancels, or that cannot be sent. */
 import { codeOf, messageOf } from '../../core/errors.js';
-import { followSignal } from '../../core/signals.js';
+import { withinUnlessAborted } from '../../core/timers.js';
 import { RpcError, rpcErrorOf } from '../errors.js';
 import type { Call } from '../types.js';
 
@@ -13,23 +13,17 @@ export function cancelledError({ method, signal }: Call, unsent: boolean): RpcEr
 }
 
 /**
- * Settles as `promise` does. Rejects with CANCELLED when the signal of the call aborts first. The
- * error is `unsent`, so use it before the call is sent.
+ * Waits for `promise` before the call is sent. Rejects with CANCELLED when the signal of the call
+ * aborts first. After `ms` milliseconds it rejects with the error that `late` returns, or, without
+ * `late`, resolves with undefined. Then `promise` holds nothing of the call.
  */
-export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promise<T> {
-  const { signal } = call;
-  if (signal === undefined) return promise;
-  let abort!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(cancelledError(call, true));
-  });
-  const release = followSignal(signal, abort);
-  if (signal.aborted) abort();
-  try {
-    return await Promise.race([aborted, promise]);
-  } finally {
-    release();
-  }
+export function waitToSend<T>(
+  call: Call,
+  ms: number,
+  promise: Promise<T>,
+  late: (() => Error) | undefined,
+): Promise<T> {
+  return withinUnlessAborted(ms, promise, late, call.signal, () => cancelledError(call, true));
 }
 
 /**

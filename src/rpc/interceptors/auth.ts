@@ -5,9 +5,8 @@
 import { settle } from '../../core/callbacks.js';
 import { isInstance, messageOf } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
-import { within } from '../../core/timers.js';
 import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js';
-import { cancelledError, unlessCancelled, unsentTimeoutError } from '../calls/call-errors.js';
+import { cancelledError, unsentTimeoutError, waitToSend } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import type { CallContext, Channel, Identity, Interceptor, Metadata } from '../types.js';
@@ -196,9 +195,7 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
     try {
       current =
         typeof token === 'function'
-          ? checkToken(
-              await within(timeLeft(call), unlessCancelled(call, settle(token)), onTimeout),
-            )
+          ? checkToken(await waitToSend(call, timeLeft(call), settle(token), onTimeout))
           : token;
     } catch (error) {
       if (call.signal?.aborted) throw cancelledError(call, true);

@@ -1,7 +1,6 @@
 /** The session with one peer, as the calls, the replies and the streams of a channel use it. */
-import { within } from '../../core/timers.js';
 import type { Session } from '../../transport/types.js';
-import { unlessCancelled } from '../calls/call-errors.js';
+import { waitToSend } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import type { Call } from '../types.js';
@@ -142,21 +141,17 @@ export class PeerSession {
         );
       }
       const limit = call.timeout === undefined ? this.#setup.timeout : timeLeft(call);
-      let settle!: () => void;
+      let remove!: () => void;
       const known = new Promise<void>((resolve) => {
-        settle = resolve;
+        remove = capabilities.whenKnown(resolve);
       });
-      const remove = capabilities.whenKnown(settle);
-      await within(
+      await waitToSend(
+        call,
         limit,
-        unlessCancelled(call, known),
+        known,
         () =>
           new RpcError('DEADLINE_EXCEEDED', describeTimeout(Math.ceil(limit)), { unsent: true }),
-      ).finally(() => {
-        remove();
-        // unlessCancelled() releases the signal of the call when this promise settles.
-        settle();
-      });
+      ).finally(remove);
     }
     if (this.closed)
       throw new RpcError('UNAVAILABLE', `the session with ${address} is closed`, { unsent: true });
