@@ -98,7 +98,9 @@ export class RequestAcceptor {
       method = route.method;
       let bytes = headerBytesOf(frame, header.metadata);
       this.#limits.check(bytes);
-      const stream = isStreaming(method.kind) ? this.#openStream(method, codec, frame) : undefined;
+      const stream = isStreaming(method.kind)
+        ? this.#openStream(method, codec, frame, callType)
+        : undefined;
       let input: unknown = stream?.reader;
       if (input === undefined) {
         // decode() sets it, if the codec counts the objects.
@@ -142,9 +144,18 @@ export class RequestAcceptor {
     counter.onCallEnd(error, 0, 0, frame.bodyEnd - frame.bodyStart);
   }
 
-  /** Throws if the peer is not extended, or the codec or a limit does not permit the stream. */
-  #openStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
+  /**
+   * Throws if the peer is not extended, if the caller expects no answer, or if the codec or a limit
+   * does not permit the stream.
+   */
+  #openStream(method: Method, codec: CodecName, frame: Frame, callType: number): ServerStream {
     const name = `${method.service}.${method.name}`;
+    // The client would send no messages and no end, so the call would never end.
+    if (callType === CALL_TYPE.oneWay || callType === CALL_TYPE.twoWayNoReply)
+      throw new RpcError(
+        'INVALID_ARGUMENT',
+        `${name} is a ${method.kind} method, and the caller has it as oneway or noReply: their contracts differ`,
+      );
     if (this.#peer.extended !== true)
       throw new RpcError(
         'FAILED_PRECONDITION',
