@@ -2,7 +2,8 @@
 import type { AsyncContext } from '../../core/async-context.js';
 import { startInterval } from '../../core/timers.js';
 import type { PeerStatistics, RpcClientOptions } from '../../rpc/index.js';
-import { IDLE_CHECKS, NodeClient } from './node-client.js';
+import { IDLE_CHECKS } from './idle-check.js';
+import { NodeClient } from './node-client.js';
 
 /** Milliseconds between two checks whether retired clients still have calls in flight. */
 const RETIRED_CHECK_PERIOD = 500;

@@ -10,6 +10,7 @@ import {
   type RpcClientOptions,
 } from '../../rpc/index.js';
 import { DialBackoff, MAX_BACKOFF } from './dial-backoff.js';
+import { IdleCheck } from './idle-check.js';
 import { Waiters } from './waiters.js';
 
 /**
@@ -17,8 +18,6 @@ import { Waiters } from './waiters.js';
  * one. After a failed dial they do not wait.
  */
 const DIAL_GRACE = 250;
-/** How many checks in a row must find no use before checkIdle() closes the connections. */
-export const IDLE_CHECKS = 4;
 
 /**
  * An rpc client that is dialed when a call first needs it and closed when no call uses it. All
@@ -48,11 +47,7 @@ export class NodeClient {
   readonly #waiters = new Waiters();
   readonly #backoff = new DialBackoff();
   #lastError: unknown;
-  #wasUsed = true;
-  /** `#receivedCalls` at the last check. */
-  #receivedAtCheck = 0;
-  /** Checks in a row that found no use. */
-  #idleChecks = 0;
+  readonly #idleCheck = new IdleCheck();
   /** Clients that are closing because no call used them, or because they do not reconnect. */
   readonly #closingClients = new Set<Promise<void>>();
   /** Aborts the dial in progress when this client is closed. */
@@ -121,7 +116,7 @@ export class NodeClient {
 
   /** The rpc client, for one call. It must be connected. */
   use(): RpcClient {
-    this.#wasUsed = true;
+    this.#idleCheck.markUsed();
     return this.#client as RpcClient;
   }
 
@@ -130,7 +125,7 @@ export class NodeClient {
    * it dials again. Concurrent callers share one dial. Rejects with the reason when the dial fails.
    */
   connect(): Promise<void> {
-    this.#wasUsed = true;
+    this.#idleCheck.markUsed();
     if (this.#isResponsive) return Promise.resolve();
     if (this.#dialing !== undefined) return settleInTurns(this.#dialing);
     if (this.#client !== undefined) {
@@ -264,16 +259,9 @@ export class NodeClient {
   checkIdle(): void {
     const client = this.#client;
     if (client === undefined && !this.#keepsDialing) return;
-    const received = this.#receivedCalls;
-    const hasServed = received !== this.#receivedAtCheck;
-    this.#receivedAtCheck = received;
-    if (this.#wasUsed || hasServed || this.isBusy) {
-      this.#wasUsed = false;
-      this.#idleChecks = 0;
-    } else if (++this.#idleChecks >= IDLE_CHECKS) {
-      this.#keepsDialing = false;
-      if (client !== undefined) this.#detach(client);
-    }
+    if (!this.#idleCheck.isIdle(this.#receivedCalls, this.isBusy)) return;
+    this.#keepsDialing = false;
+    if (client !== undefined) this.#detach(client);
   }
 
   /** Closes `client` in the background. The next call dials as the first one did. */
@@ -281,8 +269,7 @@ export class NodeClient {
     this.#attachment.isDetached = true;
     this.#client = undefined;
     this.#isResponsive = false;
-    this.#wasUsed = true;
-    this.#idleChecks = 0;
+    this.#idleCheck.reset();
     const closing = client.close().finally(() => this.#closingClients.delete(closing));
     this.#closingClients.add(closing);
     this.#onChange();

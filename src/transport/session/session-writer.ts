@@ -2,7 +2,6 @@
  * Writes for a session: encodes messages into one buffer per tick, limits the queued bytes, and
  * counts the bytes that the operating system has taken.
  */
-
 import { refusePromise } from '../../core/callbacks.js';
 import type { GettyError } from '../../core/errors.js';
 import { checkNames, checkNumber } from '../../core/options.js';
@@ -102,12 +101,9 @@ export class SessionWriter<In, Out> implements Flushable {
       if (this.#isClosed) throw this.#closedError();
       this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
-      if (size > this.#setup.maxMessageBytes)
-        throw tooLargeError(
-          size,
-          this.#setup.maxMessageBytes,
-          `is for ${connection.remoteAddress}`,
-        );
+      const { maxMessageBytes } = this.#setup;
+      if (size > maxMessageBytes)
+        throw tooLargeError(size, maxMessageBytes, `is for ${connection.remoteAddress}`);
       if (this.#framesMessages) connection.endMessage?.(output, start);
     } catch (error) {
       this.#encodingFrom = NOT_ENCODING;

@@ -5,7 +5,8 @@
 import { describe, expect, it } from 'vitest';
 import { captureAsyncContext } from '../../../src/core/node-async-context.js';
 import { consume, failfast, roundRobin, type ServiceNode } from '../../../src/micro/index.js';
-import { IDLE_CHECKS, NodeClient } from '../../../src/micro/nodes/node-client.js';
+import { IDLE_CHECKS } from '../../../src/micro/nodes/idle-check.js';
+import { NodeClient } from '../../../src/micro/nodes/node-client.js';
 import { memory } from '../../../src/registries/memory.js';
 import { type Channel, implement, serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
