@@ -31,9 +31,9 @@ import type {
 } from '../types.js';
 import { COMMAND, Frame, type OutgoingFrame, readFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
+import { AnswerSender } from './answer-sender.js';
 import { Caller, type CallerSetup } from './caller.js';
 import { ChannelDrain } from './channel-drain.js';
-import { ReplySender } from './reply-sender.js';
 import { Responder, type ResponderSetup } from './responder.js';
 import type { ServerCall } from './server-call.js';
 
@@ -74,7 +74,7 @@ export class RpcChannel
   readonly #callsServed = new SessionCallCounter();
   readonly #drain: ChannelDrain;
   readonly #caller: Caller;
-  readonly #replies: ReplySender;
+  readonly #answers: AnswerSender;
   readonly #responder: Responder;
 
   constructor(setup: ChannelSetup, heartbeats: boolean, { certificate, request }: Peer) {
@@ -88,12 +88,12 @@ export class RpcChannel
     this.#caller = new Caller(setup, this.#peer, this.#drain, this.#callsMade, () =>
       setup.onChange(this),
     );
-    this.#replies = new ReplySender(this.#peer, this.#caller, setup.logger);
+    this.#answers = new AnswerSender(this.#peer, this.#caller, setup.logger);
     this.#responder = new Responder(
       setup,
       this,
       this.#peer,
-      this.#replies,
+      this.#answers,
       this.#callsServed,
       this.#drain,
     );
@@ -199,7 +199,7 @@ export class RpcChannel
     const peer = this.#peer;
     peer.session = session;
     peer.address = session.remoteAddress;
-    this.#replies.open(session.lossy);
+    this.#answers.open(session.lossy);
     this.#caller.open(session.lossy);
     this.#setup.onChange(this);
     if (this.#setup.side === 'server') return;
@@ -224,7 +224,7 @@ export class RpcChannel
           if (this.#isInHandlerContext) this.#responder.handle(call);
           else this.#handleInContext(call);
         }
-      } else this.#replies.sendHeartbeatReply(frame);
+      } else this.#answers.sendHeartbeatAnswer(frame);
     }
     // If more bytes have arrived, the next frame overwrites this one.
     if (frame.isLast) frame.release();

@@ -13,8 +13,8 @@ import { StreamMemory } from '../streams/stream-memory.js';
 import type { CodecName, Method } from '../types.js';
 import { CODEC_NUMBER, type Frame } from '../wire/frame.js';
 import { CALL_TYPE } from '../wire/request-header.js';
+import type { AnswerSender } from './answer-sender.js';
 import { instantFor } from './client-call.js';
-import type { ReplySender } from './reply-sender.js';
 import {
   headerBytesOf,
   REFUSED,
@@ -39,7 +39,7 @@ export class RequestAcceptor {
   readonly #setup: RequestAcceptorSetup;
   readonly #owner: ServerCallOwner;
   readonly #peer: PeerSession;
-  readonly #replies: ReplySender;
+  readonly #answers: AnswerSender;
   readonly #unanswered: UnansweredCalls;
   readonly #callCounter: SessionCallCounter;
   readonly #limits: RequestLimits;
@@ -51,14 +51,14 @@ export class RequestAcceptor {
     setup: RequestAcceptorSetup,
     owner: ServerCallOwner,
     peer: PeerSession,
-    replies: ReplySender,
+    answers: AnswerSender,
     unanswered: UnansweredCalls,
     callCounter: SessionCallCounter,
   ) {
     this.#setup = setup;
     this.#owner = owner;
     this.#peer = peer;
-    this.#replies = replies;
+    this.#answers = answers;
     this.#unanswered = unanswered;
     this.#callCounter = callCounter;
     this.#limits = new RequestLimits(setup, owner.runningHandlers);
@@ -74,10 +74,10 @@ export class RequestAcceptor {
    */
   accept(frame: Frame): ServerCall | undefined {
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
-    const { recentRequests: recent } = this.#replies;
+    const { recentRequests: recent } = this.#answers;
     if (recent !== undefined) {
       const known = recent.find(frame);
-      if (known?.answer !== undefined) this.#replies.resend(known.answer);
+      if (known?.answer !== undefined) this.#answers.resend(known.answer);
       if (known !== undefined) return undefined;
     }
     const codec: CodecName = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
@@ -124,7 +124,7 @@ export class RequestAcceptor {
     } catch (error) {
       const refusal = RpcError.from(error);
       this.#countRefusal(method, refusal, frame);
-      this.#replies.sendError(frame, codec, callType, refusal);
+      this.#answers.sendError(frame, codec, callType, refusal);
       return undefined;
     }
     this.#callCounter.started++;

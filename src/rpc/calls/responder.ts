@@ -10,9 +10,9 @@ import type { StreamWriter } from '../streams/stream-writer.js';
 import type { Channel, Invoke } from '../types.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
 import { CALL_TYPE } from '../wire/request-header.js';
+import { type AnswerSender, answerErrorOf } from './answer-sender.js';
 import type { ChannelDrain } from './channel-drain.js';
 import { runInCall } from './inherited-call.js';
-import { type ReplySender, replyErrorOf } from './reply-sender.js';
 import { RequestAcceptor, type RequestAcceptorSetup } from './request-acceptor.js';
 import { RunningHandlers } from './running-handlers.js';
 import type { ServerCall, ServerCallOwner } from './server-call.js';
@@ -38,7 +38,7 @@ export class Responder implements ServerCallOwner {
   readonly #acceptor: RequestAcceptor;
   readonly #setup: ResponderSetup;
   readonly #peer: PeerSession;
-  readonly #replies: ReplySender;
+  readonly #answers: AnswerSender;
   readonly #callCounter: SessionCallCounter;
   readonly #drain: ChannelDrain;
 
@@ -46,17 +46,17 @@ export class Responder implements ServerCallOwner {
     setup: ResponderSetup,
     channel: Channel,
     peer: PeerSession,
-    replies: ReplySender,
+    answers: AnswerSender,
     callCounter: SessionCallCounter,
     drain: ChannelDrain,
   ) {
     this.#setup = setup;
     this.channel = channel;
     this.#peer = peer;
-    this.#replies = replies;
+    this.#answers = answers;
     this.#callCounter = callCounter;
     this.#drain = drain;
-    this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, callCounter);
+    this.#acceptor = new RequestAcceptor(setup, this, peer, answers, this.#unanswered, callCounter);
   }
 
   /** How many calls of the peer wait for an answer: Channel.serving. */
@@ -176,10 +176,10 @@ export class Responder implements ServerCallOwner {
     let failure =
       call.aborted ??
       error ??
-      (isLost ? this.#sessionLostError() : this.#replies.sendValue(call, value));
+      (isLost ? this.#sessionLostError() : this.#answers.sendValue(call, value));
     if (failure !== undefined && call.aborted === undefined) {
       if (this.#peer.closed) failure = this.#sessionLostError();
-      else this.#replies.sendError(call, call.codec, call.callType, failure, call.method);
+      else this.#answers.sendError(call, call.codec, call.callType, failure, call.method);
     }
     this.#count(call, failure, isSync);
   }
@@ -198,7 +198,7 @@ export class Responder implements ServerCallOwner {
   /** The session is closed: aborts all calls. */
   close(): void {
     this.#unanswered.abortAll(this.#sessionLostError());
-    this.#replies.recentRequests?.clear();
+    this.#answers.recentRequests?.clear();
   }
 
   // ---- streams ----
@@ -218,14 +218,14 @@ export class Responder implements ServerCallOwner {
     };
     sendReplies().then(
       () => this.#endStream(call),
-      (error) => this.#endStream(call, this.#errorOf(call, replyErrorOf(error))),
+      (error) => this.#endStream(call, this.#errorOf(call, answerErrorOf(error))),
     );
   }
 
   #endStream(call: ServerCall, error?: RpcError): void {
     let failure = call.aborted;
     if (failure === undefined)
-      failure = this.#peer.closed ? this.#sessionLostError() : this.#replies.sendEnd(call, error);
+      failure = this.#peer.closed ? this.#sessionLostError() : this.#answers.sendEnd(call, error);
     this.#count(call, failure, false);
     this.#settle(call);
     this.#remove(call);
@@ -255,7 +255,7 @@ export class Responder implements ServerCallOwner {
     const { service, name } = call.method;
     const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
     const error = rpcErrorOf(thrown) ?? new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
-    this.#replies.sendStreamError(call, error);
+    this.#answers.sendStreamError(call, error);
     call.abort(error);
     return error;
   }

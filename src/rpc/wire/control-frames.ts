@@ -73,7 +73,7 @@ export class ControlFrame {
     return new ControlFrame(COMMAND.cancel, sequence, 'json');
   }
 
-  /** The end of the caller's stream. The serving side ends its stream by a Reply. */
+  /** The end of the caller's stream. The serving side ends its stream by an Answer. */
   static end(sequence: Sequence, codec: CodecName): ControlFrame {
     return new ControlFrame(COMMAND.end, sequence, codec);
   }

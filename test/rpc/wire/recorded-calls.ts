@@ -2,6 +2,7 @@
 import { constants, inflateRawSync } from 'node:zlib';
 import { expect } from 'vitest';
 import type { CodecName, Method } from '../../../src/rpc/index.js';
+import { Answer } from '../../../src/rpc/wire/answer.js';
 import {
   beginFrame,
   beginSection,
@@ -16,7 +17,6 @@ import {
   writeConstantRequestHeader,
   writeVariableRequestHeader,
 } from '../../../src/rpc/wire/request-header.js';
-import { Reply } from '../../../src/rpc/wire/response.js';
 import { isPlainSuccess, readResponseError } from '../../../src/rpc/wire/response-header.js';
 import { ByteReader } from '../../../src/transport/buffers/byte-reader.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
@@ -67,24 +67,24 @@ export function encodeAgain(frame: Frame, methods: ReadonlyMap<string, Method>):
     endSection(output, bodyAt);
     endFrame(output, at);
   } else if (frame.command === 4) {
-    const reply = new Reply();
-    reply.setResponse(frame, frame.serviceId, codec, false);
+    const answer = new Answer();
+    answer.setResponse(frame, frame.serviceId, codec, false);
     const body = methods.get(`${join(frame.sequenceLow, frame.sequenceHigh)}`)?.output[codec];
     const failed =
       frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart);
     if (failed)
-      reply.setError(readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd));
+      answer.setError(readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd));
     else
-      reply.setSuccess(
+      answer.setSuccess(
         body,
         body?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd),
         MAX_FRAME_BYTES,
       );
-    reply.write(output);
+    answer.write(output);
   } else if (frame.command === 2) {
-    const reply = new Reply();
-    reply.setHeartbeat(frame, frame.serviceId);
-    reply.write(output);
+    const answer = new Answer();
+    answer.setHeartbeat(frame, frame.serviceId);
+    answer.write(output);
   } else beginFrame(output, frame.command, frame.code, frame.codec, frame);
   return output.bytes.subarray(0, output.length);
 }

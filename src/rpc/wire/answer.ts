@@ -1,4 +1,4 @@
-/** The answer to a request. A channel uses one Reply for all its answers. */
+/** The answer to a request. A channel uses one Answer for all its answers. */
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { NULL } from '../codecs/json.js';
 import { NO_METADATA } from '../codecs/metadata.js';
@@ -20,7 +20,7 @@ import {
 import { OK_HEADER, writeResponseHeader } from './response-header.js';
 import { type CallIds, FrameIds, NO_SEQUENCE } from './sequence.js';
 
-export class Reply {
+export class Answer {
   readonly ids = new FrameIds(0, NO_SEQUENCE);
   #command: number = COMMAND.response;
   #codecNumber = 0;

@@ -8,29 +8,29 @@ import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';
+import { Answer } from '../wire/answer.js';
 import { type Frame, MAX_PLAIN_BODY_BYTES, type OutgoingFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { CALL_TYPE } from '../wire/request-header.js';
-import { Reply } from '../wire/response.js';
 import { RecentRequests } from './datagrams/recent-requests.js';
 import type { ServerCall } from './server-call.js';
 
 /** Characters that remain of the message of an error that is too large to send. */
 const SHORTENED_MESSAGE_LENGTH = 1_000;
 
-/** The part of Caller that ReplySender uses. */
+/** The part of Caller that AnswerSender uses. */
 interface OwnRequests {
   /** How many calls and heartbeats of this side wait for their answers. */
   readonly pendingRequests: number;
 }
 
-export class ReplySender {
+export class AnswerSender {
   /** The latest requests of the peer. Undefined unless the session sends datagrams. */
   recentRequests: RecentRequests | undefined;
   readonly #peer: PeerSession;
   readonly #ownRequests: OwnRequests;
   readonly #logger: Logger;
-  readonly #reply = new Reply();
+  readonly #answer = new Answer();
 
   constructor(peer: PeerSession, ownRequests: OwnRequests, logger: Logger) {
     this.#peer = peer;
@@ -43,28 +43,28 @@ export class ReplySender {
     if (isLossy) this.recentRequests = new RecentRequests();
   }
 
-  sendHeartbeatReply(frame: Frame): void {
-    const reply = this.#reply;
-    reply.setHeartbeat(frame, serviceIdFor(frame));
-    this.#write(reply);
+  sendHeartbeatAnswer(frame: Frame): void {
+    const answer = this.#answer;
+    answer.setHeartbeat(frame, serviceIdFor(frame));
+    this.#write(answer);
   }
 
   /** Sends a value as the answer. Returns the error of the call if the value cannot be sent. */
   sendValue(call: ServerCall, value: unknown): RpcError | undefined {
     const { codec, method, callType } = call;
     if (callType === CALL_TYPE.oneWay) return undefined;
-    const reply = this.#reply;
-    reply.setResponse(call, serviceIdFor(call), codec, callType === CALL_TYPE.twoWayNoReply);
+    const answer = this.#answer;
+    answer.setResponse(call, serviceIdFor(call), codec, callType === CALL_TYPE.twoWayNoReply);
     return this.#sendSuccess(call, method.output[codec], value);
   }
 
   /** Sends the end of a stream of replies. Returns the error that the end contains. */
   sendEnd(call: ServerCall, error: RpcError | undefined): RpcError | undefined {
-    const reply = this.#reply;
-    reply.setEnd(call, EXTENDED_ANSWER, call.codec);
+    const answer = this.#answer;
+    answer.setEnd(call, EXTENDED_ANSWER, call.codec);
     const failure = error ?? this.#sendSuccess(call, undefined, undefined);
     if (failure === undefined) return undefined;
-    reply.setEnd(call, EXTENDED_ANSWER, call.codec);
+    answer.setEnd(call, EXTENDED_ANSWER, call.codec);
     this.#sendFailure(failure);
     return failure;
   }
@@ -81,16 +81,16 @@ export class ReplySender {
     // An extended caller needs the code and the reason, to decide whether to call another node.
     const isHeaderOnly =
       callType === CALL_TYPE.twoWayNoReply && call.serviceId !== EXTENDED_REQUEST;
-    this.#reply.setResponse(call, serviceIdFor(call), codec, isHeaderOnly);
+    this.#answer.setResponse(call, serviceIdFor(call), codec, isHeaderOnly);
     this.#sendFailure(error);
   }
 
   /** Answers a streaming call with an error while its streams are open. */
   sendStreamError(call: ServerCall, error: RpcError): void {
-    const reply = this.#reply;
+    const answer = this.#answer;
     if (call.stream?.writer === undefined)
-      reply.setResponse(call, EXTENDED_ANSWER, call.codec, false);
-    else reply.setEnd(call, EXTENDED_ANSWER, call.codec);
+      answer.setResponse(call, EXTENDED_ANSWER, call.codec, false);
+    else answer.setEnd(call, EXTENDED_ANSWER, call.codec);
     this.#sendFailure(error);
   }
 
@@ -101,29 +101,29 @@ export class ReplySender {
     value: unknown,
   ): RpcError | undefined {
     try {
-      const reply = this.#reply;
-      reply.setSuccess(
+      const answer = this.#answer;
+      answer.setSuccess(
         body,
         value,
         this.#peer.extended === true ? Number.POSITIVE_INFINITY : MAX_PLAIN_BODY_BYTES,
         call.trailer,
       );
-      this.#write(reply);
-      call.sent += reply.bodyLength;
+      this.#write(answer);
+      call.sent += answer.bodyLength;
       return undefined;
     } catch (error) {
-      return replyErrorOf(error);
+      return answerErrorOf(error);
     }
   }
 
   /** Never throws: an error that is too large keeps its code and the beginning of its message. */
   #sendFailure(error: RpcError): void {
-    const reply = this.#reply;
+    const answer = this.#answer;
     let attempt = error;
     for (const length of [SHORTENED_MESSAGE_LENGTH, 0, 0]) {
       try {
-        reply.setError(attempt);
-        this.#write(reply);
+        answer.setError(attempt);
+        this.#write(answer);
         return;
       } catch {
         attempt = new RpcError(error.code, messageOf(error).slice(0, length), {
@@ -151,15 +151,15 @@ export class ReplySender {
   }
 
   /** Throws what encoding throws. Writes nothing when the session is closed. */
-  #write(reply: Reply): void {
+  #write(answer: Answer): void {
     const { session } = this.#peer;
     if (session === undefined || session.closed) return;
     let hasRoom: boolean;
     try {
       hasRoom =
         this.recentRequests === undefined
-          ? session.write(reply)
-          : this.#writeAndKeep(session, this.recentRequests, reply);
+          ? session.write(answer)
+          : this.#writeAndKeep(session, this.recentRequests, answer);
     } catch (error) {
       if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
       // The peer sends requests and does not read the answers, which fill the queue.
@@ -181,11 +181,11 @@ export class ReplySender {
   #writeAndKeep(
     session: Session<Frame, OutgoingFrame>,
     recent: RecentRequests,
-    reply: Reply,
+    answer: Answer,
   ): boolean {
     const output = ByteWriter.borrow();
     try {
-      reply.write(output);
+      answer.write(output);
       // writeBytes() checks no size; a session measures the messages of its codec only.
       if (output.length > session.maxMessageBytes) {
         // A small request may cause it. Its encoding is work too.
@@ -194,7 +194,7 @@ export class ReplySender {
       }
       const hasRoom = session.writeBytes(output.written);
       // A copy, because the buffer of the writer is reused.
-      recent.setAnswer(reply.ids, new Uint8Array(output.written));
+      recent.setAnswer(answer.ids, new Uint8Array(output.written));
       return hasRoom;
     } finally {
       ByteWriter.release(output);
@@ -217,7 +217,7 @@ function serviceIdFor({ serviceId }: { serviceId: number }): number {
 }
 
 /** The error of a call. `error`: what its handler has thrown, or why its reply cannot be sent. */
-export function replyErrorOf(error: unknown): RpcError {
+export function answerErrorOf(error: unknown): RpcError {
   const code = codeOf(error);
   const isTooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
   return isTooLarge
