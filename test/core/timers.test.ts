@@ -2,9 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { boundedDelay, LONGEST_TIMER, LongTimer, startTimer } from '../../src/core/timers.js';
+import {
+  boundedDelay,
+  LONGEST_TIMER,
+  LongTimer,
+  startTimer,
+  within,
+} from '../../src/core/timers.js';
 import { fakeTime, pass } from '../fixtures/fake-time.js';
-import { elapse } from '../fixtures/waiting.js';
+import { collectGarbage } from '../fixtures/garbage.js';
+import { elapse, until } from '../fixtures/waiting.js';
 
 const SRC = fileURLToPath(new URL('../../src', import.meta.url));
 
@@ -63,4 +70,33 @@ describe('LongTimer', () => {
     await pass(100 * days);
     expect(fired).toBe(1);
   });
+});
+
+test('a promise holds nothing of waits that have ended', async () => {
+  const forever = new Promise<never>(() => {});
+  const errors: WeakRef<Error>[] = [];
+  const late = (): Error => {
+    const error = new Error('late');
+    errors.push(new WeakRef(error));
+    return error;
+  };
+  for (let i = 0; i < 10; i++) await within(0, forever, late).catch(() => {});
+  expect(errors.length).toBe(10);
+  await until(() => {
+    collectGarbage();
+    return errors.every((error) => error.deref() === undefined);
+  }, 'the errors to be collected');
+});
+
+test('within() settles as the promise, also after its signal or its limit', async () => {
+  const value = within(1_000, Promise.resolve(1), undefined);
+  expect(await value).toBe(1);
+  await expect(within(1_000, Promise.reject(new Error('no')), undefined)).rejects.toThrow('no');
+  let fail!: (error: Error) => void;
+  const source = new Promise<number>((_, reject) => {
+    fail = reject;
+  });
+  expect(await within(0, source, undefined)).toBe(undefined);
+  // It is not an unhandled rejection: the wait has handled it.
+  fail(new Error('too late'));
 });
