@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The speed check of `npm run ok`: getty and ceiling.mjs in the same two processes. It fails if a
- * ratio is below a fraction of the recorded one three times in a row.
+ * The speed check of `npm run ok`: getty and ceiling.mjs, a reference that getty can exceed, in the
+ * same two processes. It fails if a ratio is below a fraction of the recorded one three times in a
+ * row.
  * `node scripts/setup.mjs bench/guard.mjs` runs the check alone and prints the ratios.
  */
 import { availableParallelism } from 'node:os';

@@ -6,7 +6,8 @@
 
 /** @typedef {{ connections: number, window: number, size: number }} Shape */
 /**
- * What a file of this folder exports.
+ * What the file of a peer exports. echo.mjs, net.mjs and getty.mjs are no peers; the files of the
+ * peers share them.
  * @typedef {object} EchoPeer
  * @property {() => Promise<string>} serve Echoes on a free port of 127.0.0.1, and returns its
  *   address.

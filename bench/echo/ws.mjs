@@ -1,5 +1,5 @@
 // @ts-check
-/** An echo of the ws package with its defaults. */
+/** An echo of the ws package, without compression. */
 import { WebSocket, WebSocketServer } from 'ws';
 import { frame } from './echo.mjs';
 

@@ -4,11 +4,14 @@
  * tracked: the kit asks the channels for the calls in flight.
  */
 
-/** What is tracked: each has an end, which a program can forget. */
+/** What is tracked: resources that stay until something ends them. */
 export type ResourceKind = 'endpoint' | 'session' | 'channel' | 'consumer' | 'timer';
 
 export interface ResourceTracker {
-  /** Called when a resource is created; for a channel also later. It must not throw. */
+  /**
+   * Called when a resource is created, and for a channel again at each change of its state until it
+   * is closed. A repeated call must have no effect. It must not throw.
+   */
   onOpen(kind: ResourceKind, resource: object): void;
   /** Called when the resource holds nothing any more. Not called for a timer. */
   onClose(resource: object): void;

@@ -19,8 +19,9 @@ function reachabilityRank(address: string, family: string): number | undefined {
 }
 
 /**
- * The address of this machine that others can best reach: IPv4 before IPv6, link-local addresses
- * last, a loopback address if there is no other. `canIPv6`: the listener accepts IPv6.
+ * The address of this machine that others can best reach: IPv4, then IPv6, then link-local IPv4; a
+ * loopback address if there is none of these. Link-local IPv6 is never used. `canIPv6`: the
+ * listener accepts IPv6.
  */
 function ownHost(canIPv6: boolean): string {
   let best: { readonly rank: number; readonly host: string } | undefined;
@@ -41,8 +42,8 @@ function ownHost(canIPv6: boolean): string {
 }
 
 /**
- * Where a provider listens by default: at a free port of all interfaces; of the IPv6 interfaces if
- * other machines can reach this one by IPv6 only.
+ * Where a provider listens by default: at a free port of all interfaces, with IPv4. If other
+ * machines can reach this one by IPv6 only, with IPv6 and IPv4.
  */
 export function defaultAddress(): string {
   return ownHost(true).startsWith('[') ? 'tcp://[::]:0' : 'tcp://0.0.0.0:0';

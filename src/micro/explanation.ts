@@ -89,7 +89,7 @@ function mismatch(node: ServiceNode, query: ServiceQuery): string {
     .filter((name) => query[name] && query[name] !== node[name])
     .map(
       (name) =>
-        `its ${name} is ${JSON.stringify(node[name])}, this consumer needs ${JSON.stringify(query[name])}`,
+        `its ${name === 'protocol' ? 'codec' : name} is ${JSON.stringify(node[name])}, this consumer needs ${JSON.stringify(query[name])}`,
     );
   return differences.join('; ') || 'not in the list of this consumer yet';
 }

@@ -23,7 +23,8 @@ export interface ProvideOptions extends RpcServerOptions {
   /**
    * The `host`, or `host:port`, at which consumers reach the provider. The path, and the port if it
    * is not given, are those of `address`. Default: the host of `address`; if that is all
-   * interfaces, an address of this machine: IPv4 before IPv6, link-local addresses last.
+   * interfaces, an address of this machine: IPv4, then IPv6, then link-local IPv4, then loopback;
+   * never link-local IPv6.
    */
   advertise?: string | undefined;
   /**

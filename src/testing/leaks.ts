@@ -52,7 +52,10 @@ export const LEAK_DEFAULTS = { timeout: 1_000 } satisfies LeakOptions;
 
 /** Milliseconds between two checks of assertNoLeaks(). */
 const CHECK_PERIOD = 2;
-/** Timers that are over are forgotten when this many are known, and then each time they double. */
+/**
+ * Timers that are over are removed when this many are known, and then each time twice as many are
+ * known as remained.
+ */
 const MIN_TIMERS = 1_000;
 
 /** How many leaks the message of assertNoLeaks() shows. */
@@ -62,13 +65,14 @@ const MAX_SHOWN = 20;
 const { setTimeout: callLater, performance } = globalThis;
 const now = performance.now.bind(performance);
 
-interface Holder {
+/** What is recorded of a resource that is open. */
+interface OpenResource {
   readonly kind: ResourceKind;
   readonly stack: CreationStack | undefined;
 }
 
 class Resources implements ResourceTracker {
-  readonly #holders = new Map<object, Holder>();
+  readonly #open = new Map<object, OpenResource>();
   /** Weak: a timer that is over must not keep the objects of its callback and of its stack. */
   readonly #timers = new Set<WeakRef<NodeJS.Timeout>>();
   readonly #timerStacks = new WeakMap<NodeJS.Timeout, CreationStack>();
@@ -78,26 +82,26 @@ class Resources implements ResourceTracker {
 
   onOpen(kind: ResourceKind, resource: object): void {
     if (kind === 'timer') this.#addTimer(resource as NodeJS.Timeout);
-    else if (!this.#holders.has(resource)) {
+    else if (!this.#open.has(resource)) {
       const hasStack = kind === 'endpoint' || kind === 'consumer';
-      this.#holders.set(resource, { kind, stack: hasStack ? new CreationStack() : undefined });
+      this.#open.set(resource, { kind, stack: hasStack ? new CreationStack() : undefined });
     }
   }
 
   onClose(resource: object): void {
-    this.#holders.delete(resource);
+    this.#open.delete(resource);
   }
 
   #addTimer(timer: NodeJS.Timeout): void {
     this.#timers.add(new WeakRef(timer));
     this.#timerStacks.set(timer, new CreationStack());
     if (this.#timers.size < this.#timerLimit) return;
-    this.#runningTimers();
+    this.#removeEndedTimers();
     this.#timerLimit = Math.max(MIN_TIMERS, this.#timers.size * 2);
   }
 
-  /** Forgets the timers that are over. */
-  #runningTimers(): NodeJS.Timeout[] {
+  /** Removes the timers that are over, and returns the others. */
+  #removeEndedTimers(): NodeJS.Timeout[] {
     const running: NodeJS.Timeout[] = [];
     for (const reference of this.#timers) {
       const timer = reference.deref();
@@ -109,14 +113,14 @@ class Resources implements ResourceTracker {
 
   leaks(): Leak[] {
     return [
-      ...[...this.#holders].flatMap(([resource, holder]) => this.#describe(resource, holder)),
-      ...this.#runningTimers().map((timer) =>
+      ...[...this.#open].flatMap(([resource, record]) => this.#describe(resource, record)),
+      ...this.#removeEndedTimers().map((timer) =>
         this.#leak('timer', 'timer', timer, String(this.#timerStacks.get(timer))),
       ),
     ];
   }
 
-  #describe(resource: object, { kind, stack }: Holder): Leak[] {
+  #describe(resource: object, { kind, stack }: OpenResource): Leak[] {
     if (kind === 'consumer') return [this.#leak(kind, 'consumer', resource, String(stack))];
     if (kind === 'endpoint') {
       const { type, address } = resource as Endpoint<unknown>;
@@ -130,7 +134,7 @@ class Resources implements ResourceTracker {
   }
 
   #stackOf(endpoint: object | undefined): string {
-    return String((endpoint && this.#holders.get(endpoint)?.stack) ?? '');
+    return String((endpoint && this.#open.get(endpoint)?.stack) ?? '');
   }
 
   #callsOf({ inFlight, peer, session }: RpcChannel): Leak[] {
@@ -175,8 +179,8 @@ export function leaks(): Leak[] {
 }
 
 /**
- * Rejects with an AssertionError if leaks() is not empty, also after `timeout` ms. Its message has
- * the stack of each one. Use it after each test:
+ * Waits until leaks() has only what `ignore` has. Rejects with an AssertionError if that takes more
+ * than `timeout` ms. Its message has the first 20 leaks with their stacks. Use it after each test:
  *
  * ```ts
  * afterEach(() => assertNoLeaks());

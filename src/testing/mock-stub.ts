@@ -79,7 +79,7 @@ export interface MockStub<Specs extends MethodSpecs> {
   inputsOf<Name extends keyof Specs>(
     method: Name,
   ): RecordedInput<Specs[Name]['kind'], Of<Specs[Name], 'stubInput'>>[];
-  /** Forget the recorded calls. */
+  /** Remove the recorded calls. */
   clear(): void;
 }
 

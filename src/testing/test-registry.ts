@@ -16,7 +16,7 @@ export type TestNode = Pick<ServiceNode, 'service' | 'address'> & Partial<Servic
 export interface FlapOptions {
   /** How often the entries leave the lists and return. From 1. Default: 1. */
   times?: number | undefined;
-  /** How long the entries are away, and then there, in ms. Default: 10. */
+  /** How long the entries are missing, and then how long they are present, in ms. Default: 10. */
   period?: number | undefined;
 }
 

@@ -38,7 +38,7 @@ describe('explain', () => {
         'dead',
         expect.stringMatching(/^the last dial failed, the next one follows: .*ECONNREFUSED/),
       ],
-      ['other', 'its protocol is "protobuf", this consumer needs "json"'],
+      ['other', 'its codec is "protobuf", this consumer needs "json"'],
     ]);
   });
 

@@ -49,6 +49,13 @@ const anyNode: fc.Arbitrary<ServiceNode> = fc.record({
   metadata: fc.dictionary(fc.string(), fc.string()).map((metadata) => ({ ...metadata })),
 });
 
+/** An entry that is accepted at the path `${attributes}/a`. */
+const good = {
+  Attr: { Service: 'S', Protocol: 'json', Role: 1 },
+  Nodes: [{ ID: 'a', Address: 'h', Port: 1 }],
+};
+const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DS';
+
 describe('registry entries', () => {
   it.each(RECORDED_ENTRIES)('reads and writes entry %# of Go, $path', ({ path, value }) => {
     const read = parseEntry(path, value);
@@ -60,7 +67,7 @@ describe('registry entries', () => {
     expect(read.metadata['getty-micro-meta-key']).toMatch(/^\{"group_id":[12], "node_id":[01]\}$/);
   });
 
-  it("escapes twice, as Go's url.QueryEscape does", () => {
+  it("escapes twice with the rules of Go's url.QueryEscape, as Go's registries do", () => {
     expect(attributesOf({ service: "!'()*~ -_." })).toBe(
       'role%3DSRT_Provider%26service%3D%2521%2527%2528%2529%252A~%2B-_.',
     );
@@ -82,7 +89,7 @@ describe('registry entries', () => {
     ],
     ['unix:///run/a', { Metadata: { 'getty-address': 'unix:///run/a' } }],
     ['memory://n', { Metadata: { 'getty-address': 'memory://n' } }],
-  ])('gives Go the host and port of %s', (given, expected) => {
+  ])('gives Go the host and port of %s, if it has them', (given, expected) => {
     expect(JSON.parse(entryValue(node('a', { address: given }))).Nodes).toEqual([
       { ID: 'a', ...expected },
     ]);
@@ -120,6 +127,23 @@ describe('registry entries', () => {
     );
   });
 
+  it('reads metadata keys such as __proto__ as ordinary keys', () => {
+    const value = JSON.stringify(good).replace(
+      '"Port":1',
+      '"Port":1,"Metadata":{"__proto__":"x","constructor":"y"}',
+    );
+    const { metadata } = parseEntry(`${attributes}/a`, value);
+    expect(Object.keys(metadata)).toEqual(['__proto__', 'constructor']);
+    expect(
+      Object.keys(
+        parseEntry(
+          `${attributes}/a`,
+          entryValue({ ...node('a', { service: 'S', group: '', version: '' }), metadata }),
+        ).metadata,
+      ),
+    ).toEqual(Object.keys(metadata));
+  });
+
   it.each<[string, Partial<Record<keyof ServiceNode, unknown>>]>([
     ['an empty id', { id: '' }],
     ['an id with a slash', { id: 'a/b' }],
@@ -144,17 +168,12 @@ describe('registry entries', () => {
 });
 
 describe('invalid entries', () => {
-  const good = {
-    Attr: { Service: 'S', Protocol: 'json', Role: 1 },
-    Nodes: [{ ID: 'a', Address: 'h', Port: 1 }],
-  };
-  const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DS';
   const expectRejected = (path: string, value: string, why: RegExp): void =>
     expect(() => parseEntry(path, value)).toThrowError(
       expect.objectContaining({ code: 'REGISTRY_FAILED', message: expect.stringMatching(why) }),
     );
 
-  it('differ from an entry that is accepted', () => {
+  it('are variants of an entry that is accepted', () => {
     expect(parseEntry(`/r/${attributes}/a`, JSON.stringify(good))).toMatchObject({
       id: 'a',
       service: 'S',
@@ -253,21 +272,7 @@ describe('invalid entries', () => {
     expect(inspect(error)).not.toContain('secret');
   });
 
-  it('may have keys such as __proto__, which are ordinary keys', () => {
-    const value = JSON.stringify(good).replace(
-      '"Port":1',
-      '"Port":1,"Metadata":{"__proto__":"x","constructor":"y"}',
-    );
-    const { metadata } = parseEntry(`${attributes}/a`, value);
-    expect(Object.keys(metadata)).toEqual(['__proto__', 'constructor']);
-    expect(
-      Object.keys(
-        parseEntry(
-          `${attributes}/a`,
-          entryValue({ ...node('a', { service: 'S', group: '', version: '' }), metadata }),
-        ).metadata,
-      ),
-    ).toEqual(Object.keys(metadata));
+  it('get no content from a key or a name __proto__', () => {
     expectRejected(`${attributes}/a`, '{"__proto__":{"Attr":{},"Nodes":[]}}', /Attr is missing/);
     expectRejected('__proto__/a', JSON.stringify(good), /name no service/);
     expect(({} as { Attr?: unknown }).Attr).toBeUndefined();

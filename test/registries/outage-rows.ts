@@ -20,7 +20,9 @@ export interface OutageRow {
   url(hosts: readonly Host[]): string;
   /** Options for a lease or session of `ttl` ms that notice a frozen server within that time. */
   options(ttl: number): RegistryOptions;
-  /** Log lines of an outage, besides those that the registry is away and is back. */
+  /**
+   * Log lines of an outage, besides those that the registry cannot be reached and answers again.
+   */
   readonly outageMessage?: RegExp;
   /** The text of the log line about an entry at this path, which is not below any attributes. */
   foreignEntryText(path: string): string;

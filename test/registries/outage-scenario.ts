@@ -170,8 +170,8 @@ export class OutageScenario implements AsyncDisposable {
   }
 
   /**
-   * Waits until the log has the lines of an outage: away, then back. On a busy machine a short
-   * session can be lost once more; then the lines are repeated.
+   * Waits until the log has the lines of an outage: its begin, then its end. On a busy machine a
+   * short session can be lost once more; then the lines are repeated.
    */
   async untilOutageLogged(): Promise<void> {
     const { outageMessage } = this.#row;

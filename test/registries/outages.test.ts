@@ -45,7 +45,10 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
       await using scenario = await OutageScenario.withCalls(row, ttl);
       scenario.server.freeze();
       const start = performance.now();
-      await until(() => scenario.log.linesWith('is away').length > 0, 'the outage is logged');
+      await until(
+        () => scenario.log.linesWith('cannot be reached').length > 0,
+        'the outage is logged',
+      );
       await elapse(duration - (performance.now() - start));
       scenario.server.thaw();
       await scenario.expectRecovered(['p1', 'p2']);
@@ -176,7 +179,7 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
       .stub(Greeter)
       .hello('early', { timeout: 60_000 })
       .catch(({ code }) => code);
-    await scenario.log.waitFor('is away');
+    await scenario.log.waitFor('cannot be reached');
     await scenario.server.start();
     expect(await earlyCall).toMatch(/^p[12]: early$|^UNAVAILABLE$/);
     await scenario.untilListed(['p1', 'p2']);

@@ -16,7 +16,7 @@ describe('the history', () => {
   const unsent = new RpcError('UNAVAILABLE', 'not sent', { unsent: true });
   let now = 0;
 
-  test.each<[string, string | undefined, (history: History) => void]>([
+  test.each<[string, string, (history: History) => void]>([
     ['a call without an outcome', '0 outcomes', (history) => void history.begin(ORDER, 100)],
     [
       'a call with two outcomes',
@@ -62,9 +62,16 @@ describe('the history', () => {
       },
     ],
     ['an unknown call', 'unknown call 7', (history) => history.run('7')],
+  ])('finds %s: %s', (_, expected, act) => {
+    const history = new History(() => now);
+    act(history);
+    history.check();
+    expect(history.violations).toEqual([expect.stringContaining(expected)]);
+  });
+
+  test.each<[string, (history: History) => void]>([
     [
       'a late outcome of a host that was paused',
-      undefined,
       (history) => {
         const call = history.begin(ORDER, 100);
         now += 1_000;
@@ -74,17 +81,15 @@ describe('the history', () => {
     ],
     [
       'a call whose host crashed',
-      undefined,
       (history) => {
         history.begin(ORDER, 100);
         history.hostCrashed('a');
       },
     ],
-  ])('finds %s: %s', (_, expected, act) => {
+  ])('accepts %s', (_, act) => {
     const history = new History(() => now);
     act(history);
     history.check();
-    if (expected === undefined) expect(history.violations).toEqual([]);
-    else expect(history.violations).toEqual([expect.stringContaining(expected)]);
+    expect(history.violations).toEqual([]);
   });
 });

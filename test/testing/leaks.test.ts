@@ -117,7 +117,7 @@ test('finds a timer of the package, also one that does not keep the process runn
   expect(leaks()).toEqual([]);
 });
 
-test('forgets timers that have ended, however many there were', () => {
+test('removes timers that have ended, however many there were', () => {
   const timers = Array.from({ length: 3_000 }, () => startTimer(() => {}, 300_000));
   expect(leaks()).toHaveLength(3_000);
   for (const timer of timers) clearTimeout(timer);

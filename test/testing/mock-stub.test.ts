@@ -50,7 +50,7 @@ describe('mockStub()', () => {
     expect(inputsOf('tags')).toEqual([['a', 'b']]);
   });
 
-  test('gives the inputs of one method, and forgets its calls', async () => {
+  test('gives the inputs of one method, and removes the recorded calls', async () => {
     const shop = mockStub(Shop, { price: () => 1, log() {} });
     await shop.stub.price('tea');
     await shop.stub.log('sold');

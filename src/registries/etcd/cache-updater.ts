@@ -56,7 +56,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
   #running: Promise<void> = Promise.resolve();
   #stream: WatchStream<'root'> | undefined;
   /** Whether there was an outage since the last full read. */
-  #isAway = false;
+  #hadOutage = false;
   /** The id of the cluster of the last full read. */
   #clusterId = 0n;
   /** When entries whose keys were deleted leave the lists: a time of performance.now(). */
@@ -80,8 +80,8 @@ export class CacheUpdater implements ListSource, ChangeStream {
     return this.#stream;
   }
 
-  get isAway(): boolean {
-    return this.#isAway;
+  get hadOutage(): boolean {
+    return this.#hadOutage;
   }
 
   list(query: ServiceQuery): readonly ServiceNode[] {
@@ -95,7 +95,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
   watch(sink: SnapshotSink, query: ServiceQuery): () => void {
     this.#watches.add(sink, query);
     if (this.#run === undefined) this.#start();
-    else if (this.#isAway && this.#revision > 0n) this.#watches.offer(sink);
+    else if (this.#hadOutage && this.#revision > 0n) this.#watches.offer(sink);
     else void this.#revisions.readRevision();
     return () => {
       this.#watches.remove(sink, query.service);
@@ -108,7 +108,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
     this.#run = run;
     this.#cache = new EntryCache(this.#prefix, this.#options);
     this.#revision = 0n;
-    this.#isAway = false;
+    this.#hadOutage = false;
     // The previous run may not have ended yet.
     this.#running = this.#running.then(() => this.#loop(run));
   }
@@ -143,7 +143,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
         const reason = await this.#watchChanges(connection, revision);
         if (performance.now() - startedAt > MIN_WATCH_TIME) backoff.reset();
         if (run.isStopped) return;
-        if (reason === 'replaced') this.#isAway = true;
+        if (reason === 'replaced') this.#hadOutage = true;
         else if (reason === 'compacted')
           this.#options.logger.info(
             { path: this.#prefix },
@@ -160,7 +160,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
   }
 
   #onError(error: unknown): void {
-    this.#isAway = true;
+    this.#hadOutage = true;
     this.#client.reportOutage(error);
     if (this.#options.waitForRegistry) return;
     this.#watches.failWithoutList(({ service }) =>
@@ -188,8 +188,8 @@ export class CacheUpdater implements ListSource, ChangeStream {
     if (run.isStopped) return 0n;
     // Keys that are missing after an outage may have expired with the leases of living providers,
     // which publish them again.
-    if (wasRead && this.#isAway) this.#graceEnd = performance.now() + this.#options.ttl;
-    this.#isAway = false;
+    if (wasRead && this.#hadOutage) this.#graceEnd = performance.now() + this.#options.ttl;
+    this.#hadOutage = false;
     this.#cache.keepOnly(keys, this.#graceEnd);
     this.#scheduleRemoval();
     this.#revision = revision;

@@ -22,8 +22,11 @@ export interface ListSource {
   list(query: ServiceQuery): readonly ServiceNode[];
   /** The revision of the lists. 0n: nothing was read yet. */
   readonly revision: bigint;
-  /** True while etcd cannot be reached. Then first lists do not wait for a revision. */
-  readonly isAway: boolean;
+  /**
+   * Whether there was an outage since the last full read. Then first lists do not wait for a
+   * revision.
+   */
+  readonly hadOutage: boolean;
 }
 
 /**
@@ -139,10 +142,10 @@ export class SnapshotWatches {
   /** Returns the number of nodes of the list; 0 if the watch must wait for its first list. */
   offer(sink: SnapshotSink): number {
     const watch = this.#watches.get(sink);
-    const { revision, isAway } = this.#source;
+    const { revision, hadOutage } = this.#source;
     if (watch === undefined || revision === 0n) return 0;
     const { hasList, minRevision } = watch;
-    if (!hasList && !isAway && (minRevision === undefined || revision < minRevision)) return 0;
+    if (!hasList && !hadOutage && (minRevision === undefined || revision < minRevision)) return 0;
     watch.hasList = true;
     const nodes = this.#source.list(watch.query);
     sink.offer(nodes);

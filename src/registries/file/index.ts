@@ -83,7 +83,7 @@ class FileRegistry implements Registry {
   #mustScanAgain = false;
   /** Whether the directory was ever found. Before that, its absence is no outage. */
   #wasFound = false;
-  #isAway = false;
+  #isUnreadable = false;
   /** When nodes that are missing after an outage leave the lists: a time of performance.now(). */
   #graceEnd = 0;
   #closed: Promise<void> | undefined;
@@ -237,14 +237,14 @@ class FileRegistry implements Registry {
   }
 
   #onLost(error: unknown): void {
-    this.#isAway = true;
+    this.#isUnreadable = true;
     const state = errorCode(error) === 'ENOENT' ? 'is not there' : 'cannot be read';
     this.#outage.begin(state, error, `the directory ${state}, waiting for it`);
   }
 
   #onFound(): void {
-    if (this.#isAway && this.#wasFound) this.#graceEnd = performance.now() + this.#ttl;
-    this.#isAway = false;
+    if (this.#isUnreadable && this.#wasFound) this.#graceEnd = performance.now() + this.#ttl;
+    this.#isUnreadable = false;
     this.#outage.end('the directory is there');
     this.#wasFound = true;
   }

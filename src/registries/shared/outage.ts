@@ -34,8 +34,8 @@ export class Outage {
   }
 
   /**
-   * Reports that the registry cannot be used. `state` is for the error, such as "is away", which
-   * means that no server can be reached. `message` is the log line.
+   * Reports that the registry cannot be used. `state` is for the error, such as "cannot be
+   * reached", after all servers have failed. `message` is the log line.
    */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);

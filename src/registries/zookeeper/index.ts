@@ -53,7 +53,7 @@ class ZooKeeperRegistry implements Registry {
   /** Called when an outage begins. They end the waits of #settlesInTime(). */
   readonly #outageListeners = new Set<() => void>();
   /** Whether no server can be reached. */
-  #isAway = false;
+  #isUnreachable = false;
   readonly #outage: Outage;
   /** Whether sessions of providers may have expired since the client was last connected. */
   #mayHaveExpired = false;
@@ -130,7 +130,7 @@ class ZooKeeperRegistry implements Registry {
   ): Promise<void> {
     if (!(await this.#settlesInTime(published))) {
       znode.reportUnpublished();
-      this.#logger.warn({ path }, 'registry: the entry is published when ZooKeeper is back');
+      this.#logger.warn({ path }, 'registry: the entry is published when ZooKeeper answers again');
       published.catch((error) => {
         if (this.#closed === undefined)
           this.#logger.warn(
@@ -150,13 +150,13 @@ class ZooKeeperRegistry implements Registry {
     timeout = this.#options.operationTimeout,
   ): Promise<boolean> {
     let giveUp: () => void = () => {};
-    const away = new Promise<boolean>((resolve) => {
+    const unreachable = new Promise<boolean>((resolve) => {
       giveUp = () => resolve(false);
-      if (this.#isAway) giveUp();
+      if (this.#isUnreachable) giveUp();
       else this.#outageListeners.add(giveUp);
     });
     try {
-      const outcome = Promise.race([done.then(() => true), away]);
+      const outcome = Promise.race([done.then(() => true), unreachable]);
       return (await within(timeout, outcome, undefined)) ?? false;
     } finally {
       this.#outageListeners.delete(giveUp);
@@ -178,7 +178,7 @@ class ZooKeeperRegistry implements Registry {
     withdrawn.catch(() => {});
     this.#logger.warn(
       { path },
-      'registry: the entry is deleted when ZooKeeper is back, or expires with the session',
+      'registry: the entry is deleted when ZooKeeper answers again, or expires with the session',
     );
   }
 
@@ -213,9 +213,9 @@ class ZooKeeperRegistry implements Registry {
   #onState(state: ClientState, cause?: Error): void {
     const registry = { hosts: this.#hosts };
     if (state === 'away') {
-      this.#isAway = true;
+      this.#isUnreachable = true;
       this.#mayHaveExpired = true;
-      this.#outage.begin('is away', cause, 'ZooKeeper is away, trying again');
+      this.#outage.begin('cannot be reached', cause, 'ZooKeeper cannot be reached, trying again');
       for (const giveUp of [...this.#outageListeners]) giveUp();
     } else if (state === 'expired') {
       this.#mayHaveExpired = true;
@@ -224,9 +224,9 @@ class ZooKeeperRegistry implements Registry {
         'registry: the ZooKeeper session has expired, a new one begins',
       );
     } else if (state === 'connected') {
-      this.#outage.end('ZooKeeper is back');
+      this.#outage.end('ZooKeeper answers again');
       if (this.#mayHaveExpired) this.#cache.keepMissingFor(this.#options.settleTime);
-      this.#isAway = false;
+      this.#isUnreachable = false;
       this.#mayHaveExpired = false;
     }
   }

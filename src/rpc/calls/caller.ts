@@ -111,8 +111,8 @@ export class Caller {
 
   // ---- calls ----
 
-  /** Counts a call that was not sent as a failed one. */
-  #refuse(call: Call, error: RpcError): Promise<never> {
+  /** Counts the call, which is not sent, as failed. Returns a promise that rejects with `error`. */
+  #rejectUnsent(call: Call, error: RpcError): Promise<never> {
     this.#counter.onCallStart(call);
     this.#counter.onCallEnd(call, error, 0, 0, 0);
     return Promise.reject(error);
@@ -122,9 +122,10 @@ export class Caller {
   send(call: Call): Promise<unknown> {
     const peer = this.#peer;
     const { session } = peer;
-    if (session === undefined || !peer.isUsable) return this.#refuse(call, peer.notUsableError());
+    if (session === undefined || !peer.isUsable)
+      return this.#rejectUnsent(call, peer.notUsableError());
     const signal = signalInUse(call);
-    if (signal?.aborted === true) return this.#refuse(call, cancelledError(call, true));
+    if (signal?.aborted === true) return this.#rejectUnsent(call, cancelledError(call, true));
     const { extended } = peer.capabilities;
     if (extended !== true) {
       const later = this.#sendWhenCapabilitiesKnown(call, session.lossy);
@@ -137,7 +138,7 @@ export class Caller {
       return this.#sendWithTimeLeft(call);
     const { kind } = call.method;
     const isStream = isStreaming(kind);
-    if (isStream && session.lossy) return this.#refuse(call, peer.noStreamsError());
+    if (isStream && session.lossy) return this.#rejectUnsent(call, peer.noStreamsError());
     const outgoing = isStream
       ? new OutgoingStream(call, peer, this.#remove, this.#counter)
       : new OutgoingCall(call, extended, this.#counter);
@@ -187,7 +188,7 @@ export class Caller {
   #sendWithTimeLeft(call: Call): Promise<unknown> {
     const left = Math.floor(timeLeft(call));
     return left < 1
-      ? this.#refuse(call, unsentTimeoutError(call))
+      ? this.#rejectUnsent(call, unsentTimeoutError(call))
       : this.send(call.with({ timeout: left }));
   }
 
@@ -217,7 +218,7 @@ export class Caller {
       const what = `bodies over ${MAX_PLAIN_BODY_BYTES} bytes (this one has ${bodyLength})`;
       return this.#sendAfter(this.#peer.untilExtended(call, what), call);
     }
-    return this.#refuse(
+    return this.#rejectUnsent(
       call,
       writeErrorOf(error, `${call.method.service}.${call.method.name}`, true),
     );

@@ -49,7 +49,7 @@ export interface CircuitBreakerOptions {
   /**
    * Whether an error is a failure of the service. Default: true for UNAVAILABLE, DEADLINE_EXCEEDED,
    * RESOURCE_EXHAUSTED and INTERNAL, unless this side has refused the call or could not send it.
-   * For such a call only the lack of a connection (UNAVAILABLE) is a failure. The timeout of a
+   * Of such calls only those without a connection (UNAVAILABLE) are failures. The timeout of a
    * stream that has delivered an item is not a failure.
    */
   isFailure?: ((error: RpcError) => boolean) | undefined;

@@ -47,8 +47,9 @@ export class MethodCounter {
   readonly method: Method;
   #started = 0;
   #succeeded = 0;
-  #failures = 0;
-  readonly #failed = new Float64Array(CODE_COUNT);
+  #failed = 0;
+  /** By the number of the code. */
+  readonly #failedByCode = new Float64Array(CODE_COUNT);
   #bytesSent = 0;
   #bytesReceived = 0;
   readonly #latency = new Histogram();
@@ -117,12 +118,12 @@ export class MethodCounter {
       return;
     }
     const number = codeNumber(error.code);
-    this.#failures++;
-    this.#failed[number] = (this.#failed[number] as number) + 1;
+    this.#failed++;
+    this.#failedByCode[number] = (this.#failedByCode[number] as number) + 1;
   }
 
   get inFlight(): number {
-    return this.#inFlightAtReset + this.#started - this.#succeeded - this.#failures;
+    return this.#inFlightAtReset + this.#started - this.#succeeded - this.#failed;
   }
 
   /** Resets the counts. Calls in flight remain in flight. */
@@ -130,8 +131,8 @@ export class MethodCounter {
     this.#inFlightAtReset = this.inFlight;
     this.#started = 0;
     this.#succeeded = 0;
-    this.#failures = 0;
-    this.#failed.fill(0);
+    this.#failed = 0;
+    this.#failedByCode.fill(0);
     this.#bytesSent = 0;
     this.#bytesReceived = 0;
     this.#untimedCalls = SAMPLE_PERIOD - 1;
@@ -141,7 +142,7 @@ export class MethodCounter {
 
   snapshot(): MethodStatistics {
     const failed: Partial<Record<RpcCode, number>> = {};
-    this.#failed.forEach((count, number) => {
+    this.#failedByCode.forEach((count, number) => {
       if (count > 0) failed[codeOfNumber(number)] = count;
     });
     const { service, version, name } = this.method;

@@ -46,7 +46,7 @@ export class DatagramRelay implements Relay {
     return relay;
   }
 
-  get place(): string {
+  get boundAddress(): string {
     const { address, port } = this.#front.address();
     return formatAddress('udp', address, port);
   }

@@ -26,17 +26,26 @@ const OPTION_NAMES = { listen: true, seed: true } satisfies NamesOf<ProxyOptions
 
 /** A proxy that makes faults. `await using` closes it. */
 export interface FaultProxy extends AsyncDisposable {
-  /** The address for clients. It has the scheme, the path and the query of the target. */
+  /**
+   * The address for clients. It has the scheme, the path and the query of the target; for `unix` it
+   * has a path of its own.
+   */
   readonly address: string;
   /** The address of the server. A new one is used by connections that are accepted later. */
   target: string;
   /** How many connections are open; of datagrams, how many clients are known. */
   readonly connections: number;
-  /** How many connections were accepted since the start, also those that were refused. */
+  /**
+   * How many connections were accepted since the start, also those that were refused. Of datagrams:
+   * how many clients; while `refusing` is true, each datagram of a new client counts.
+   */
   readonly accepted: number;
   /** How many bytes have passed since the start. */
   readonly bytes: Readonly<Record<'toServer' | 'toClient', number>>;
-  /** True: new connections are reset at once. Open ones stay. Default: false. */
+  /**
+   * True: new connections are reset at once, and datagrams of new clients are dropped. Open
+   * connections and known clients stay. Default: false.
+   */
   refusing: boolean;
   /** Replace all faults, also of open connections. Throws BAD_OPTION. */
   set(faults: ProxyFaults): void;
@@ -70,13 +79,13 @@ export async function proxy(
   const { listen, seed = 1 } = options;
   checkNumber('seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   const address = parseAddress(target, SCHEMES);
-  const place = listen === undefined ? undefined : parseAddress(listen, [address.scheme]);
-  const started = new Proxied(target, address, faults, seededRandom(seed));
-  await started.listen(place);
+  const listenAddress = listen === undefined ? undefined : parseAddress(listen, [address.scheme]);
+  const started = new SocketFaultProxy(target, address, faults, seededRandom(seed));
+  await started.listen(listenAddress);
   return started;
 }
 
-class Proxied implements FaultProxy {
+class SocketFaultProxy implements FaultProxy {
   readonly bytes = { toServer: 0, toClient: 0 };
   accepted = 0;
   #isRefusing = false;
@@ -95,7 +104,7 @@ class Proxied implements FaultProxy {
     this.#random = random;
   }
 
-  async listen(place: Address | undefined): Promise<void> {
+  async listen(listenAddress: Address | undefined): Promise<void> {
     const setup = {
       random: this.#random,
       faults: () => this.#faults,
@@ -109,8 +118,9 @@ class Proxied implements FaultProxy {
     };
     const { scheme, host } = this.#parsed;
     const kind = scheme === 'udp' ? DatagramRelay : StreamRelay;
-    this.#relay = await kind.listen(this.#parsed, setup, place);
-    this.#address = clientAddress(this.#target, scheme, place?.host ?? host, this.#relay.place);
+    this.#relay = await kind.listen(this.#parsed, setup, listenAddress);
+    const { boundAddress } = this.#relay;
+    this.#address = clientAddress(this.#target, scheme, listenAddress?.host ?? host, boundAddress);
   }
 
   get address(): string {
@@ -161,11 +171,11 @@ class Proxied implements FaultProxy {
 
 /**
  * The target's address with the port of the proxy. It keeps the name of a host, which TLS compares
- * with the certificate; `place` has an IP address.
+ * with the certificate; `boundAddress` has an IP address.
  */
-function clientAddress(target: string, scheme: string, host: string, place: string): string {
-  if (scheme === 'unix') return place;
-  const port = place.slice(place.lastIndexOf(':') + 1);
+function clientAddress(target: string, scheme: string, host: string, boundAddress: string): string {
+  if (scheme === 'unix') return boundAddress;
+  const port = boundAddress.slice(boundAddress.lastIndexOf(':') + 1);
   const isV6 = host.includes(':');
   const authority = `${isV6 ? `[${host}]` : host || '127.0.0.1'}:${port}`;
   return target.replace(/^(\w+:\/\/(?:[^/?#@]*@)?)[^/?#]*/, `$1${authority}`);

@@ -7,16 +7,19 @@ export interface RelaySetup {
   /** From 0 to 1, as Math.random(). */
   readonly random: () => number;
   faults(): Readonly<Record<Direction, ResolvedFaults>>;
-  /** Whether new connections are reset. */
+  /** Whether new connections are reset, and datagrams of new clients dropped. */
   isRefusing(): boolean;
-  /** A client has connected, or has sent its first datagram. */
+  /**
+   * A client has connected, or a client that is not known has sent a datagram. While
+   * `isRefusing()`, clients of datagrams do not become known.
+   */
   onConnection(): void;
   onBytes(direction: Direction, count: number): void;
 }
 
 export interface Relay {
-  /** Where it listens. The scheme is `tcp`, `unix` or `udp`. */
-  readonly place: string;
+  /** The address where it listens. The scheme is `tcp`, `unix` or `udp`. */
+  readonly boundAddress: string;
   readonly connections: number;
   /** The target of new connections. */
   target: Address;

@@ -22,8 +22,10 @@ function endpointOf({
 
 let lastPath = 0;
 
-/** Where the proxy listens: a free port, or a new path in the folder of temporary files. */
-function listenPlace(target: Address): { path: string } | { host: string; port: number } {
+/**
+ * Where the proxy listens by default: a free port, or a new path in the folder of temporary files.
+ */
+function defaultEndpoint(target: Address): { path: string } | { host: string; port: number } {
   if (target.scheme === 'unix')
     return { path: join(tmpdir(), `getty-proxy-${process.pid}-${++lastPath}.sock`) };
   return { host: target.host, port: 0 };
@@ -50,9 +52,9 @@ export class StreamRelay implements Relay {
     listen: Address | undefined,
   ): Promise<StreamRelay> {
     const relay = new StreamRelay(target, setup);
-    const place = listen === undefined ? listenPlace(target) : endpointOf(listen);
+    const endpoint = listen === undefined ? defaultEndpoint(target) : endpointOf(listen);
     try {
-      relay.#server.listen(place);
+      relay.#server.listen(endpoint);
       await once(relay.#server, 'listening');
     } catch (error) {
       throw gettyError('LISTEN_FAILED', `the proxy cannot listen: ${messageOf(error)}`, error);
@@ -60,7 +62,7 @@ export class StreamRelay implements Relay {
     return relay;
   }
 
-  get place(): string {
+  get boundAddress(): string {
     const address = this.#server.address() as AddressInfo | string;
     if (typeof address === 'string') return `unix://${address.replace(/^\0/, '@')}`;
     return formatAddress('tcp', address.address, address.port);

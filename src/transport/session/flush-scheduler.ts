@@ -1,8 +1,7 @@
 /**
  * A tick is one event of the operating system, with all callbacks that it causes before the next
  * event. The time is read once per tick, and sessions that wrote are flushed at its end. (The turn
- * of core/turn.ts is one iteration of the event loop, with many events. Tickable.tick() of
- * timer-wheel.ts is a run of periodic work.)
+ * of core/turn.ts is one iteration of the event loop, with many events.)
  */
 
 export interface Flushable {

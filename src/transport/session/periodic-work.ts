@@ -9,7 +9,7 @@ import type { Connection, Session } from '../types.js';
 import { now } from './flush-scheduler.js';
 import { handlerError, idleTimeoutError, messageTimeoutError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
-import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
+import { addPeriodic, lastWake, type PeriodicTask, removePeriodic } from './timer-wheel.js';
 
 /** What the periodic work reads and calls of its session. */
 export interface PeriodicSession<In, Out> extends Session<In, Out> {
@@ -23,8 +23,8 @@ export interface PeriodicSession<In, Out> extends Session<In, Out> {
   report(error: GettyError): void;
 }
 
-/** The work runs in tick(), with the shortest period that one of its parts needs. */
-export class PeriodicWork<In, Out> implements Tickable {
+/** The work runs in runPeriodic(), with the shortest period that one of its parts needs. */
+export class PeriodicWork<In, Out> implements PeriodicTask {
   readonly #session: PeriodicSession<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
@@ -32,7 +32,7 @@ export class PeriodicWork<In, Out> implements Tickable {
   #idleTimeout: number;
   /** Whether start() was called, and stop() was not called after it. */
   #isRunning = false;
-  /** The period of tick() in milliseconds. 0: tick() is not called. */
+  /** The period of runPeriodic() in milliseconds. 0: runPeriodic() is not called. */
   #period = 0;
   /** When onCron is due: a time of now(). */
   #cronAt = 0;
@@ -73,17 +73,17 @@ export class PeriodicWork<In, Out> implements Tickable {
     if (this.#hasMessageTimeout()) period = Math.min(period, Math.ceil(messageTimeout / 4));
     if (period === Number.POSITIVE_INFINITY) return;
     this.#period = period;
-    addTick(period, this);
+    addPeriodic(period, this);
   }
 
   stop(): void {
     this.#isRunning = false;
-    if (this.#period > 0) removeTick(this.#period, this);
+    if (this.#period > 0) removePeriodic(this.#period, this);
     this.#period = 0;
   }
 
-  /** Runs the work that is due. Part of Tickable. */
-  tick(): void {
+  /** Runs the work that is due. Part of PeriodicTask. */
+  runPeriodic(): void {
     if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
     if (this.#hasMessageTimeout()) this.#checkMessageTimeout();
     // A check may have destroyed the session, which calls stop().
@@ -100,7 +100,7 @@ export class PeriodicWork<In, Out> implements Tickable {
 
   #checkCron(): void {
     const time = now();
-    // onCron is called by the tick() that is nearest to #cronAt.
+    // onCron is called by the run that is nearest to #cronAt.
     if (time < this.#cronAt - this.#period / 2) return;
     this.#cronAt = Math.ceil(Math.max(this.#cronAt, time - this.#period)) + this.#setup.cronPeriod;
     this.#connection.ping?.();

@@ -6,12 +6,11 @@ import { startInterval } from '../../core/timers.js';
 import { now } from './flush-scheduler.js';
 
 /**
- * An object with periodic work. The object itself is the entry, so 10,000 of them cost no closures.
- * Such a tick is not the tick of flush-scheduler.ts.
+ * An object with periodic work. It is the entry of the wheel, so 10,000 of them cost no closures.
  */
-export interface Tickable {
+export interface PeriodicTask {
   /** Does the work of one period. Must not throw. */
-  tick(): void;
+  runPeriodic(): void;
 }
 
 /** The most slices of a period. */
@@ -43,7 +42,7 @@ const afterPoll: (task: () => void) => void =
 
 class Wheel {
   readonly #period: number;
-  readonly #buckets: Set<Tickable>[];
+  readonly #buckets: Set<PeriodicTask>[];
   #cursor = 0;
   #size = 0;
   /** The number of tasks that keep the process running. */
@@ -61,15 +60,15 @@ class Wheel {
     this.#timer.unref?.();
   }
 
-  /** The first call of tick() is one period from now, or up to one slice earlier. */
-  add(tickable: Tickable): void {
+  /** The task first runs one period from now, or up to one slice earlier. */
+  add(task: PeriodicTask): void {
     const slices = this.#buckets.length;
-    (this.#buckets[(this.#cursor + slices - 1) % slices] as Set<Tickable>).add(tickable);
+    (this.#buckets[(this.#cursor + slices - 1) % slices] as Set<PeriodicTask>).add(task);
     this.#size++;
   }
 
-  remove(tickable: Tickable): void {
-    if (!this.#buckets.some((bucket) => bucket.delete(tickable))) return;
+  remove(task: PeriodicTask): void {
+    if (!this.#buckets.some((bucket) => bucket.delete(task))) return;
     this.#size--;
     if (this.#size > 0) return;
     clearInterval(this.#timer);
@@ -91,20 +90,20 @@ class Wheel {
     const time = Math.ceil(now());
     if (time - this.#ranAt > this.#slice + MIN_SUSPENSION) wokeAt = time;
     this.#ranAt = time;
-    const bucket = this.#buckets[this.#cursor] as Set<Tickable>;
+    const bucket = this.#buckets[this.#cursor] as Set<PeriodicTask>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    // A copy, because entries that a tick() adds are due one period from now. Entries that a tick()
-    // removes are not called.
-    for (const tickable of [...bucket]) if (bucket.has(tickable)) tickable.tick();
+    // A copy, because tasks that another task adds are due one period from now. Tasks that another
+    // task removes do not run.
+    for (const task of [...bucket]) if (bucket.has(task)) task.runPeriodic();
   };
 }
 
 /**
- * Calls `tickable.tick()` every `period` ms until it is removed. Add it once. It does not keep the
- * process running.
+ * Runs `task` every `period` ms until it is removed. Add it once. It does not keep the process
+ * running.
  */
-export function addTick(period: number, tickable: Tickable): void {
-  wheelOf(period).add(tickable);
+export function addPeriodic(period: number, task: PeriodicTask): void {
+  wheelOf(period).add(task);
 }
 
 function wheelOf(period: number): Wheel {
@@ -116,9 +115,9 @@ function wheelOf(period: number): Wheel {
   return wheel;
 }
 
-/** Removes an object that addTick() added. Does nothing if it was not added. */
-export function removeTick(period: number, tickable: Tickable): void {
-  wheels.get(period)?.remove(tickable);
+/** Removes a task that addPeriodic() added. Does nothing if it was not added. */
+export function removePeriodic(period: number, task: PeriodicTask): void {
+  wheels.get(period)?.remove(task);
 }
 
 /**
@@ -127,7 +126,7 @@ export function removeTick(period: number, tickable: Tickable): void {
  */
 export function every(period: number, task: () => void, keepsProcess = false): () => void {
   // A new entry, so that the same function can be added twice.
-  const entry: Tickable = { tick: task };
+  const entry: PeriodicTask = { runPeriodic: task };
   const wheel = wheelOf(period);
   wheel.add(entry);
   let isKept = keepsProcess;

@@ -151,7 +151,7 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     if (this.#settings.role === 'server' || this.hasStreamEnded) this.stream.end();
   }
 
-  protected override onLastFrame(violation: FrameError | undefined): void {
+  protected override onReadingEnded(violation: FrameError | undefined): void {
     if (violation !== undefined) return this.#closeAfterViolation(violation);
     if (this.closing.isReceived) this.#reportEnd();
     if (this.hasStreamEnded) this.#closeAfterStreamEnd();

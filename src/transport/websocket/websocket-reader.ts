@@ -9,7 +9,10 @@ import { FrameParser, type FrameRules } from './frames/frame-parser.js';
 import { PendingMessages } from './pending-messages.js';
 import { PongQueue } from './pong-queue.js';
 
-/** While the session is paused, frames are read until they take this memory. Bytes. */
+/**
+ * The memory of pending messages and unread frames, in bytes, at which a paused session pauses its
+ * stream.
+ */
 const MAX_PENDING_BYTES = 64 * 1024;
 
 /** The receiving half of a WebSocketConnection: frames of the stream become messages. */
@@ -66,10 +69,10 @@ export abstract class WebSocketReader {
   protected abstract sendPongs(): void;
 
   /**
-   * Called when all messages are delivered, after a violation, a close frame of the peer or the end
-   * of the stream. It may be called again.
+   * No further message follows, after a violation, a close frame of the peer or the end of the
+   * stream. All messages are delivered. It may be called again.
    */
-  protected abstract onLastFrame(violation: FrameError | undefined): void;
+  protected abstract onReadingEnded(violation: FrameError | undefined): void;
 
   onData(chunk: Buffer): void {
     if (this.isClosed || this.closing.isReceived || this.#violation !== undefined) return;
@@ -139,7 +142,7 @@ export abstract class WebSocketReader {
     if (this.#parser?.isInflating) this.stream.pause();
     else if (this.#isPaused) this.#limitPendingBytes();
     else if (this.#violation !== undefined || this.closing.isReceived || this.hasStreamEnded)
-      this.onLastFrame(this.#violation);
+      this.onReadingEnded(this.#violation);
   }
 
   #waitForTurn(): void {

@@ -27,7 +27,7 @@ describe('the etcd registry', () => {
     await registry.register(node('b'));
     await watch.ids('a', 'b');
     proxy.refuse();
-    await log.waitFor('is away');
+    await log.waitFor('cannot be reached');
     await leaving[Symbol.asyncDispose]();
     await registry.register(node('c'));
     await server.compact();
@@ -38,7 +38,7 @@ describe('the etcd registry', () => {
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('keeps the last list while etcd is away, also for a new watch', async () => {
+  it('keeps the last list while etcd cannot be reached, also for a new watch', async () => {
     useNextRoot();
     const proxy = await openProxy();
     const log = new RecordingLogger();
@@ -47,7 +47,7 @@ describe('the etcd registry', () => {
     await open().register(node('a'));
     await watch.ids('a');
     proxy.refuse();
-    await log.waitFor('is away');
+    await log.waitFor('cannot be reached');
     expect(await isPending(watch.next())).toBe(true);
     await using other = new WatchReader(registry);
     expect((await other.next())?.map(({ id }) => id)).toEqual(['a']);
@@ -136,11 +136,11 @@ describe('the etcd registry', () => {
     expect(code).toBe(0);
   });
 
-  it.each(['running', 'away'])(
-    'lets a process end after it is disposed, while etcd is %s',
+  it.each(['can be reached', 'cannot be reached'])(
+    'lets a process end after it is disposed, while etcd %s',
     async (state) => {
       const proxy = await openProxy();
-      if (state === 'away') proxy.refuse();
+      if (state === 'cannot be reached') proxy.refuse();
       useNextRoot();
       const child = await startIdler(`etcd://127.0.0.1:${proxy.port}${root}`, 'dispose');
       const [code] =

@@ -49,7 +49,7 @@ describe('the etcd registry', () => {
       'never answers',
       () => createTcpServer((socket) => void socket.on('error', () => {}).resume()),
     ],
-  ])('treats a server that %s as away, and makes few requests', async (_, make) => {
+  ])('treats a server that %s as unreachable, and makes few requests', async (_, make) => {
     useNextRoot();
     let connections = 0;
     const sockets = new Set<{ destroy(): void }>();

@@ -1,4 +1,7 @@
-/** The ZooKeeper registry while the server is away or silent, and after random failures. */
+/**
+ * The ZooKeeper registry while the server cannot be reached or is silent, and after random
+ * failures.
+ */
 import { describe, expect, it } from 'vitest';
 import { attributesOf, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import { fc } from '../../fixtures/property.js';
@@ -19,7 +22,7 @@ import {
 describe('the ZooKeeper registry', () => {
   useZooKeeper();
 
-  it('resolves register() while the server is away, and publishes the entry when it is back', async () => {
+  it('resolves register() during an outage, and publishes the entry later', async () => {
     useNextRoot();
     const proxy = await openProxy();
     proxy.refuse();
@@ -33,13 +36,13 @@ describe('the ZooKeeper registry', () => {
     await registration[Symbol.asyncDispose]();
     expect(await isPending(first)).toBe(true);
     expect(log.lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
-      'warn registry: ZooKeeper is away, trying again',
-      'warn registry: the entry is published when ZooKeeper is back',
-      'warn registry: the entry is published when ZooKeeper is back',
-      'warn registry: the entry is deleted when ZooKeeper is back, or expires with the session',
+      'warn registry: ZooKeeper cannot be reached, trying again',
+      'warn registry: the entry is published when ZooKeeper answers again',
+      'warn registry: the entry is published when ZooKeeper answers again',
+      'warn registry: the entry is deleted when ZooKeeper answers again, or expires with the session',
     ]);
     proxy.accept();
-    await log.waitFor('ZooKeeper is back');
+    await log.waitFor('ZooKeeper answers again');
     await untilPublished('b');
     if ((await first)?.length === 0) await watch.ids('b');
     // A registration that ended during the outage was never published.
@@ -59,7 +62,7 @@ describe('the ZooKeeper registry', () => {
       cause: expect.any(Error),
     });
     proxy.accept();
-    await log.waitFor('ZooKeeper is back');
+    await log.waitFor('ZooKeeper answers again');
     await registry.register(node('b'));
     expect(await publishedIds()).toEqual(['b']);
   });
@@ -79,7 +82,7 @@ describe('the ZooKeeper registry', () => {
     await untilPublished('a');
   });
 
-  it('deletes the entry of a registration that ended while the server was away', async () => {
+  it('deletes the entry of a registration that ended during an outage', async () => {
     useNextRoot();
     const proxy = await openProxy();
     const log = new RecordingLogger();
@@ -87,7 +90,7 @@ describe('the ZooKeeper registry', () => {
     const registration = await registry.register(node('a'));
     await registry.register(node('b'));
     proxy.refuse();
-    await log.waitFor('ZooKeeper is away');
+    await log.waitFor('ZooKeeper cannot be reached');
     await within(
       Promise.resolve(registration[Symbol.asyncDispose]()),
       'the end of the registration',

@@ -27,12 +27,12 @@ describe('the ZooKeeper registry', () => {
     await using watch = new WatchReader(open({ settleTime: 500, logger: log }, proxy));
     await watch.ids('kept', 'removed');
     proxy.refuse();
-    await log.waitFor('ZooKeeper is away');
+    await log.waitFor('ZooKeeper cannot be reached');
     await removed[Symbol.asyncDispose]();
     await open().register(node('added'));
     const start = performance.now();
     proxy.accept();
-    await log.waitFor('ZooKeeper is back');
+    await log.waitFor('ZooKeeper answers again');
     await watch.ids('added', 'kept', 'removed');
     await watch.ids('added', 'kept');
     expect(performance.now() - start).toBeGreaterThan(400);
@@ -135,9 +135,9 @@ describe('the ZooKeeper registry', () => {
     await first;
     await registry.register(node('x', { service: 'Other' }));
     proxy.refuse();
-    await log.waitFor('ZooKeeper is away');
+    await log.waitFor('ZooKeeper cannot be reached');
     proxy.accept();
-    await log.waitFor('ZooKeeper is back');
+    await log.waitFor('ZooKeeper answers again');
     // A new connection sets only the watches of the registrations again.
     await other.register(node('y', { service: 'Other' }));
     const watched = async (): Promise<number> =>

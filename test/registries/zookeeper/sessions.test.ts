@@ -238,7 +238,7 @@ describe('a session', () => {
     const proxy = await openProxy();
     // With this timeout, a close() that waits for the server exceeds the limit of the test.
     const connected = await open([proxy], { sessionTimeout: 60_000 });
-    const away = await open([proxy], { sessionTimeout: 60_000 });
+    const unreachable = await open([proxy], { sessionTimeout: 60_000 });
     proxy.freeze();
     const connecting = new ObservedClient(proxy.address, { sessionTimeout: 60_000 });
     clients.push(connecting.client);
@@ -247,8 +247,8 @@ describe('a session', () => {
     await within(connecting.client.close(), 'the close of a connecting client');
     expect(await outcome).toMatchObject({ reason: 'CLOSED' });
     proxy.refuse();
-    await away.until('away');
-    await within(away.client.close(), 'the close of a client that is away');
+    await unreachable.until('away');
+    await within(unreachable.client.close(), 'the close of a client without a server');
     proxy.accept();
     proxy.thaw();
     await connected.until('connected');

@@ -193,7 +193,10 @@ describe('the error of a refusal', () => {
       );
     for (const interceptors of [[], [pass], [other]]) {
       const order = () => {
-        throw new RpcError('UNAVAILABLE', 'the store is away', { unsent: true, reason: 'refused' });
+        throw new RpcError('UNAVAILABLE', 'the store cannot be reached', {
+          unsent: true,
+          reason: 'refused',
+        });
       };
       await using server = await serve(ADDRESS, [implement(Shop, { order, wait: () => {} })], {
         interceptors,

@@ -93,7 +93,7 @@ describe('auth()', () => {
       'authorize throws',
       {
         authorize: () => {
-          throw new Error('the database of the secret sesame is away');
+          throw new Error('the database of the secret sesame cannot be reached');
         },
       },
       'INTERNAL',

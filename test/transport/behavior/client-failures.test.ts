@@ -78,7 +78,7 @@ runForEveryTransport({
     });
   },
 
-  async 'rejects session() at once, with the reason, while the server is away'(row) {
+  async 'rejects session() at once, with the reason, while the server cannot be reached'(row) {
     await using p = await pair(row, {
       client: { reconnect: { initialDelay: 1, maxDelay: 300_000 } },
     });

@@ -59,6 +59,7 @@ runForEveryTransport({
     p.serverSession.write('unread');
     await untilQuiet();
     await within(p.clientSession.close(), 'the close');
+    // close() resumes a paused session, so the message is delivered.
     expect(p.clientEvents.log).toEqual(['open', 'message', 'close']);
   },
 
@@ -70,6 +71,7 @@ runForEveryTransport({
     const before = performance.now();
     p.clientSession.write('never read');
     await within(p.clientSession.close(), 'the close');
+    // A timer may be a little early.
     expect(performance.now() - before).toBeGreaterThan(35);
     expect(p.serverSession.closed).toBe(false);
     p.serverSession.resume();

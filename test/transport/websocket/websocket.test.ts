@@ -110,7 +110,7 @@ describe('compression', () => {
     [{}, false],
     [{ websocket: { compression: 'deflate' } }, true],
   ] as const)(
-    'needs the server option %o when the setup is a function: %s',
+    'with a setup function and the server options %o compresses messages: %s',
     async (options, isCompressed) => {
       const setup = {
         codec: raw(),

@@ -160,7 +160,7 @@ export class EtcdClient {
       this.#failures = 0;
       this.#timeoutFactor = 1;
       this.#hasAnswered = true;
-      this.#outage.end('etcd is back');
+      this.#outage.end('etcd answers again');
       return answer;
     } catch (error) {
       // A cluster with very many new clients answers late. Retries at the same rate would delay
@@ -233,7 +233,7 @@ export class EtcdClient {
   /** Reports the outage once, after all members have failed or after a refusal. */
   reportOutage(error: unknown): void {
     if (this.isClosed || !(this.haveAllMembersFailed || isRefusal(error))) return;
-    const state = isRefusal(error) ? 'refuses requests' : 'is away';
+    const state = isRefusal(error) ? 'refuses requests' : 'cannot be reached';
     const reason = describeError(error);
     this.#outage.begin(state, error, `etcd ${state}, trying again: ${reason}`, reason);
   }

@@ -94,7 +94,7 @@ it('validates compressed text in fragments before it is complete, and in few ste
   expect(parse(bomb.slice(0, (bomb.length * 3) / 4), rules)).toEqual([TOO_LARGE]);
 });
 
-it('inflates at most twice the received bytes, and the limit once, to validate text early', () => {
+it('inflates at most 2 × the received bytes + maxMessageBytes to validate text early', () => {
   const limit = 4_000_000;
   const base = new MessageInflater(limit, limit, false);
   let inflated = 0;

@@ -1,4 +1,4 @@
-/** Written frames, and that a parser reads them again. */
+/** Frames are written with the specified bytes, and a parser reads them. */
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, it, test } from 'vitest';
