@@ -88,7 +88,7 @@ test('a promise holds nothing of waits that have ended', async () => {
   }, 'the errors to be collected');
 });
 
-test('within() settles as the promise, also after its signal or its limit', async () => {
+test('within() settles as the promise does, or at its limit', async () => {
   const value = within(1_000, Promise.resolve(1), undefined);
   expect(await value).toBe(1);
   await expect(within(1_000, Promise.reject(new Error('no')), undefined)).rejects.toThrow('no');
