@@ -57,6 +57,11 @@ export interface RpcErrorDetail {
    * handler did not run. Default: none.
    */
   reason?: RpcReason | undefined;
+  /**
+   * The called method, as `Service.method`. It is not sent. Default: none. The caller of a method
+   * sets it in an error that the peer has sent.
+   */
+  method?: string | undefined;
 }
 
 /**
@@ -77,12 +82,17 @@ export class RpcError extends GettyError {
   readonly unsent: boolean;
   /** More about the failure. Undefined when the code says it all. */
   readonly reason: RpcReason | undefined;
+  /**
+   * The called method, as `Service.method`, if the peer has sent the error. The stack of such an
+   * error has no line of the program that called.
+   */
+  readonly method: string | undefined;
 
   /** Throws BAD_OPTION when `metadata` is no object of strings, or `details` is no Uint8Array. */
   constructor(
     code: RpcCode,
     message: string,
-    { metadata = NO_METADATA, details, cause, unsent = false, reason }: RpcErrorDetail = {},
+    { metadata = NO_METADATA, details, cause, unsent = false, reason, method }: RpcErrorDetail = {},
   ) {
     super(code, message, cause);
     this.name = 'RpcError';
@@ -92,6 +102,7 @@ export class RpcError extends GettyError {
     this.details = details;
     this.unsent = unsent;
     this.reason = reason;
+    this.method = method;
   }
 
   /**
@@ -109,13 +120,14 @@ export function copyError(
   error: RpcError,
   { message = error.message, ...changes }: RpcErrorDetail & { readonly message?: string },
 ): RpcError {
-  const { code, metadata, details, unsent, reason } = error;
+  const { code, metadata, details, unsent, reason, method } = error;
   return new RpcError(code, message, {
     metadata,
     details,
     cause: error,
     unsent,
     reason,
+    method,
     ...changes,
   });
 }
@@ -143,7 +155,7 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
   try {
     if (isInstance(thrown, RpcError) && isIntact(thrown)) return thrown;
     if (Reflect.get(thrown, BRAND) !== true) return undefined;
-    const { code, metadata, details, unsent, reason } = thrown as RpcError;
+    const { code, metadata, details, unsent, reason, method } = thrown as RpcError;
     if (!isRpcCode(code)) return undefined;
     return new RpcError(code, messageOf(thrown), {
       metadata: stringsOf(metadata),
@@ -153,6 +165,7 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
       cause: thrown,
       unsent: unsent === true,
       reason: reasonOf(reason),
+      method: typeof method === 'string' ? method : undefined,
     });
   } catch {
     return undefined;

@@ -93,8 +93,8 @@ it('rpc-auth: permits calls by the scopes of tokens', async () => {
     'Ann: it is open for Ann',
     'Ben: Ben',
     'Ben: PERMISSION_DENIED – you may not call Vault.open',
-    'no token: UNAUTHENTICATED – the credentials were not accepted',
-    'no token: UNAUTHENTICATED – the credentials were not accepted',
+    'no token: UNAUTHENTICATED – the credentials were not accepted: the call has no bearer token',
+    'no token: UNAUTHENTICATED – the credentials were not accepted: the call has no bearer token',
     'other issuer: UNAUTHENTICATED – the credentials were not accepted',
     'other issuer: UNAUTHENTICATED – the credentials were not accepted',
   ]);

@@ -107,7 +107,13 @@ export class OutgoingCall extends OutgoingRequest {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end)
         throw new TypeError('it is the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart)) {
-        const error = readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd);
+        const error = readResponseError(
+          codec,
+          frame.bytes,
+          frame.headerStart,
+          frame.headerEnd,
+          `${method.service}.${method.name}`,
+        );
         if (error.metadata !== NO_METADATA) this.#notifyMetadata?.(error.metadata);
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }

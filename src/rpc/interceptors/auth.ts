@@ -151,7 +151,10 @@ async function authenticateCredentials(
   } catch (error) {
     if (isInstance(error, RpcError)) throw error;
     // The reason would help an attacker to guess credentials. It stays on this side, as the cause.
-    throw new RpcError('UNAUTHENTICATED', 'the credentials were not accepted', { cause: error });
+    const hint = credentials.token === undefined ? ': the call has no bearer token' : '';
+    throw new RpcError('UNAUTHENTICATED', `the credentials were not accepted${hint}`, {
+      cause: error,
+    });
   }
   if (typeof identity?.subject !== 'string') {
     throw new RpcError('INTERNAL', 'authenticate returned no identity', {

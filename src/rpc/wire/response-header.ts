@@ -81,20 +81,22 @@ export function isPlainSuccess(codec: CodecName, length: number): boolean {
 
 /**
  * The fields of a response header as an RpcError. An empty message: it is the header of a
- * success, or of a failure without a message. Throws when the bytes are not a response header.
+ * success, or of a failure without a message. `method` is for the error. Throws when the bytes are
+ * not a response header.
  */
 export function readResponseError(
   codec: CodecName,
   bytes: Bytes,
   start: number,
   end: number,
+  method?: string,
 ): RpcError {
   return codec === 'json'
-    ? readJsonError(decode(bytes, start, end))
-    : readProtobufError(new FieldReader(bytes, start, end));
+    ? readJsonError(decode(bytes, start, end), method)
+    : readProtobufError(new FieldReader(bytes, start, end), method);
 }
 
-function readJsonError(text: string): RpcError {
+function readJsonError(text: string, method: string | undefined): RpcError {
   const {
     Error: message,
     Code,
@@ -109,11 +111,12 @@ function readJsonError(text: string): RpcError {
       metadata: readJsonMap(metadata),
       details: typeof Details === 'string' ? fromBase64(Details) : undefined,
       ...reasonOptions(Reason),
+      method,
     },
   );
 }
 
-function readProtobufError(fields: FieldReader): RpcError {
+function readProtobufError(fields: FieldReader, method: string | undefined): RpcError {
   let message = '';
   let code = NO_CODE;
   let metadata: Record<string, string> | undefined;
@@ -128,7 +131,12 @@ function readProtobufError(fields: FieldReader): RpcError {
     else if (tag === RESPONSE_TAG.reason) reason = fields.text();
     else fields.skip(tag);
   }
-  return new RpcError(codeOfNumber(code), message, { metadata, details, ...reasonOptions(reason) });
+  return new RpcError(codeOfNumber(code), message, {
+    metadata,
+    details,
+    ...reasonOptions(reason),
+    method,
+  });
 }
 
 /** The options of an RpcError for a received reason. */

@@ -67,6 +67,12 @@ describe('the error of a handler, at its caller', () => {
     expect([error.code, error.message.slice(0, 10)]).toEqual(['NOT_FOUND', 'lost lost ']);
   });
 
+  test.each(CODECS)('names the called method at the caller, in %s', async (codec) => {
+    const thrown = new RpcError('NOT_FOUND', 'x', { method: 'Other.method' });
+    await using pair = await rig({ codec, handlers: { err: () => Promise.reject(thrown) } });
+    expect(await rejection(pair.stub.err({}))).toMatchObject({ method: 'TestService.Err' });
+  });
+
   test('is the argument of a callback', async () => {
     await using pair = await rig({
       handlers: {
