@@ -21,6 +21,13 @@ export function badOption(name: string, given: unknown, expected: string): Error
   return gettyError('BAD_OPTION', `${name}: got ${show(given)}, expected ${expected}`);
 }
 
+/** A BAD_OPTION error for a secret: it shows only the type, such as `got a string`. */
+export function badSecret(name: string, given: unknown, expected: string): Error {
+  const type = given === null ? 'null' : typeof given;
+  const shown = type === 'string' || type === 'number' ? `a ${type}` : type;
+  return gettyError('BAD_OPTION', `${name}: got ${shown}, expected ${expected}`);
+}
+
 /**
  * The options of `given` that have a default, with `defaults` for the rest. A value must have the
  * type of its default, and a number must be in its range; otherwise BAD_OPTION is thrown. Options

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { checkNames } from '../../src/core/options.js';
+import { badSecret, checkNames } from '../../src/core/options.js';
 
 const KNOWN = {
   maxSessions: true,
@@ -25,4 +25,14 @@ test.each([
 test('checkNames() accepts known names, and undefined', () => {
   checkNames('serve()', { tls: undefined, maxSessions: 1 }, KNOWN);
   checkNames('serve()', undefined, KNOWN);
+});
+
+test.each([
+  ['swordfish', 'a string'],
+  [5, 'a number'],
+  [{}, 'object'],
+  [null, 'null'],
+  [undefined, 'undefined'],
+])('badSecret() shows the type of %o only', (secret, shown) => {
+  expect(badSecret('password', secret, 'x').message).toBe(`password: got ${shown}, expected x`);
 });

@@ -5,7 +5,7 @@
 
 import { gettyError } from '../../core/errors.js';
 import { guardedLogger, SILENT } from '../../core/logger.js';
-import { badOption, checkNames, withDefaults } from '../../core/options.js';
+import { badOption, badSecret, checkNames, withDefaults } from '../../core/options.js';
 import { entryPath, entryValue } from '../../micro/registry-entry.js';
 import { sortedNodes } from '../../micro/snapshots.js';
 import type {
@@ -124,7 +124,7 @@ export function etcd(endpoints: string | readonly string[], options: EtcdOptions
     throw badOption('username', username, 'the name of a user');
   // The error shows only the type of a secret.
   if (password !== undefined && typeof password !== 'string')
-    throw badOption('password', typeof password, 'a string');
+    throw badSecret('password', password, 'a string');
   if ((username === undefined) !== (password === undefined)) {
     throw badOption(
       'username',

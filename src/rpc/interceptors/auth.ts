@@ -4,7 +4,7 @@
  */
 import { settle } from '../../core/callbacks.js';
 import { isInstance, messageOf } from '../../core/errors.js';
-import { badOption, checkNames, type NamesOf } from '../../core/options.js';
+import { badOption, badSecret, checkNames, type NamesOf } from '../../core/options.js';
 import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js';
 import { cancelledError, unsentTimeoutError, waitToSend } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
@@ -217,6 +217,6 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
 /** Throws BAD_OPTION. The error does not contain the token. */
 function checkToken(token: unknown): string {
   if (typeof token !== 'string' || !/^\S+$/.test(token))
-    throw badOption('token', `a ${typeof token}`, 'a token without spaces');
+    throw badSecret('token', token, 'a token without spaces and without the word Bearer');
   return token;
 }

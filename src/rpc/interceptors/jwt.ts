@@ -2,7 +2,13 @@
 
 import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyOptions, KeyObject } from 'jose';
 import { isInstance } from '../../core/errors.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import {
+  badOption,
+  badSecret,
+  checkNames,
+  type NamesOf,
+  withDefaults,
+} from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
 import { RpcError } from '../errors.js';
 import type { Identity } from '../types.js';
@@ -161,7 +167,7 @@ function checkKeys(keys: JwtOptions['keys']): void {
   if (keys instanceof Uint8Array && keys.length < MIN_SECRET_BYTES)
     throw badOption('keys', `a secret of ${keys.length} bytes`, `at least ${MIN_SECRET_BYTES}`);
   if (typeof keys !== 'function' && (typeof keys !== 'object' || keys === null))
-    throw badOption('keys', `a ${typeof keys}`, 'a URL, a key set, or a key');
+    throw badSecret('keys', keys, 'a URL, a key set, or a key');
   // fetch() refuses such a URL, and repeats it in its error.
   if (keys instanceof URL && (keys.username !== '' || keys.password !== '')) {
     throw badOption('keys', redactUrl(keys.href), 'a URL without a user and a password');

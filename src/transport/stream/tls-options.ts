@@ -10,7 +10,7 @@ import {
   type SecureContextOptions,
 } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
-import { badOption, checkNumber } from '../../core/options.js';
+import { badOption, badSecret, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { type Address, withoutZone } from '../address.js';
 import { checkTlsNames } from '../option-names.js';
@@ -32,7 +32,7 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
     );
   // Only the type: the value is a secret.
   if (passphrase !== undefined && typeof passphrase !== 'string')
-    throw badOption('tls.passphrase', typeof passphrase, 'a string');
+    throw badSecret('tls.passphrase', passphrase, 'a string');
   if ((options.cert === undefined) !== (options.key === undefined))
     throw badOption('tls', options, 'a cert and a key, or neither');
   const context = {

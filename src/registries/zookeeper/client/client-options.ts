@@ -1,5 +1,5 @@
 /** Defaults, names and ranges of the options of the client and of its operations. */
-import { badOption, checkNames, type NamesOf, type Ranges } from '../../../core/options.js';
+import { badSecret, checkNames, type NamesOf, type Ranges } from '../../../core/options.js';
 import { LONGEST_TIMER } from '../../../core/timers.js';
 import type {
   CreateOptions,
@@ -60,7 +60,7 @@ export const MULTI_NAMES = {
 export function checkCredentials(credentials: unknown): void {
   if (credentials === undefined) return;
   if (typeof credentials !== 'string' || !/^[^:]+:/.test(credentials))
-    throw badOption('credentials', typeof credentials, 'user:password');
+    throw badSecret('credentials', credentials, 'user:password');
 }
 
 /** Throws BAD_OPTION. */
