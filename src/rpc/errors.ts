@@ -57,10 +57,7 @@ export interface RpcErrorDetail {
    * handler did not run. Default: none.
    */
   reason?: RpcReason | undefined;
-  /**
-   * The called method, as `Service.method`. It is not sent. Default: none. The caller of a method
-   * sets it in an error that the peer has sent.
-   */
+  /** The called method, as `Service.method`. It is not sent. Default: none. */
   method?: string | undefined;
 }
 
@@ -83,8 +80,8 @@ export class RpcError extends GettyError {
   /** More about the failure. Undefined when the code says it all. */
   readonly reason: RpcReason | undefined;
   /**
-   * The called method, as `Service.method`, if the peer has sent the error. The stack of such an
-   * error has no line of the program that called.
+   * The method whose call failed, as `Service.method`, at its caller. The stack of the error often
+   * has no line of the program that called. Undefined in the errors that a handler makes.
    */
   readonly method: string | undefined;
 
@@ -113,6 +110,15 @@ export class RpcError extends GettyError {
   static from(thrown: unknown): RpcError {
     return rpcErrorOf(thrown) ?? new RpcError('UNKNOWN', messageOf(thrown), { cause: thrown });
   }
+}
+
+/** Sets the method of an error that has none. */
+export function setMethod(
+  error: RpcError,
+  { service, name }: { readonly service: string; readonly name: string },
+): void {
+  if (error.method === undefined)
+    (error as { method: string | undefined }).method = `${service}.${name}`;
 }
 
 /** A copy of `error` with `changes`. The default of `cause` is `error`. */

@@ -7,7 +7,7 @@ import { messageOf } from '../../core/errors.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
-import { RpcError } from '../errors.js';
+import { RpcError, setMethod } from '../errors.js';
 import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
 import { CODE, CODEC_NUMBER, COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
@@ -107,13 +107,7 @@ export class OutgoingCall extends OutgoingRequest {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end)
         throw new TypeError('it is the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart)) {
-        const error = readResponseError(
-          codec,
-          frame.bytes,
-          frame.headerStart,
-          frame.headerEnd,
-          `${method.service}.${method.name}`,
-        );
+        const error = readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd);
         if (error.metadata !== NO_METADATA) this.#notifyMetadata?.(error.metadata);
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
@@ -157,6 +151,7 @@ export class OutgoingCall extends OutgoingRequest {
   }
 
   fail(error: RpcError): void {
+    setMethod(error, this.call.method);
     this.count(error);
     this.reject(error);
   }

@@ -81,22 +81,20 @@ export function isPlainSuccess(codec: CodecName, length: number): boolean {
 
 /**
  * The fields of a response header as an RpcError. An empty message: it is the header of a
- * success, or of a failure without a message. `method` is for the error. Throws when the bytes are
- * not a response header.
+ * success, or of a failure without a message. Throws when the bytes are not a response header.
  */
 export function readResponseError(
   codec: CodecName,
   bytes: Bytes,
   start: number,
   end: number,
-  method?: string,
 ): RpcError {
   return codec === 'json'
-    ? readJsonError(decode(bytes, start, end), method)
-    : readProtobufError(new FieldReader(bytes, start, end), method);
+    ? readJsonError(decode(bytes, start, end))
+    : readProtobufError(new FieldReader(bytes, start, end));
 }
 
-function readJsonError(text: string, method: string | undefined): RpcError {
+function readJsonError(text: string): RpcError {
   const {
     Error: message,
     Code,
@@ -111,12 +109,11 @@ function readJsonError(text: string, method: string | undefined): RpcError {
       metadata: readJsonMap(metadata),
       details: typeof Details === 'string' ? fromBase64(Details) : undefined,
       ...reasonOptions(Reason),
-      method,
     },
   );
 }
 
-function readProtobufError(fields: FieldReader, method: string | undefined): RpcError {
+function readProtobufError(fields: FieldReader): RpcError {
   let message = '';
   let code = NO_CODE;
   let metadata: Record<string, string> | undefined;
@@ -131,12 +128,7 @@ function readProtobufError(fields: FieldReader, method: string | undefined): Rpc
     else if (tag === RESPONSE_TAG.reason) reason = fields.text();
     else fields.skip(tag);
   }
-  return new RpcError(codeOfNumber(code), message, {
-    metadata,
-    details,
-    ...reasonOptions(reason),
-    method,
-  });
+  return new RpcError(codeOfNumber(code), message, { metadata, details, ...reasonOptions(reason) });
 }
 
 /** The options of an RpcError for a received reason. */

@@ -68,6 +68,7 @@ describe('the error of a handler, at its caller', () => {
   });
 
   test.each(CODECS)('names the called method at the caller, in %s', async (codec) => {
+    // The method in the error of a nested call is not sent.
     const thrown = new RpcError('NOT_FOUND', 'x', { method: 'Other.method' });
     await using pair = await rig({ codec, handlers: { err: () => Promise.reject(thrown) } });
     expect(await rejection(pair.stub.err({}))).toMatchObject({ method: 'TestService.Err' });
