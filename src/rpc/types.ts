@@ -435,7 +435,10 @@ export interface RpcStatistics {
    * again.
    */
   readonly since: number;
-  /** Calls that this side made. Each attempt counts. */
+  /**
+   * Calls that this side made. Each attempt that reached a session counts, also if the session did
+   * not send it.
+   */
   readonly calls: readonly MethodStatistics[];
   /** Calls that this side served. Unknown methods do not count. */
   readonly served: readonly MethodStatistics[];

@@ -1,6 +1,7 @@
 /** codecCases(): the rules of Codec as test cases. */
 import { codeOf } from '../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
+import { SESSION_DEFAULTS } from '../transport/index.js';
 import type { Codec } from '../transport/types.js';
 import { describeError, fail } from './assertion.js';
 import { copyContent, equalContent, invertBytes } from './byte-content.js';
@@ -18,8 +19,8 @@ export interface TestCase {
 /** Options of codecCases(). Sizes are in bytes. */
 export interface CodecCasesOptions<In = unknown, Out = In> {
   /**
-   * The limit of the sessions that the cases use, as in SessionOptions. Each message must fit.
-   * From 1 to 2,147,483,647. Default: 1,048,576 (1 MiB).
+   * The limit of the sessions that the cases use. Each message must fit. From 1 to 2,147,483,647.
+   * Default: that of SessionOptions, 1,048,576 (1 MiB).
    */
   maxMessageBytes?: number | undefined;
   /**
@@ -62,7 +63,7 @@ const OPTION_NAMES = {
 
 /** Sizes are in bytes. */
 export const CODEC_CASES_DEFAULTS = {
-  maxMessageBytes: 1024 * 1024,
+  maxMessageBytes: SESSION_DEFAULTS.maxMessageBytes,
   framing: true as boolean,
   deterministic: true as boolean,
   seed: 1,

@@ -231,7 +231,7 @@ describe('statistics()', () => {
     expect(latency.count).toBeLessThanOrEqual(100);
   });
 
-  test('counts calls that were not sent, and no unknown names', async () => {
+  test('counts calls that a session does not send, and no unknown names', async () => {
     await using s = await openShop();
     const Other = contract('Other', { made: unary(), up: unary() });
     const other = s.client.stub(Other);

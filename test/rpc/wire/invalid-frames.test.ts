@@ -3,7 +3,7 @@ import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../../../src/rpc/index.js';
 import { Frame, readFrame } from '../../../src/rpc/wire/frame.js';
-import { serve as listen } from '../../../src/transport/index.js';
+import { serve as listen, SESSION_DEFAULTS } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import { Recorder } from '../../fixtures/recorder.js';
@@ -19,7 +19,7 @@ import { gate, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-const MAX_MESSAGE_BYTES = 1024 * 1024;
+const MAX_MESSAGE_BYTES = SESSION_DEFAULTS.maxMessageBytes;
 /** Name, bytes, and the code of the error. */
 const INVALID_FRAMES: readonly [string, Buffer, string][] = [
   ...(
