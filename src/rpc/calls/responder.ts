@@ -226,6 +226,7 @@ export class Responder implements ServerCallOwner {
     let failure = call.aborted;
     if (failure === undefined)
       failure = this.#peer.closed ? this.#sessionLostError() : this.#answers.sendEnd(call, error);
+    call.sent += call.stream?.bytesSent ?? 0;
     this.#count(call, failure, false);
     this.#settle(call);
     this.#remove(call);

@@ -7,6 +7,8 @@ import type { Sequence } from '../wire/sequence.js';
 import type { ItemSink } from './stream-writer.js';
 
 export class ItemSender implements ItemSink {
+  /** Bytes of the frames. */
+  bytesSent = 0;
   readonly #peer: PeerSession;
   readonly #frame: ItemFrame;
 
@@ -26,6 +28,7 @@ export class ItemSender implements ItemSink {
     const frame = this.#frame;
     frame.value = value;
     this.#peer.send(frame);
+    this.bytesSent += frame.bytes;
     return frame.bytes;
   }
 

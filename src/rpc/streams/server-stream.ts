@@ -28,6 +28,7 @@ export class ServerStream {
   readonly reader: StreamReader | undefined;
   readonly writer: StreamWriter | undefined;
   readonly #arguments: ArgumentReceiver | undefined;
+  readonly #sender: ItemSender | undefined;
 
   /**
    * `requestSequence`: the sequence of the request; it is copied. `memory`: the memory of all
@@ -45,8 +46,15 @@ export class ServerStream {
       this.#arguments = new ArgumentReceiver(peer, sequence, method.input[codec]);
       this.reader = new StreamReader(peer.streamWindow, memory, this.#arguments);
     }
-    if (streamsReplies(method.kind))
-      this.writer = new StreamWriter(new ItemSender(peer, sequence, codec, method.output));
+    if (streamsReplies(method.kind)) {
+      this.#sender = new ItemSender(peer, sequence, codec, method.output);
+      this.writer = new StreamWriter(this.#sender);
+    }
+  }
+
+  /** Bytes of the frames of the replies. */
+  get bytesSent(): number {
+    return this.#sender?.bytesSent ?? 0;
   }
 
   /**

@@ -1,7 +1,10 @@
 /** Statistics of calls. */
 import { describe, expect, test } from 'vitest';
 import {
+  clientStream,
+  connect,
   contract,
+  duplex,
   implement,
   type MethodStatistics,
   RpcError,
@@ -229,6 +232,47 @@ describe('statistics()', () => {
     // Some of the quick calls are timed; each is counted in the end.
     expect(latency.count).toBeGreaterThan(80);
     expect(latency.count).toBeLessThanOrEqual(100);
+  });
+
+  test('counts the bytes of streams alike on both sides', async () => {
+    const Streams = contract('Streams', {
+      down: serverStream<number, string>(),
+      up: clientStream<string, number>(),
+      both: duplex<string, string>(),
+    });
+    const text = 'x'.repeat(1_000);
+    const list = async function* (): AsyncGenerator<string> {
+      for (let i = 0; i < 10; i++) yield text;
+    };
+    await using server = await serve('tcp://127.0.0.1:0', [
+      implement(Streams, {
+        down: list,
+        up: async (texts) => {
+          let count = 0;
+          for await (const _ of texts) count++;
+          return count;
+        },
+        both: (texts) => texts,
+      }),
+    ]);
+    await using client = await connect(server.address);
+    const stub = client.stub(Streams);
+    for await (const _ of stub.down(1));
+    expect(await stub.up(list())).toBe(10);
+    for await (const _ of stub.both(list()));
+    for (const [name, isSent, isReceived] of [
+      ['down', false, true],
+      ['up', true, false],
+      ['both', true, true],
+    ] as const) {
+      const made = statisticsOf(client.statistics().calls, name);
+      const served = statisticsOf(server.statistics().served, name);
+      expect([made.bytesSent > 10_000, made.bytesReceived > 10_000]).toEqual([isSent, isReceived]);
+      expect([served.bytesReceived, served.bytesSent]).toEqual([
+        made.bytesSent,
+        made.bytesReceived,
+      ]);
+    }
   });
 
   test('counts calls that a session does not send, and no unknown names', async () => {
