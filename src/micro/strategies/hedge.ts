@@ -182,6 +182,7 @@ class HedgedCall {
       Math.min(DEFAULT_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
     this.#timer = new LongTimer(
       () => {
+        if (timeLeft(this.#call) < 1) return;
         if (this.#budget.withdraw()) this.#startAttempt();
         else this.#scheduleNextAttempt(BUDGET_RETRY_DELAY);
       },
@@ -199,15 +200,20 @@ class HedgedCall {
     // The latency of the whole call. The latency of the attempt would shorten the delay each time a
     // slow node is overtaken.
     this.#latency.add(performance.now() - this.#startTime);
-    this.#settle();
+    this.#settle('an attempt at another node was answered');
     this.#resolve(answer);
   }
 
   #onFailure(cancel: AbortController, error: unknown, calledNode: boolean): void {
     this.#attemptsInFlight.delete(cancel);
     if (this.#isSettled) return;
-    if (calledNode || this.#lastError === undefined) this.#lastError = error;
-    this.#mayHaveRun ||= readFailure(error).unsent !== true;
+    const { code, unsent } = readFailure(error);
+    const isUnsent = unsent === true;
+    const isLate = code === 'DEADLINE_EXCEEDED';
+    // "It was not sent in time" is not the error of a call that another attempt has sent.
+    const isMisleading = isLate && isUnsent && this.#mayHaveRun;
+    if (this.#lastError === undefined || (calledNode && !isMisleading)) this.#lastError = error;
+    this.#mayHaveRun ||= !isUnsent;
     const mayRetry = isRetryable(error, this.#call);
     if (
       mayRetry &&
@@ -219,22 +225,24 @@ class HedgedCall {
       this.#startAttempt();
       return;
     }
-    // Another attempt may still be answered.
-    if ((mayRetry || !calledNode) && this.#attemptsInFlight.size > 0) return;
+    // Another attempt may still be answered. At the deadline the others end too, each with its own
+    // outcome, which counts for its node.
+    const othersDecide = mayRetry || !calledNode || isLate;
+    if (othersDecide && this.#attemptsInFlight.size > 0) return;
     // Also the attempts in flight may have run.
     const lastError = lastAttemptError(
       this.#lastError,
       this.#mayHaveRun || this.#attemptsInFlight.size > 0,
     );
-    this.#settle();
+    this.#settle('an attempt at another node has failed');
     this.#reject(lastError);
   }
 
-  #settle(): void {
+  /** Cancels the attempts in flight, for `reason`. */
+  #settle(reason: string): void {
     this.#isSettled = true;
     this.#timer?.cancel();
-    for (const cancel of this.#attemptsInFlight)
-      cancel.abort(new RpcError('CANCELLED', 'an attempt at another node was answered'));
+    for (const cancel of this.#attemptsInFlight) cancel.abort(new RpcError('CANCELLED', reason));
     this.#attemptsInFlight.clear();
   }
 }

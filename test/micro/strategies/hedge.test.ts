@@ -73,6 +73,41 @@ function hedged(attempts: Attempts, options: HedgeOptions, made = call()): Promi
 describe('hedge', () => {
   fakeTime();
 
+  it('starts no attempt at the deadline', async () => {
+    const attempts = new Attempts();
+    const made = { ...call({ timeout: 100 }), deadline: performance.now() + 100 };
+    const answer = hedged(attempts, { after: 100 }, made);
+    await pass(120);
+    expect(attempts.tried.length).toBe(1);
+    attempts.fail(0, failure('DEADLINE_EXCEEDED'));
+    await expect(answer).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: false });
+  });
+
+  it.each([
+    ['was not sent in time', true],
+    ['is late', false],
+  ])('lets the attempts in flight end when one of them %s', async (_, unsent) => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 50 }, call({ timeout: 100 }));
+    await pass(60);
+    attempts.fail(1, failure('DEADLINE_EXCEEDED', unsent));
+    await pass(1);
+    expect(attempts.cancelled).toEqual([false, false]);
+    const last = failure('DEADLINE_EXCEEDED');
+    attempts.fail(0, last);
+    await expect(answer).rejects.toBe(last);
+  });
+
+  it('is not unsent if the last attempt was not sent in time, and an earlier one was', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 50 }, call({ timeout: 100 }));
+    await pass(60);
+    const sent = failure('DEADLINE_EXCEEDED');
+    attempts.fail(0, sent);
+    attempts.fail(1, failure('DEADLINE_EXCEEDED', true));
+    await expect(answer).rejects.toBe(sent);
+  });
+
   it('calls another node after `after`, answers with the first answer, and cancels the other attempt', async () => {
     for (const winner of [0, 1]) {
       const attempts = new Attempts();
