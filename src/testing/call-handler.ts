@@ -50,7 +50,7 @@ const OPTION_NAMES = {
 export interface HandlerReply<Reply> {
   /** Undefined for a method without a reply. */
   readonly reply: Reply;
-  /** `context.replyMetadata` of the handler. Without any it is an empty object. */
+  /** `context.replyMetadata` of the handler, as an ordinary object. Without any it is empty. */
   readonly metadata: Metadata;
 }
 
@@ -204,7 +204,8 @@ class HandlerRun implements HandlerReplies<unknown> {
       (input: unknown, options: CallOptions) => Promise<unknown> | AsyncIterable<unknown>
     >;
     const onMetadata = (given: Metadata): void => {
-      this.metadata = given;
+      // An ordinary object, so that deepEqual() compares it with a literal.
+      this.metadata = { ...given };
     };
     const call = stub[this.#method] as NonNullable<(typeof stub)[string]>;
     return call(this.#input, { timeout, signal, metadata, onMetadata });
