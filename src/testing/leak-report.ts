@@ -1,6 +1,34 @@
-/** The message of assertNoLeaks(). */
+/** A leak, and the message of assertNoLeaks(). */
 import { counted } from './assertion.js';
-import type { Leak } from './leaks.js';
+
+/** Something that the process still holds. */
+export interface Leak {
+  /**
+   * - `server`, `client`, `consumer`: it was not closed
+   * - `session`: its endpoint was not closed, or is closing
+   * - `call`, `stream`: a call or stream that this process made has not ended
+   * - `handler`: a handler has not answered, or still streams
+   * - `timer`: a timer of the package is running
+   */
+  readonly kind:
+    | 'server'
+    | 'client'
+    | 'consumer'
+    | 'session'
+    | 'call'
+    | 'stream'
+    | 'handler'
+    | 'timer';
+  /** Such as `server at tcp://127.0.0.1:8848`. */
+  readonly description: string;
+  /**
+   * The stack of the code that created it; of a session, call, stream or handler: that created its
+   * endpoint. Empty when it is unknown.
+   */
+  readonly stack: string;
+  /** Different for each resource of this process. */
+  readonly id: number;
+}
 
 /** How many endpoints, consumers and other resources the message shows with their stacks. */
 const MAX_SHOWN = 20;

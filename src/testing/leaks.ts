@@ -8,37 +8,10 @@ import type { Endpoint, Session } from '../transport/types.js';
 import { fail } from './assertion.js';
 import { CreationStack } from './creation-stack.js';
 import { handlerRuns } from './handler-runs.js';
-import { leakReport } from './leak-report.js';
+import { type Leak, leakReport } from './leak-report.js';
 import { activeProcess, type SimulatedProcess } from './simulation/context.js';
 
-/** Something that the process still holds. */
-export interface Leak {
-  /**
-   * - `server`, `client`, `consumer`: it was not closed
-   * - `session`: its endpoint was not closed, or is closing
-   * - `call`, `stream`: a call or stream that this process made has not ended
-   * - `handler`: a handler has not answered, or still streams
-   * - `timer`: a timer of the package is running
-   */
-  readonly kind:
-    | 'server'
-    | 'client'
-    | 'consumer'
-    | 'session'
-    | 'call'
-    | 'stream'
-    | 'handler'
-    | 'timer';
-  /** Such as `server at tcp://127.0.0.1:8848`. */
-  readonly description: string;
-  /**
-   * The stack of the code that created it; of a session, call, stream or handler: that created its
-   * endpoint. Empty when it is unknown.
-   */
-  readonly stack: string;
-  /** Different for each resource of this process. */
-  readonly id: number;
-}
+export type { Leak };
 
 /** Options of assertNoLeaks(). */
 export interface LeakOptions {

@@ -51,7 +51,7 @@ export function flushSoon(session: Flushable): number {
   return flushes;
 }
 
-/** The functions of the process that make timers and read the clock, when they were last checked. */
+/** The timers and the clock of the process, as checkTimers() found them last. */
 let usedInterval = globalThis.setInterval;
 let usedClock = performance.now;
 let onReplaced = (): void => {};
