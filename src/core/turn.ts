@@ -52,6 +52,8 @@ let turnBegan = 0;
 let isOver = false;
 /** begin() runs in the next turn. Until then this turn is timed. */
 let isScheduled = false;
+/** The setImmediate() that calls begin(). */
+let scheduledWith = globalThis.setImmediate;
 
 export interface TurnState {
   readonly waiting: Queue<() => void>;
@@ -230,7 +232,9 @@ export function nextTurn(): Promise<void> {
 }
 
 function schedule(): void {
-  if (isScheduled) return;
+  // A test may have replaced setImmediate(), and restored it before begin() ran.
+  if (isScheduled && scheduledWith === globalThis.setImmediate) return;
+  scheduledWith = globalThis.setImmediate;
   isScheduled = true;
   startTurn(begin);
 }

@@ -17,6 +17,7 @@ import {
 } from '../rpc/index.js';
 import { streamsReplies } from '../rpc/method-kind.js';
 import type { Metadata } from '../rpc/types.js';
+import { handlerRuns } from './handler-runs.js';
 
 /** Options of callHandler(). */
 export interface CallHandlerOptions {
@@ -50,7 +51,7 @@ const OPTION_NAMES = {
 export interface HandlerReply<Reply> {
   /** Undefined for a method without a reply. */
   readonly reply: Reply;
-  /** `context.replyMetadata` of the handler. Without any it is an empty object. */
+  /** `context.replyMetadata` of the handler, as an ordinary object. Without any it is empty. */
   readonly metadata: Metadata;
 }
 
@@ -178,6 +179,8 @@ class HandlerRun implements HandlerReplies<unknown> {
       interceptors: [this.#observe, ...interceptors],
       drainTimeout: DRAIN_TIMEOUT,
     });
+    const { name } = this.#service.contract;
+    handlerRuns.set(server.address, `callHandler(${name}.${this.#method})`);
     try {
       const client = await connect(server.address, {
         connections: 1,
@@ -189,10 +192,12 @@ class HandlerRun implements HandlerReplies<unknown> {
       const close = async (): Promise<void> => {
         await client.close();
         await server.close();
+        handlerRuns.delete(server.address);
       };
       return { server, client, [Symbol.asyncDispose]: close };
     } catch (error) {
       server.destroy();
+      handlerRuns.delete(server.address);
       throw error;
     }
   }
@@ -204,7 +209,8 @@ class HandlerRun implements HandlerReplies<unknown> {
       (input: unknown, options: CallOptions) => Promise<unknown> | AsyncIterable<unknown>
     >;
     const onMetadata = (given: Metadata): void => {
-      this.metadata = given;
+      // An ordinary object, so that deepEqual() compares it with a literal.
+      this.metadata = { ...given };
     };
     const call = stub[this.#method] as NonNullable<(typeof stub)[string]>;
     return call(this.#input, { timeout, signal, metadata, onMetadata });

@@ -7,35 +7,11 @@ import { isStreaming } from '../rpc/method-kind.js';
 import type { Endpoint, Session } from '../transport/types.js';
 import { fail } from './assertion.js';
 import { CreationStack } from './creation-stack.js';
+import { handlerRuns } from './handler-runs.js';
+import { type Leak, leakReport } from './leak-report.js';
+import { activeProcess, type SimulatedProcess } from './simulation/context.js';
 
-/** Something that the process still holds. */
-export interface Leak {
-  /**
-   * - `server`, `client`, `consumer`: it was not closed
-   * - `session`: its endpoint was not closed, or is closing
-   * - `call`, `stream`: a call or stream that this process made has not ended
-   * - `handler`: a handler has not answered, or still streams
-   * - `timer`: a timer of the package is running
-   */
-  readonly kind:
-    | 'server'
-    | 'client'
-    | 'consumer'
-    | 'session'
-    | 'call'
-    | 'stream'
-    | 'handler'
-    | 'timer';
-  /** Such as `server at tcp://127.0.0.1:8848`. */
-  readonly description: string;
-  /**
-   * The stack of the code that created it; of a session, call, stream or handler: that created its
-   * endpoint. Empty when it is unknown.
-   */
-  readonly stack: string;
-  /** Different for each resource of this process. */
-  readonly id: number;
-}
+export type { Leak };
 
 /** Options of assertNoLeaks(). */
 export interface LeakOptions {
@@ -58,9 +34,6 @@ const CHECK_PERIOD = 2;
  */
 const MIN_TIMERS = 1_000;
 
-/** How many leaks the message of assertNoLeaks() shows. */
-const MAX_SHOWN = 20;
-
 // A test may replace them.
 const { setTimeout: callLater, performance } = globalThis;
 const now = performance.now.bind(performance);
@@ -69,7 +42,15 @@ const now = performance.now.bind(performance);
 interface OpenResource {
   readonly kind: ResourceKind;
   readonly stack: CreationStack | undefined;
+  /** The simulated process that created it. */
+  readonly process: SimulatedProcess | undefined;
 }
+
+/** The endpoint of a session, call, stream or handler. */
+const endpoints = new WeakMap<Leak, object>();
+/** Resources that assertNoLeaks() has reported. */
+const reported = new WeakSet<object>();
+const resourceOf = new WeakMap<Leak, object>();
 
 class Resources implements ResourceTracker {
   readonly #open = new Map<object, OpenResource>();
@@ -84,7 +65,8 @@ class Resources implements ResourceTracker {
     if (kind === 'timer') this.#addTimer(resource as NodeJS.Timeout);
     else if (!this.#open.has(resource)) {
       const hasStack = kind === 'endpoint' || kind === 'consumer';
-      this.#open.set(resource, { kind, stack: hasStack ? new CreationStack() : undefined });
+      const stack = hasStack ? new CreationStack() : undefined;
+      this.#open.set(resource, { kind, stack, process: activeProcess() });
     }
   }
 
@@ -112,6 +94,9 @@ class Resources implements ResourceTracker {
   }
 
   leaks(): Leak[] {
+    // A simulated process that has crashed or stopped holds nothing, but closes nothing either.
+    for (const [resource, { process }] of this.#open)
+      if (process?.isDead) this.#open.delete(resource);
     return [
       ...[...this.#open].flatMap(([resource, record]) => this.#describe(resource, record)),
       ...this.#removeEndedTimers().map((timer) =>
@@ -125,12 +110,14 @@ class Resources implements ResourceTracker {
     if (kind === 'endpoint') {
       const { type, address } = resource as Endpoint<unknown>;
       const place = type === 'server' ? `at ${address}` : `of ${address}`;
-      return [this.#leak(type, `${type} ${place}`, resource, String(stack))];
+      const run = handlerRuns.get(address);
+      const text = run === undefined ? `${type} ${place}` : `${type} of ${run}`;
+      return [this.#leak(type, text, resource, String(stack))];
     }
     if (kind === 'channel') return this.#callsOf(resource as RpcChannel);
     const { id, localAddress, remoteAddress, endpoint } = resource as Session<unknown>;
     const text = `session ${id} of a ${endpoint.type}, from ${localAddress} to ${remoteAddress}`;
-    return [this.#leak('session', text, resource, this.#stackOf(endpoint))];
+    return [this.#leak('session', text, resource, this.#stackOf(endpoint), endpoint)];
   }
 
   #stackOf(endpoint: object | undefined): string {
@@ -138,26 +125,36 @@ class Resources implements ResourceTracker {
   }
 
   #callsOf({ inFlight, peer, session }: RpcChannel): Leak[] {
-    const stack = this.#stackOf(session?.endpoint);
+    const endpoint = session?.endpoint;
+    const stack = this.#stackOf(endpoint);
     const nameOf = ({ method }: Call): string => `${method.service}.${method.name}`;
     return [
       ...inFlight.made.map((call) => {
         const kind = isStreaming(call.method.kind) ? 'stream' : 'call';
-        return this.#leak(kind, `${kind} ${nameOf(call)} to ${peer}`, call, stack);
+        return this.#leak(kind, `${kind} ${nameOf(call)} to ${peer}`, call, stack, endpoint);
       }),
       ...inFlight.served.map((call) =>
-        this.#leak('handler', `handler ${nameOf(call)} for ${peer}`, call, stack),
+        this.#leak('handler', `handler ${nameOf(call)} for ${peer}`, call, stack, endpoint),
       ),
     ];
   }
 
-  #leak(kind: Leak['kind'], description: string, resource: object, stack: string): Leak {
+  #leak(
+    kind: Leak['kind'],
+    description: string,
+    resource: object,
+    stack: string,
+    endpoint?: object,
+  ): Leak {
     let id = this.#ids.get(resource);
     if (id === undefined) {
       id = ++this.#lastId;
       this.#ids.set(resource, id);
     }
-    return { kind, description, stack, id };
+    const leak = { kind, description, stack, id };
+    resourceOf.set(leak, resource);
+    if (endpoint !== undefined) endpoints.set(leak, endpoint);
+    return leak;
   }
 }
 
@@ -179,13 +176,16 @@ export function leaks(): Leak[] {
 }
 
 /**
- * Waits until leaks() has only what `ignore` has. Rejects with an AssertionError if that takes more
- * than `timeout` ms. Its message has the first 20 leaks with their stacks. Use it after each test:
+ * Waits until leaks() has only what `ignore` has, and what an earlier call has reported. Rejects
+ * with an AssertionError if that takes more than `timeout` ms. Its message has the endpoints,
+ * consumers and calls with their stacks, and what each of them still holds. Use it after each test:
  *
  * ```ts
  * afterEach(() => assertNoLeaks());
  * ```
  *
+ * Each resource is reported once, so a test that fails before its clean-up does not make the next
+ * ones fail. While it is open, its further sessions and calls and all timers are not reported.
  * Rejects with BAD_OPTION.
  */
 export async function assertNoLeaks(options: LeakOptions = {}): Promise<void> {
@@ -196,16 +196,33 @@ export async function assertNoLeaks(options: LeakOptions = {}): Promise<void> {
   const ignored = new Set(ignore.map(({ id }) => id));
   const end = now() + timeout;
   for (;;) {
-    const left = leaks().filter(({ id }) => !ignored.has(id));
+    const left = notReported(leaks()).filter(({ id }) => !ignored.has(id));
     if (left.length === 0) return;
-    if (now() >= end) fail(report(left), [], left);
+    if (now() >= end) {
+      for (const leak of left) reported.add(resourceOf.get(leak) as object);
+      fail(leakReport(left, holderOf), [], left);
+    }
     await new Promise((resolve) => callLater(resolve, CHECK_PERIOD));
   }
 }
 
-function report(left: readonly Leak[]): string {
-  const shown = left.slice(0, MAX_SHOWN);
-  const lines = shown.map(({ description, stack }) => `${description}\n${stack}`.trimEnd());
-  if (left.length > MAX_SHOWN) lines.push(`and ${left.length - MAX_SHOWN} more`);
-  return `${left.length} resources of getty-ts are left:\n${lines.join('\n')}`;
+/** Equal for what ends together: a run of callHandler(), an endpoint, or the resource itself. */
+function holderOf(leak: Leak): unknown {
+  const holder = endpoints.get(leak) ?? resourceOf.get(leak);
+  const { address } = holder as Partial<Endpoint<unknown>>;
+  return address !== undefined && handlerRuns.has(address) ? address : holder;
+}
+
+function isReported(resource: object | undefined): boolean {
+  return resource !== undefined && reported.has(resource);
+}
+
+/** Leaves out what was reported, and what belongs to that. */
+function notReported(all: readonly Leak[]): Leak[] {
+  const isNew = (leak: Leak): boolean =>
+    !isReported(resourceOf.get(leak)) && !isReported(endpoints.get(leak));
+  const found = all.filter(isNew);
+  // Reported sessions share the timers of the process with all others, and may make new ones.
+  const hasReported = all.some((leak) => leak.kind !== 'timer' && !isNew(leak));
+  return hasReported ? found.filter(({ kind }) => kind !== 'timer') : found;
 }

@@ -60,7 +60,7 @@ export type MockCall<Specs extends MethodSpecs> = {
     readonly method: Name;
     /** The argument itself, not a copy. For a stream: the messages that the handler has read. */
     readonly input: RecordedInput<Specs[Name]['kind'], Of<Specs[Name], 'stubInput'>>;
-    /** The metadata of the call. Without any it is an empty object. */
+    /** The metadata of the call, as an ordinary object. Without any it is empty. */
     readonly metadata: Metadata;
     /** How long the call may take, in ms: that of the caller, of the method, or 5,000. */
     readonly timeout: number | undefined;
@@ -95,8 +95,9 @@ export interface MockStub<Specs extends MethodSpecs> {
  * The stub has the type and the rules of a real one: it checks options, accepts callbacks, and
  * fails with RpcErrors. A method without a handler fails with UNIMPLEMENTED. An error of a handler
  * that is no RpcError becomes UNKNOWN. A call whose handler does not settle fails at its timeout
- * with DEADLINE_EXCEEDED, and a call whose signal aborts with CANCELLED. A call with a stream of
- * replies is recorded when its iteration begins.
+ * with DEADLINE_EXCEEDED, and a call whose signal aborts with CANCELLED. A oneway call settles with
+ * its handler and rejects with the handler's error, which a real caller does not get. A call with a
+ * stream of replies is recorded when its iteration begins.
  *
  * Values are passed as they are: they are not encoded, and the schemas of the contract are not
  * used. Handlers can be replaced later: they are looked up for each call. Throws BAD_OPTION.
@@ -150,7 +151,8 @@ class Mock implements MockStub<MethodSpecs> {
     this.calls.push({
       method: localName,
       input: (streamsInput(kind) ? read : call.input) as never,
-      metadata,
+      // An ordinary object, so that deepEqual() compares it with a literal.
+      metadata: { ...metadata },
       timeout,
       signal,
     });

@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, test } from 'vitest';
 import {
@@ -100,6 +101,12 @@ describe('callHandler()', () => {
     const { reply, metadata } = await callHandler(shop, 'date', undefined);
     expect(reply).toBe('1970-01-01T00:00:00.000Z');
     expect(metadata).toEqual({});
+  });
+
+  test('returns metadata as an ordinary object', async () => {
+    const { metadata } = await callHandler(shop, 'price', 'tea');
+    assert.deepStrictEqual(metadata, { currency: 'EUR' });
+    assert.deepStrictEqual((await callHandler(shop, 'date', undefined)).metadata, {});
   });
 
   test('gives the handler its metadata, identity and deadline', async () => {

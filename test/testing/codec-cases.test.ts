@@ -254,3 +254,12 @@ test.each<[string, () => unknown, RegExp]>([
     expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringMatching(message) }),
   );
 });
+
+test('an Error without a code is accepted above maxMessageBytes, as in a session', () => {
+  const read: Codec<Uint8Array>['read'] = (input, session) => {
+    const total = 1 + (input.peek(0) ?? 0);
+    if (total > session.maxMessageBytes) throw new Error(`a frame of ${total} bytes is announced`);
+    return correct.read(input, session);
+  };
+  expect(failures({ ...correct, read })).toEqual([]);
+});

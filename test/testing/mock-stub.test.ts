@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import { describe, expect, test } from 'vitest';
 import { TestService } from '../../demo/test_service_pb.js';
 import {
@@ -48,6 +49,21 @@ describe('mockStub()', () => {
       { method: 'tags', input: ['a', 'b'], metadata: {}, timeout: 5_000, signal: undefined },
     ]);
     expect(inputsOf('tags')).toEqual([['a', 'b']]);
+  });
+
+  test('records metadata as ordinary objects', async () => {
+    const { stub, calls } = mockStub(Shop, { price: () => 1 });
+    await priceOf(stub, 'tea');
+    await stub.price('milk');
+    assert.deepStrictEqual(
+      calls.map(({ metadata }) => metadata),
+      [{ user: 'Ann' }, {}],
+    );
+  });
+
+  test('rejects a oneway call with the error of its handler', async () => {
+    const { stub } = mockStub(Shop, { log: () => Promise.reject(new Error('oops')) });
+    await expect(stub.log('sold')).rejects.toMatchObject({ code: 'UNKNOWN', message: 'oops' });
   });
 
   test('gives the inputs of one method, and removes the recorded calls', async () => {

@@ -91,6 +91,14 @@ export function enterDriver(): void {
   switchTo(DRIVER);
 }
 
+/** A connection or socket of a process. */
+interface ProcessSocket {
+  /** The host is gone. */
+  abandon(): void;
+  /** The process is dead, and its system closes the socket. Undefined: as abandon(). */
+  closeBySystem?(): void;
+}
+
 /** One process of a host, from its start to its crash. */
 export class SimulatedProcess {
   readonly world: World;
@@ -100,7 +108,7 @@ export class SimulatedProcess {
   /** Timers that have not fired, by their ids. */
   readonly timers = new Map<number, { cancel(): void }>();
   /** Connections and sockets of this process. */
-  readonly sockets = new Set<{ abandon(): void }>();
+  readonly sockets = new Set<ProcessSocket>();
   isDead = false;
   isPaused = false;
   /** Callbacks that became due while the process was paused. */
@@ -159,11 +167,15 @@ export class SimulatedProcess {
       this.world.schedule(0, () => this.dispatch(callback, resource));
   }
 
-  kill(): void {
+  /** `isSystemAlive`: the system of the host closes the connections of the process. */
+  kill(isSystemAlive = false): void {
     this.isDead = true;
     this.#deferred = [];
     for (const timer of [...this.timers.values()]) timer.cancel();
-    for (const socket of this.sockets) socket.abandon();
+    for (const socket of this.sockets) {
+      if (isSystemAlive && socket.closeBySystem !== undefined) socket.closeBySystem();
+      else socket.abandon();
+    }
     this.sockets.clear();
   }
 }

@@ -46,6 +46,7 @@ export class SimulatedHost<T> implements Host<T> {
     const process = new SimulatedProcess(world, this);
     this.#process = process;
     this.#place.process = process;
+    this.#place.isUp = true;
     this.#place.ports.clear();
     const start = this.#start;
     const ready = process.enter(async () => start?.() as T);
@@ -94,12 +95,22 @@ export class SimulatedHost<T> implements Host<T> {
   }
 
   crash(): void {
+    this.#place.isUp = false;
+    this.#endProcess('crash');
+  }
+
+  kill(): void {
+    this.#endProcess('kill');
+  }
+
+  #endProcess(event: 'crash' | 'kill'): void {
     const process = this.#process;
     if (process === undefined) return;
-    this.#network.world.trace.add(this.name, 'crash');
+    this.#network.world.trace.add(this.name, event);
     this.#process = undefined;
     this.#place.process = undefined;
-    process.kill();
+    this.#place.ports.clear();
+    process.kill(event === 'kill');
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const { reject } of waiting) reject(this.#downError());

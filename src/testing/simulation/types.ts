@@ -95,6 +95,13 @@ export interface Host<T = unknown> {
    * crashed.
    */
   crash(): void;
+  /**
+   * Ends the process as SIGKILL does: its code and timers are gone, and the system of the host
+   * closes its connections at once. Peers receive what the process had sent and the end of the
+   * stream, or a reset if the process had not read all bytes. New connections are refused, and the
+   * state is `crashed`. Does nothing if no process runs.
+   */
+  kill(): void;
   /** Crashes the host if it is not crashed, then calls `start` in a new process. */
   restart(): void;
   /**

@@ -51,12 +51,35 @@ export function flushSoon(session: Flushable): number {
   return flushes;
 }
 
+/** The timers and the clock of the process, as checkTimers() found them last. */
+let usedInterval = globalThis.setInterval;
+let usedClock = performance.now;
+let onReplaced = (): void => {};
+
+/** Sets the function that checkTimers() calls. */
+export function onTimersReplaced(callback: () => void): void {
+  onReplaced = callback;
+}
+
+/**
+ * A test may replace setInterval() and performance.now(), and restore them. Timers that were made
+ * before do not fire any more then. Each tick that reads the clock checks it.
+ */
+export function checkTimers({ now: clock } = performance): void {
+  if (globalThis.setInterval === usedInterval && clock === usedClock) return;
+  usedInterval = globalThis.setInterval;
+  usedClock = clock;
+  onReplaced();
+}
+
 /** Monotonic milliseconds. The clock is read once per tick, because each call needs the time. */
 export function now(): number {
   if (!isFresh) {
-    time = performance.now();
+    const clock = performance;
+    time = clock.now();
     isFresh = true;
     endSoon();
+    checkTimers(clock);
   }
   return time;
 }

@@ -3,7 +3,7 @@
  * are spread over it, so that 10,000 sessions do not send their heartbeats at the same time.
  */
 import { startInterval } from '../../core/timers.js';
-import { now } from './flush-scheduler.js';
+import { checkTimers, now, onTimersReplaced } from './flush-scheduler.js';
 
 /**
  * An object with periodic work. It is the entry of the wheel, so 10,000 of them cost no closures.
@@ -40,6 +40,9 @@ const afterPoll: (task: () => void) => void =
     ? (task) => task()
     : (task) => void globalThis.setImmediate(task);
 
+// Ends timers of the process also while a test has replaced them. Ignores the timers of a test.
+const { clearInterval: clearProcessInterval } = globalThis;
+
 class Wheel {
   readonly #period: number;
   readonly #buckets: Set<PeriodicTask>[];
@@ -47,7 +50,7 @@ class Wheel {
   #size = 0;
   /** The number of tasks that keep the process running. */
   #refCount = 0;
-  readonly #timer: NodeJS.Timeout;
+  #timer!: NodeJS.Timeout;
   readonly #slice: number;
   #ranAt = Math.ceil(now());
 
@@ -56,8 +59,35 @@ class Wheel {
     const slices = Math.max(1, Math.min(SLICES, Math.floor(period / SHORTEST_SLICE)));
     this.#buckets = Array.from({ length: slices }, () => new Set());
     this.#slice = Math.ceil(period / slices);
-    this.#timer = startInterval(() => afterPoll(this.#runSlice), period / slices);
-    this.#timer.unref?.();
+    this.#startTimer();
+  }
+
+  #startTimer(): void {
+    const { clearInterval } = globalThis;
+    const timer = startInterval(() => {
+      // A timer of replaced functions may still fire.
+      if (timer === this.#timer) afterPoll(this.#runSlice);
+      else clearInterval(timer);
+    }, this.#period / this.#buckets.length);
+    this.#timer = timer;
+    if (this.#refCount === 0) timer.unref?.();
+  }
+
+  /**
+   * Starts the timer again. `isReplaced`: with other functions than before, and with another clock.
+   */
+  restart(isReplaced: boolean): void {
+    if (isReplaced) {
+      // The clearInterval() of a test must not get a timer that the process or another test made.
+      clearProcessInterval(this.#timer);
+      this.#ranAt = Math.ceil(performance.now());
+    } else clearInterval(this.#timer);
+    this.#startTimer();
+  }
+
+  /** Whether the timer is so late that it may have been removed, as by vi.clearAllTimers(). */
+  get isOverdue(): boolean {
+    return now() - this.#ranAt > this.#slice + MIN_SUSPENSION;
   }
 
   /** The task first runs one period from now, or up to one slice earlier. */
@@ -71,6 +101,7 @@ class Wheel {
     if (!this.#buckets.some((bucket) => bucket.delete(task))) return;
     this.#size--;
     if (this.#size > 0) return;
+    checkTimers();
     clearInterval(this.#timer);
     wheels.delete(this.#period);
   }
@@ -107,13 +138,20 @@ export function addPeriodic(period: number, task: PeriodicTask): void {
 }
 
 function wheelOf(period: number): Wheel {
+  checkTimers();
   let wheel = wheels.get(period);
   if (wheel === undefined) {
     wheel = new Wheel(period);
     wheels.set(period, wheel);
-  }
+  } else if (wheel.isOverdue) wheel.restart(false);
   return wheel;
 }
+
+onTimersReplaced(() => {
+  for (const wheel of wheels.values()) wheel.restart(true);
+  // The silence of a peer until now was measured by another clock.
+  if (wheels.size > 0) wokeAt = Math.ceil(performance.now());
+});
 
 /** Removes a task that addPeriodic() added. Does nothing if it was not added. */
 export function removePeriodic(period: number, task: PeriodicTask): void {

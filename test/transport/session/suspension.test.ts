@@ -2,21 +2,26 @@
  * After a suspension of the process, such as on a suspended machine, timeouts count from its end:
  * the peers had no chance to send.
  */
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { connect, lines, raw, type SessionOptions, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { elapse, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
+let suspended = 0;
+beforeEach(() => {
+  suspended = 0;
+  const now = performance.now.bind(performance);
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + suspended);
+});
 afterEach(() => {
   vi.restoreAllMocks();
 });
 
 /** Advances performance.now() by `ms`, as a suspension of the process does. */
 function suspendFor(ms: number): void {
-  const now = performance.now.bind(performance);
-  vi.spyOn(performance, 'now').mockImplementation(() => now() + ms);
+  suspended += ms;
 }
 
 async function pair(options: SessionOptions) {

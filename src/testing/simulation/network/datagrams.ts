@@ -74,7 +74,7 @@ abstract class Socket implements DatagramSocket {
   ): void {
     const { network, host } = this;
     const target = network.findHost(to.host);
-    if (target?.process === undefined || !network.isOpen(host.name, to.host)) return;
+    if (!target?.isUp || !network.isOpen(host.name, to.host)) return;
     const socket = target.ports.get(`simudp ${to.port}`);
     if (socket instanceof Socket) {
       network.world.trace.add(to.label, `${datagram.length} bytes`);

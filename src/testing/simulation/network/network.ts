@@ -15,7 +15,9 @@ export type PortKind = 'sim' | 'simudp';
 /** A host as the network sees it. */
 export interface NetworkHost {
   readonly name: string;
-  /** Undefined while the host is down. */
+  /** Whether its system runs. After kill() it runs without a process. */
+  isUp: boolean;
+  /** Undefined while no process runs. */
   process: SimulatedProcess | undefined;
   /** What listens at the ports of the present process, by kind and port. */
   readonly ports: Map<string, unknown>;
@@ -53,7 +55,13 @@ export class SimulatedNetwork implements Network {
   }
 
   addHost(name: string): NetworkHost {
-    const host = { name, process: undefined, ports: new Map(), lastPort: FIRST_FREE_PORT - 1 };
+    const host = {
+      name,
+      isUp: false,
+      process: undefined,
+      ports: new Map(),
+      lastPort: FIRST_FREE_PORT - 1,
+    };
     this.#hosts.set(name, host);
     return host;
   }

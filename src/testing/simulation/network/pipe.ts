@@ -180,11 +180,7 @@ export class Pipe {
   }
 
   #canReach(from: NetworkHost, to: NetworkHost): boolean {
-    return (
-      !this.#stream.isForgotten &&
-      to.process !== undefined &&
-      this.#network.isOpen(from.name, to.name)
-    );
+    return !this.#stream.isForgotten && to.isUp && this.#network.isOpen(from.name, to.name);
   }
 
   readonly #onArrival = (): void => {
@@ -233,6 +229,11 @@ export class Pipe {
     this.stop();
     this.#network.world.trace.add(this.#label, 'timed out');
     this.#sender.onBroken('ETIMEDOUT');
+  }
+
+  /** The receiver's system closes a connection with bytes that its process has not read. */
+  reset(): void {
+    if (!this.#isOver) this.#resetSender();
   }
 
   /** The receiver's system does not know the connection: it answers with a reset. */

@@ -65,6 +65,14 @@ export class StreamConnection implements Connection, PipeSender, PipeReceiver {
     this.#output?.abandon();
   }
 
+  /** As the system of a process does that was killed: a reset if bytes are unread, else an end. */
+  closeBySystem(): void {
+    if (this.unreadBytes > 0) {
+      this.#output?.stop();
+      this.#input?.reset();
+    } else this.#output?.close();
+  }
+
   attach(events: ConnectionEvents): void {
     this.#events = events;
     this.#deliverSoon();

@@ -117,11 +117,11 @@ class Dial {
     const server = target?.process;
     const isBlocked =
       !this.#network.isOpen(this.#host.name, name) || !this.#network.isOpen(name, this.#host.name);
-    if (target === undefined || server === undefined || isBlocked) return;
+    if (target === undefined || !target.isUp || isBlocked) return;
     const { world } = this.#network;
     const listener = target.ports.get(`sim ${this.#address.port}`);
     const delay = Math.round(this.#network.link(name, this.#host.name).delay());
-    if (!isListener(listener)) {
+    if (server === undefined || !isListener(listener)) {
       world.trace.add(this.#label, 'refused');
       world.schedule(delay, () =>
         this.#process.dispatch(() => this.fail(systemError('connect', 'ECONNREFUSED'))),
