@@ -66,13 +66,30 @@ const hook = createHook({
   },
 });
 
+type RejectionListener = NodeJS.UnhandledRejectionListener;
+/** The listeners of the program, which get the rejections that no simulated process has caused. */
+let rejectionListeners: RejectionListener[] = [];
+
+const onUnhandledRejection: RejectionListener = (reason, promise) => {
+  const owner = (promise as Owned)[OWNER];
+  if (owner instanceof SimulatedProcess) return owner.failForRejection(reason);
+  // Without a listener Node.js ends the process.
+  if (rejectionListeners.length === 0) throw reason;
+  for (const listener of rejectionListeners) listener.call(process, reason, promise);
+};
+
 /** From now on the process of running code is known. Call it from code outside of a simulation. */
 export function startTracking(): void {
   hook.enable();
+  rejectionListeners = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', onUnhandledRejection);
 }
 
 export function stopTracking(): void {
   hook.disable();
+  process.off('unhandledRejection', onUnhandledRejection);
+  for (const listener of rejectionListeners) process.on('unhandledRejection', listener);
+  rejectionListeners = [];
   interrupted = [];
   switchTo(undefined);
 }
@@ -152,6 +169,12 @@ export class SimulatedProcess {
     } catch (error) {
       this.world.fail(`${this.host.name} threw an exception that nothing caught`, error);
     }
+  }
+
+  /** A real process ends then. */
+  failForRejection(reason: unknown): void {
+    if (!this.isDead)
+      this.world.fail(`${this.host.name} rejected a promise that nothing handled`, reason);
   }
 
   failForRealIo(type: string): void {

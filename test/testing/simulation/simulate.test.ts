@@ -134,6 +134,18 @@ test.each<[string, string, (sim: Simulation) => unknown]>([
     },
   ],
   [
+    'a rejected a promise that nothing handled',
+    'SIMULATION_FAILED',
+    ({ host, clock }) => {
+      host('a', () => {
+        setTimeout(async () => {
+          throw new Error('wrong');
+        }, 10);
+      });
+      return clock.sleep('2m');
+    },
+  ],
+  [
     'a threw an exception that nothing caught',
     'SIMULATION_FAILED',
     ({ host, clock }) => {
