@@ -1,5 +1,5 @@
 /**
- * `npm run simulate -- [--seeds N | --seed S] [--hours H] [--trace]`: simulates providers,
+ * `npm run simulate -- [--seeds N] [--seed S] [--hours H] [--trace]`: simulates providers,
  * consumers and a registry with random faults, and checks the history of all calls.
  */
 import { ROOT, setup } from './setup.mjs';

@@ -23,7 +23,7 @@ describe('the history', () => {
       '2 outcomes',
       (history) => {
         const call = history.begin(READ, 100);
-        history.run(call.id);
+        history.run(call.id, 'b');
         history.end(call);
         history.end(call);
       },
@@ -33,8 +33,8 @@ describe('the history', () => {
       'not idempotent, and ran 2x',
       (history) => {
         const call = history.begin(ORDER, 100);
-        history.run(call.id);
-        history.run(call.id);
+        history.run(call.id, 'b');
+        history.run(call.id, 'b');
         history.end(call);
       },
     ],
@@ -48,7 +48,7 @@ describe('the history', () => {
       'unsent, and ran 1x',
       (history) => {
         const call = history.begin(ORDER, 100);
-        history.run(call.id);
+        history.run(call.id, 'b');
         history.end(call, unsent);
       },
     ],
@@ -61,7 +61,7 @@ describe('the history', () => {
         history.end(call, unsent);
       },
     ],
-    ['an unknown call', 'unknown call 7', (history) => history.run('7')],
+    ['an unknown call', 'unknown call 7', (history) => history.run('7', 'b')],
   ])('finds %s: %s', (_, expected, act) => {
     const history = new History(() => now);
     act(history);
