@@ -23,7 +23,7 @@ export const FAULTS = [
 export type FaultName = (typeof FAULTS)[number];
 
 /** Milliseconds between two faults: the shortest and the longest. */
-const PAUSES = [500, 15_000] as const;
+const PAUSES = [200, 10_000] as const;
 
 export class Faults {
   readonly #simulation: Simulation;

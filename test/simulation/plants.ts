@@ -1,7 +1,15 @@
 /** Violations that are made on purpose, so that tests show that each check finds its violation. */
 import { consume, failfast } from '../../src/micro/index.js';
-import { connect, RpcError } from '../../src/rpc/index.js';
-import type { Host } from '../../src/testing/simulation/index.js';
+import {
+  connect,
+  contract,
+  implement,
+  type RpcClient,
+  RpcError,
+  serve,
+  unary,
+} from '../../src/rpc/index.js';
+import type { Clock, Host } from '../../src/testing/simulation/index.js';
 import { type Cluster, REGISTRY_ADDRESS } from './cluster.js';
 import type { RecordedCall } from './history.js';
 
@@ -11,7 +19,7 @@ type Make = (id?: string) => Promise<string>;
 /** What a simulation does wrong. */
 export interface Plant {
   /** Makes a call of a consumer. Undefined: the call is made as usual. */
-  call?(make: Make, call: RecordedCall): Promise<string> | undefined;
+  call?(make: Make, call: RecordedCall, clock: Clock): Promise<string> | undefined;
   /** Called when the faults are over. */
   onFaultsEnd?(cluster: Cluster): void;
 }
@@ -19,14 +27,14 @@ export interface Plant {
 /** Changes the first call whose kind begins with `kind`. */
 function firstCall(
   kind: string,
-  change: (make: Make, call: RecordedCall) => Promise<string>,
+  change: (make: Make, call: RecordedCall, clock: Clock) => Promise<string>,
 ): Plant {
   let isDone = false;
   return {
-    call(make, call) {
+    call(make, call, clock) {
       if (isDone || !call.kind.startsWith(kind)) return undefined;
       isDone = true;
-      return change(make, call);
+      return change(make, call, clock);
     },
   };
 }
@@ -41,8 +49,14 @@ function onConsumerHost(act: (host: Cluster['consumers'][number]) => unknown): P
   };
 }
 
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => void globalThis.setTimeout(() => resolve(), ms));
+const Unanswered = contract('Unanswered', { wait: unary<null, null>() });
+
+/** A server and a client of one host. Neither is closed. */
+async function connectToItself(): Promise<RpcClient> {
+  const service = implement(Unanswered, { wait: () => new Promise(() => {}) });
+  const { address } = await serve('sim://consumer-a:3000', [service]);
+  return connect(address);
+}
 
 /** By what is violated. `expected`: a part of the report. */
 export const PLANTS: Readonly<
@@ -53,7 +67,11 @@ export const PLANTS: Readonly<
     expected: 'it has 0 outcomes',
   },
   'a call that is not idempotent and runs twice': {
-    plant: () => firstCall('order', async (make) => (await make(), await make())),
+    plant: () =>
+      firstCall('order', async (make) => {
+        await make();
+        return make();
+      }),
     expected: 'it is not idempotent, and ran 2x',
   },
   'an idempotent call that succeeds and never runs': {
@@ -62,9 +80,9 @@ export const PLANTS: Readonly<
   },
   'an outcome 60 ms after the deadline': {
     plant: () =>
-      firstCall('read', async (make, { startedAt, deadline }) => {
+      firstCall('read', async (make, { deadline }, clock) => {
         const answer = await make();
-        await sleep(startedAt + (deadline - startedAt) + 60 - performance.now());
+        await clock.sleep(deadline + 60 - clock.now);
         return answer;
       }),
     expected: 'its outcome is 10 ms late',
@@ -83,7 +101,8 @@ export const PLANTS: Readonly<
   },
   'an entry that no list has': {
     plant: () => ({ onFaultsEnd: ({ store }) => store.setHidden('provider-a', true) }),
-    expected: 'lists  for 1.0',
+    expected:
+      'consumer-a, failfast lists sim://provider-c:1000 for 1.0 in json, not sim://provider-a',
   },
   'calls that keep failing after the faults': {
     plant: () => ({
@@ -92,7 +111,7 @@ export const PLANTS: Readonly<
           ? Promise.reject(new RpcError('UNAVAILABLE', 'planted'))
           : undefined,
     }),
-    expected: 'UNAVAILABLE',
+    expected: 'of consumer-a: RpcError: planted',
   },
   'a host that stays crashed': {
     plant: () => ({ onFaultsEnd: ({ providers }) => (providers[0] as Host).crash() }),
@@ -100,11 +119,23 @@ export const PLANTS: Readonly<
   },
   'a timer that is left': {
     plant: () => onConsumerHost(() => globalThis.setInterval(() => {}, 1_000)),
-    expected: 'consumer-a keeps 1 timers',
+    expected: 'consumer-a keeps: 1 timers',
   },
   'a client that is left': {
     plant: () => onConsumerHost(() => connect(REGISTRY_ADDRESS)),
-    expected: 'consumer-a keeps a session',
+    expected: 'consumer-a keeps: endpoint',
+  },
+  'a session that is left': {
+    plant: () => onConsumerHost(connectToItself),
+    expected: 'consumer-a keeps: session',
+  },
+  'a call that is left': {
+    plant: () =>
+      onConsumerHost(async () => {
+        const client = await connectToItself();
+        await client.stub(Unanswered).wait(null, { timeout: Number.POSITIVE_INFINITY });
+      }),
+    expected: 'consumer-a keeps: 1 calls that it made',
   },
   'a consumer that is left': {
     plant: () =>
@@ -112,6 +143,6 @@ export const PLANTS: Readonly<
         const { registry } = await host.ready();
         consume({ registry, strategy: failfast() });
       }),
-    expected: 'consumer-a keeps a consumer',
+    expected: 'consumer-a keeps: consumer',
   },
 };

@@ -35,18 +35,19 @@ export class ResourceLedger implements Disposable {
       }
       const { name } = process.host;
       if (!hosts.some((host) => host.name === name)) continue;
-      if (kind !== 'channel') left.push(`${name} keeps a ${kind}`);
+      if (kind !== 'channel') left.push(`${name} keeps: ${kind}`);
       else {
         const { made, served } = (resource as RpcChannel).inFlight;
-        if (made.length > 0) left.push(`${name} keeps ${made.length} calls that it made`);
-        if (served.length > 0) left.push(`${name} keeps ${served.length} calls that it serves`);
+        if (made.length > 0) left.push(`${name} keeps: ${made.length} calls that it made`);
+        if (served.length > 0) left.push(`${name} keeps: ${served.length} calls that it serves`);
       }
     }
     for (const host of hosts) {
       const { process } = host as unknown as { process?: SimulatedProcess };
       if (process === undefined) continue;
-      if (process.timers.size > 0) left.push(`${host.name} keeps ${process.timers.size} timers`);
-      if (process.sockets.size > 0) left.push(`${host.name} keeps ${process.sockets.size} sockets`);
+      if (process.timers.size > 0) left.push(`${host.name} keeps: ${process.timers.size} timers`);
+      if (process.sockets.size > 0)
+        left.push(`${host.name} keeps: ${process.sockets.size} sockets`);
     }
     return left;
   }

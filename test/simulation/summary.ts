@@ -3,9 +3,14 @@ import { createHash } from 'node:crypto';
 import { FAULTS, type FaultName } from './faults.js';
 import type { SeedResult } from './seed-pool.js';
 
+/** What follows the kind in the keys of ClusterReport.counts. */
+const OUTCOME = / (?=[^ ]+$)/;
+
 export class Summary {
   readonly #hashes = new Map<number, string>();
   readonly #faults = new Map<FaultName, number>();
+  /** The kinds of calls, and how many of each have succeeded. */
+  readonly #kinds = new Map<string, number>();
   readonly #failed: number[] = [];
   #calls = 0;
   #succeeded = 0;
@@ -32,8 +37,12 @@ export class Summary {
     const { seed, report } = result;
     const { violations } = report;
     this.#calls += report.calls;
-    for (const [kind, count] of Object.entries(report.counts))
-      if (kind.endsWith(' OK')) this.#succeeded += count;
+    for (const [outcome, count] of Object.entries(report.counts)) {
+      const [kind] = outcome.split(OUTCOME) as [string];
+      const succeeded = outcome.endsWith(' OK') ? count : 0;
+      this.#succeeded += succeeded;
+      this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + succeeded);
+    }
     for (const [name, count] of Object.entries(report.faults))
       this.#faults.set(name as FaultName, (this.#faults.get(name as FaultName) ?? 0) + count);
     this.#duration += report.duration;
@@ -56,15 +65,21 @@ export class Summary {
   lines(elapsed: number): string[] {
     const faults = FAULTS.map((name) => `${name} ${this.#faults.get(name) ?? 0}`);
     const total = [...this.#faults.values()].reduce((sum, count) => sum + count, 0);
+    const failing = [...this.#kinds].filter(([, succeeded]) => succeeded === 0);
+    const kinds =
+      failing.length === 0
+        ? 'each of which has succeeded'
+        : `no call has succeeded of: ${failing.map(([kind]) => kind).join('; ')}`;
     return [
-      `seeds         ${this.seeds}`,
-      `calls         ${this.#calls}, ${this.#succeeded} of them succeeded`,
-      `faults        ${total}: ${faults.join(', ')}`,
-      `virtual time  ${(this.#duration / 3_600_000).toFixed(2)} h`,
-      `real time     ${(elapsed / 1_000).toFixed(1)} s`,
+      `seeds           ${this.seeds}`,
+      `calls           ${this.#calls}, ${this.#succeeded} of them succeeded`,
+      `kinds of calls  ${this.#kinds.size}, ${kinds}`,
+      `faults          ${total}: ${faults.join(', ')}`,
+      `virtual time    ${(this.#duration / 3_600_000).toFixed(2)} h`,
+      `real time       ${(elapsed / 1_000).toFixed(1)} s`,
       `recovery      at most ${(this.#longestRecovery / 1_000).toFixed(1)} s`,
-      `trace hash    ${this.#hash}`,
-      `violations    ${this.#violations}${this.#failed.length > 0 ? `, of the seeds ${this.#failed.join(', ')}` : ''}`,
+      `trace hash      ${this.#hash}`,
+      `violations      ${this.#violations}${this.#failed.length > 0 ? `, of the seeds ${this.#failed.join(', ')}` : ''}`,
     ];
   }
 }

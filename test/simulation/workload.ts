@@ -71,7 +71,7 @@ export class Workload {
     const call = this.#history.begin({ kind, host: this.#host, isIdempotent, isOneway }, limit);
     const make = (id = call.id): Promise<string> => work.call({ ...making, id });
     try {
-      const answer = await (this.#plant.call?.(make, call) ?? make());
+      const answer = await (this.#plant.call?.(make, call, this.#simulation.clock) ?? make());
       if (answer !== work.expected(call.id)) this.#history.wrongAnswer(call, answer);
       this.#history.end(call);
       return undefined;
