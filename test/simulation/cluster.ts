@@ -39,6 +39,8 @@ const ADDRESSES: Readonly<Record<string, (host: string) => string>> = {
 export const REGISTRY_ADDRESS = 'sim://registry:2379';
 /** Milliseconds: when the registry removes the entry of a silent provider. */
 export const REGISTRY_TTL = 10_000;
+/** Milliseconds. */
+export const HEARTBEAT_PERIOD = 5_000;
 /** Milliseconds between two attempts of a provider to start. */
 const START_PERIOD = 2_000;
 
@@ -70,7 +72,7 @@ function startProvider(
     registry,
     group: STREAMS,
     strategy: failfast(),
-    heartbeatPeriod: 5_000,
+    heartbeatPeriod: HEARTBEAT_PERIOD,
   });
   let isClosed = false;
   const host: ProviderHost = {
@@ -95,7 +97,7 @@ function startProvider(
     consumer: () => consumer,
   });
   void (async () => {
-    const common = { registry, services: [service], heartbeatPeriod: 5_000 };
+    const common = { registry, services: [service], heartbeatPeriod: HEARTBEAT_PERIOD };
     while (host.datagramProvider === undefined && !isClosed) {
       try {
         host.provider ??= await provide({
@@ -119,7 +121,12 @@ function startProvider(
 
 function startConsumers(): ConsumerHost {
   const registry = new RegistryClient(REGISTRY_ADDRESS, REGISTRY_TTL);
-  const common = { registry, group: STREAMS, heartbeatPeriod: 5_000, connectTimeout: 2_000 };
+  const common = {
+    registry,
+    group: STREAMS,
+    heartbeatPeriod: HEARTBEAT_PERIOD,
+    connectTimeout: 2_000,
+  };
   return {
     registry,
     consumers: {

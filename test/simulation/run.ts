@@ -1,6 +1,7 @@
 /** One simulation of providers, consumers and a registry with random faults, and its checks. */
+import { RPC_DEFAULTS } from '../../src/rpc/options.js';
 import { type Simulation, simulate } from '../../src/testing/simulation/index.js';
-import { Cluster, REGISTRY_TTL } from './cluster.js';
+import { Cluster, HEARTBEAT_PERIOD, REGISTRY_TTL } from './cluster.js';
 import { type FaultName, Faults } from './faults.js';
 import { History } from './history.js';
 import type { Plant } from './plants.js';
@@ -35,6 +36,8 @@ export interface ClusterOptions {
  */
 const RECOVERY = 60_000 + REGISTRY_TTL;
 const RECOVERY_CHECK_PERIOD = 500;
+/** Milliseconds after the end of all faults by which heartbeats have ended each dead stream. */
+const DEAD_STREAMS = HEARTBEAT_PERIOD + RPC_DEFAULTS.heartbeatTimeout + 2_000;
 /** Milliseconds after the end of the calls by which each must have its outcome. */
 const LAST_CALLS = 10_000;
 /** Milliseconds for orderly ends. */
@@ -143,8 +146,12 @@ class ClusterRun {
       const wrong = this.faults.isOver
         ? await this.#cluster.wrongLists()
         : ['an orderly restart has not ended'];
-      if (wrong.length === 0) wrong.push(...(await this.#callAll()));
-      if (wrong.length === 0) return [];
+      // Until then a oneway call can be lost in a stream whose other end is gone.
+      const isEarly = clock.now - faultsEnd < DEAD_STREAMS;
+      if (wrong.length === 0 && !isEarly) {
+        wrong.push(...(await this.#callAll()));
+        if (wrong.length === 0) return [];
+      }
       if (clock.now - faultsEnd >= RECOVERY)
         return wrong.map((what) => `${RECOVERY} ms after the faults: ${what}`);
       await clock.sleep(RECOVERY_CHECK_PERIOD);

@@ -6,6 +6,9 @@ import type { SeedResult } from './seed-pool.js';
 /** What follows the kind in the keys of ClusterReport.counts. */
 const OUTCOME = / (?=[^ ]+$)/;
 
+/** Kinds of calls that are named. */
+const MAX_SHOWN = 5;
+
 export class Summary {
   readonly #hashes = new Map<number, string>();
   readonly #faults = new Map<FaultName, number>();
@@ -69,7 +72,7 @@ export class Summary {
     const kinds =
       failing.length === 0
         ? 'each of which has succeeded'
-        : `no call has succeeded of: ${failing.map(([kind]) => kind).join('; ')}`;
+        : `without a success: ${failing.length <= MAX_SHOWN ? failing.map(([kind]) => kind).join('; ') : failing.length}`;
     return [
       `seeds           ${this.seeds}`,
       `calls           ${this.#calls}, ${this.#succeeded} of them succeeded`,
