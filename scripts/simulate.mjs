@@ -12,7 +12,7 @@ const { build } = await import('esbuild');
 const folder = `${ROOT}build/simulation`;
 const { outputFiles } = await build({
   absWorkingDir: ROOT,
-  entryPoints: ['test/simulation/main.ts'],
+  entryPoints: ['test/simulation/runner/main.ts'],
   bundle: true,
   write: false,
   platform: 'node',

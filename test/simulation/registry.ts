@@ -189,8 +189,8 @@ export class RegistryClient implements Registry {
         break;
       }
       await new Promise<void>((resume) => {
-        this.#pollTimer = setTimeout(resume, POLL_PERIOD);
         this.#endPause = resume;
+        this.#pollTimer = setTimeout(this.#endPause, POLL_PERIOD);
       });
     }
     this.#isPolling = false;

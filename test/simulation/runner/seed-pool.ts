@@ -1,6 +1,6 @@
 /** Simulates many seeds in several processes of this program. */
 import { type ChildProcess, fork } from 'node:child_process';
-import type { ClusterReport } from './run.js';
+import type { ClusterReport } from '../run.js';
 
 /** What became of one seed. */
 export type SeedResult =

@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { PLANTS } from './plants.js';
-import { type ClusterReport, runCluster } from './run.js';
+import { PLANTS } from '../plants.js';
+import { type ClusterReport, runCluster } from '../run.js';
 import { resultOf, type SeedResult, serveSeeds, simulateSeeds } from './seed-pool.js';
 import { Summary } from './summary.js';
 

@@ -1,6 +1,6 @@
 /** The sums of many simulated seeds, and their report. */
 import { createHash } from 'node:crypto';
-import { FAULTS, type FaultName } from './faults.js';
+import { FAULTS, type FaultName } from '../faults.js';
 import type { SeedResult } from './seed-pool.js';
 
 /** What follows the kind in the keys of ClusterReport.counts. */
