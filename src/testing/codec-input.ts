@@ -1,5 +1,5 @@
 /** The chunks that codecCases() reads: where messages are split, and bytes that are no messages. */
-import { randomInteger, seededRandom } from './random.js';
+import { type Random, seededRandom } from './random.js';
 
 /** Messages up to this many bytes are split at each position. */
 const MAX_SPLITS = 4096;
@@ -12,10 +12,10 @@ const MAX_RANDOM_BYTES = 200;
  */
 export function splitPoints(length: number, seed: number): number[] {
   if (length <= MAX_SPLITS) return Array.from({ length: length + 1 }, (_, at) => at);
-  const random = seededRandom(seed);
+  const random = seededRandom(seed, 'split points');
   const points = new Set<number>();
   for (let at = 0; at < 64; at++) points.add(at).add(length - at);
-  while (points.size < 256) points.add(randomInteger(random, length));
+  while (points.size < 256) points.add(random.integer(0, length - 1));
   return [...points];
 }
 
@@ -29,41 +29,41 @@ export function* garbageFor(
   seed: number,
   maxBytes: number,
 ): Generator<Uint8Array[]> {
-  const random = seededRandom(seed);
+  const random = seededRandom(seed, 'garbage');
   for (let at = 0; at < count; at++) {
     const isRandom = at % 3 === 0 || samples.length === 0;
     const bytes = isRandom
       ? randomBytes(random)
-      : damaged(samples[randomInteger(random, samples.length)] as Uint8Array, random);
+      : damaged(samples[random.integer(0, samples.length - 1)] as Uint8Array, random);
     yield chunksOf(bytes.subarray(0, maxBytes * 2), random);
   }
 }
 
-function randomBytes(random: () => number): Uint8Array {
-  const length = 1 + randomInteger(random, MAX_RANDOM_BYTES);
-  return Uint8Array.from({ length }, () => randomInteger(random, 256));
+function randomBytes(random: Random): Uint8Array {
+  const length = random.integer(1, MAX_RANDOM_BYTES);
+  return Uint8Array.from({ length }, () => random.integer(0, 255));
 }
 
 /** A copy with one to four changes. */
-function damaged(sample: Uint8Array, random: () => number): Uint8Array {
+function damaged(sample: Uint8Array, random: Random): Uint8Array {
   let bytes = [...sample];
-  for (let changes = 1 + randomInteger(random, 4); changes > 0; changes--) {
+  for (let changes = random.integer(1, 4); changes > 0; changes--) {
     // Lengths and marks are often at the beginning.
     const nearStart = random() < 0.5 ? Math.min(bytes.length, 12) : bytes.length;
-    const at = randomInteger(random, nearStart);
-    const kind = randomInteger(random, 4);
-    if (kind === 0) bytes[at] = randomInteger(random, 256);
+    const at = random.integer(0, Math.max(0, nearStart - 1));
+    const kind = random.integer(0, 3);
+    if (kind === 0) bytes[at] = random.integer(0, 255);
     else if (kind === 1) bytes[at] = random() < 0.5 ? 0 : 0xff;
-    else if (kind === 2) bytes.splice(at, 1 + randomInteger(random, 4));
-    else bytes = [...bytes.slice(0, at), randomInteger(random, 256), ...bytes.slice(at)];
+    else if (kind === 2) bytes.splice(at, random.integer(1, 4));
+    else bytes = [...bytes.slice(0, at), random.integer(0, 255), ...bytes.slice(at)];
   }
   return Uint8Array.from(bytes);
 }
 
-function chunksOf(bytes: Uint8Array, random: () => number): Uint8Array[] {
+function chunksOf(bytes: Uint8Array, random: Random): Uint8Array[] {
   const chunks: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const size = random() < 0.5 ? bytes.length : 1 + randomInteger(random, 16);
+    const size = random() < 0.5 ? bytes.length : random.integer(1, 16);
     chunks.push(bytes.subarray(at, at + size));
     at += size;
   }

@@ -1,95 +1,25 @@
-/** A short simulation with random faults, and the checks of its history. */
+/** Simulations with random faults, and violations that each check must find. */
 import { describe, expect, test } from 'vitest';
-import { RpcError } from '../../src/rpc/index.js';
-import { History } from './history.js';
+import { FOUND_SEEDS } from './found-seeds.js';
+import { PLANTS } from './plants.js';
 import { runCluster } from './run.js';
 
-test('half a minute of faults violates no promise of calls and lists', async () => {
-  const { violations, calls } = await runCluster(1, 30);
+/** Of faults. */
+const SECONDS = 5;
+
+test('a simulation without a planted violation violates nothing', async () => {
+  const { violations, calls } = await runCluster(1, SECONDS);
   expect(violations).toEqual([]);
-  expect(calls).toBeGreaterThan(200);
+  expect(calls).toBeGreaterThan(100);
 });
 
-describe('the history', () => {
-  const ORDER = { kind: 'order', host: 'a', isIdempotent: false };
-  const READ = { kind: 'read', host: 'a', isIdempotent: true };
-  const unsent = new RpcError('UNAVAILABLE', 'not sent', { unsent: true });
-  let now = 0;
-
-  test.each<[string, string, (history: History) => void]>([
-    ['a call without an outcome', '0 outcomes', (history) => void history.begin(ORDER, 100)],
-    [
-      'a call with two outcomes',
-      '2 outcomes',
-      (history) => {
-        const call = history.begin(READ, 100);
-        history.run(call.id);
-        history.end(call);
-        history.end(call);
-      },
-    ],
-    [
-      'a call that is not idempotent and runs twice',
-      'not idempotent, and ran 2x',
-      (history) => {
-        const call = history.begin(ORDER, 100);
-        history.run(call.id);
-        history.run(call.id);
-        history.end(call);
-      },
-    ],
-    [
-      'a success that did not run',
-      'did not run',
-      (history) => history.end(history.begin(READ, 100)),
-    ],
-    [
-      'an unsent call that ran',
-      'unsent, and ran 1x',
-      (history) => {
-        const call = history.begin(ORDER, 100);
-        history.run(call.id);
-        history.end(call, unsent);
-      },
-    ],
-    [
-      'a late outcome',
-      '1 ms late',
-      (history) => {
-        const call = history.begin(ORDER, 100);
-        now += 151;
-        history.end(call, unsent);
-      },
-    ],
-    ['an unknown call', 'unknown call 7', (history) => history.run('7')],
-  ])('finds %s: %s', (_, expected, act) => {
-    const history = new History(() => now);
-    act(history);
-    history.check();
-    expect(history.violations).toEqual([expect.stringContaining(expected)]);
+describe('the checks find', () => {
+  test.each(Object.entries(PLANTS))('%s', async (_, { plant, expected }) => {
+    const { violations } = await runCluster(1, SECONDS, { plant: plant() });
+    expect(violations).toContainEqual(expect.stringContaining(expected));
   });
+});
 
-  test.each<[string, (history: History) => void]>([
-    [
-      'a late outcome of a host that was paused',
-      (history) => {
-        const call = history.begin(ORDER, 100);
-        now += 1_000;
-        history.hostResumed('a');
-        history.end(call, unsent);
-      },
-    ],
-    [
-      'a call whose host crashed',
-      (history) => {
-        history.begin(ORDER, 100);
-        history.hostCrashed('a');
-      },
-    ],
-  ])('accepts %s', (_, act) => {
-    const history = new History(() => now);
-    act(history);
-    history.check();
-    expect(history.violations).toEqual([]);
-  });
+test.each(FOUND_SEEDS)('seed $seed, which has found: $finding', async ({ seed, seconds }) => {
+  expect((await runCluster(seed, seconds)).violations).toEqual([]);
 });

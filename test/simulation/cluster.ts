@@ -16,19 +16,31 @@ import type { Host, Simulation } from '../../src/testing/simulation/index.js';
 import type { History } from './history.js';
 import { RegistryClient, serveRegistry } from './registry.js';
 import { RegistryStore } from './registry-store.js';
-import { shopServices } from './services.js';
+import { CODECS, SHOPS, shopService, type Version } from './services.js';
 
-const PROVIDERS = ['provider-a', 'provider-b', 'provider-c', 'provider-d'];
+const VERSIONS_AT_START: Readonly<Record<string, Version>> = {
+  'provider-a': '1.0',
+  'provider-b': '2.0',
+  'provider-c': '1.0',
+  'provider-d': '2.0',
+};
+/** Providers that a fault can restart with another version. The others keep theirs. */
+const UPGRADED = ['provider-c', 'provider-d'];
 const CONSUMERS = ['consumer-a', 'consumer-b'];
 /** The group of the providers that listen for streams. */
 const STREAMS = 'streams';
 /** The group of the providers that listen for datagrams, and the name of their consumer. */
 export const DATAGRAMS = 'datagrams';
-/** Each provider publishes two services; one of them in JSON and in Protobuf; in two groups. */
-export const ENTRIES_PER_PROVIDER = 6;
-const REGISTRY_ADDRESS = 'sim://registry:2379';
+/** How a provider listens in each group. */
+const ADDRESSES: Readonly<Record<string, (host: string) => string>> = {
+  [STREAMS]: (host) => `sim://${host}:1000`,
+  [DATAGRAMS]: (host) => `simudp://${host}:2000`,
+};
+export const REGISTRY_ADDRESS = 'sim://registry:2379';
 /** Milliseconds: when the registry removes the entry of a silent provider. */
 export const REGISTRY_TTL = 10_000;
+/** Milliseconds. */
+export const HEARTBEAT_PERIOD = 5_000;
 /** Milliseconds between two attempts of a provider to start. */
 const START_PERIOD = 2_000;
 
@@ -53,13 +65,14 @@ function startProvider(
   { clock, random, trace }: Simulation,
   history: History,
   name: string,
+  version: Version,
 ): ProviderHost {
   const registry = new RegistryClient(REGISTRY_ADDRESS, REGISTRY_TTL);
   const consumer = consume({
     registry,
     group: STREAMS,
     strategy: failfast(),
-    heartbeatPeriod: 5_000,
+    heartbeatPeriod: HEARTBEAT_PERIOD,
   });
   let isClosed = false;
   const host: ProviderHost = {
@@ -75,25 +88,26 @@ function startProvider(
       await registry[Symbol.asyncDispose]();
     },
   };
-  const services = shopServices({
+  const service = shopService({
     host: name,
+    version,
     history,
     random,
     sleep: (ms) => clock.sleep(ms),
     consumer: () => consumer,
   });
   void (async () => {
-    const common = { registry, services, heartbeatPeriod: 5_000 };
+    const common = { registry, services: [service], heartbeatPeriod: HEARTBEAT_PERIOD };
     while (host.datagramProvider === undefined && !isClosed) {
       try {
         host.provider ??= await provide({
           ...common,
-          address: `sim://${name}:1000`,
+          address: ADDRESSES[STREAMS]?.(name),
           group: STREAMS,
         });
         host.datagramProvider = await provide({
           ...common,
-          address: `simudp://${name}:2000`,
+          address: ADDRESSES[DATAGRAMS]?.(name),
           group: DATAGRAMS,
         });
       } catch (error) {
@@ -107,7 +121,12 @@ function startProvider(
 
 function startConsumers(): ConsumerHost {
   const registry = new RegistryClient(REGISTRY_ADDRESS, REGISTRY_TTL);
-  const common = { registry, group: STREAMS, heartbeatPeriod: 5_000, connectTimeout: 2_000 };
+  const common = {
+    registry,
+    group: STREAMS,
+    heartbeatPeriod: HEARTBEAT_PERIOD,
+    connectTimeout: 2_000,
+  };
   return {
     registry,
     consumers: {
@@ -134,17 +153,73 @@ export class Cluster {
   readonly registry: Host<AsyncDisposable>;
   readonly providers: readonly Host<ProviderHost>[];
   readonly consumers: readonly Host<ConsumerHost>[];
+  /** The version of each provider, from its next start on. */
+  readonly versions = new Map(Object.entries(VERSIONS_AT_START));
 
   constructor(simulation: Simulation, history: History) {
     const { host } = simulation;
     this.registry = host('registry', async () => serveRegistry(REGISTRY_ADDRESS, this.store));
-    this.providers = PROVIDERS.map((name) =>
-      host(name, () => startProvider(simulation, history, name)),
+    this.providers = [...this.versions.keys()].map((name) =>
+      host(name, () => startProvider(simulation, history, name, this.versionOf(name))),
     );
     this.consumers = CONSUMERS.map((name) => host(name, startConsumers));
   }
 
   get hosts(): readonly Host[] {
     return [this.registry, ...this.providers, ...this.consumers];
+  }
+
+  /** The providers that a fault can restart with another version. */
+  get upgraded(): readonly Host<ProviderHost>[] {
+    return this.providers.filter(({ name }) => UPGRADED.includes(name));
+  }
+
+  versionOf(name: string): Version {
+    return this.versions.get(name) as Version;
+  }
+
+  /** All consumers of this moment, with the name of their host and their group. */
+  async allConsumers(): Promise<{ name: string; group: string; consumer: Consumer }[]> {
+    const all: { name: string; group: string; consumer: Consumer }[] = [];
+    for (const host of this.consumers) {
+      const { consumers } = await host.ready();
+      for (const [strategy, consumer] of Object.entries(consumers)) {
+        const group = strategy === DATAGRAMS ? DATAGRAMS : STREAMS;
+        all.push({ name: `${host.name}, ${strategy}`, group, consumer });
+      }
+    }
+    for (const host of this.providers) {
+      const { consumer } = await host.ready();
+      all.push({ name: host.name, group: STREAMS, consumer });
+    }
+    return all;
+  }
+
+  /**
+   * How the lists of all consumers differ from the truth: each provider, with its present version.
+   * Empty: they are equal.
+   */
+  async wrongLists(): Promise<string[]> {
+    const down = this.hosts.filter(({ state }) => state !== 'running');
+    if (down.length > 0) return down.map(({ name, state }) => `${name} is ${state}`);
+    const wrong: string[] = [];
+    for (const { name, group, consumer } of await this.allConsumers()) {
+      for (const version of Object.keys(SHOPS) as Version[]) {
+        const expected = this.providers
+          .filter((provider) => this.versionOf(provider.name) === version)
+          .map((provider) => ADDRESSES[group]?.(provider.name))
+          .join(' ');
+        for (const codec of CODECS) {
+          const nodes = consumer.resolver(SHOPS[version], { codec }).nodes();
+          const listed = nodes
+            .map(({ address }) => address)
+            .sort()
+            .join(' ');
+          if (listed !== expected)
+            wrong.push(`${name} lists ${listed} for ${version} in ${codec}, not ${expected}`);
+        }
+      }
+    }
+    return wrong;
   }
 }

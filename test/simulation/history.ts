@@ -30,6 +30,7 @@ export interface RecordedCall {
 
 export class History {
   readonly #now: () => number;
+  readonly #trace: (text: string) => void;
   readonly #calls = new Map<string, RecordedCall>();
   readonly #open = new Set<RecordedCall>();
   /** When each host was last resumed. */
@@ -39,12 +40,18 @@ export class History {
   /** Outcomes by kind and code. */
   readonly counts = new Map<string, number>();
 
-  constructor(now: () => number) {
+  constructor(now: () => number, trace: (text: string) => void = () => {}) {
     this.#now = now;
+    this.#trace = trace;
   }
 
   get size(): number {
     return this.#calls.size;
+  }
+
+  /** How many calls have no outcome, and are not abandoned. */
+  get openCalls(): number {
+    return this.#open.size;
   }
 
   begin(
@@ -66,14 +73,21 @@ export class History {
     return recorded;
   }
 
-  /** A handler of the call begins to run. */
-  run(id: string): void {
+  /** A handler of the call begins to run on `host`. */
+  run(id: string, host: string): void {
+    this.#trace(`call ${id} runs on ${host}`);
     const call = this.#calls.get(id);
     if (call === undefined) this.violations.push(`a handler got the unknown call ${id}`);
     else call.runs++;
   }
 
+  wrongAnswer(call: RecordedCall, answer: string): void {
+    if (!call.isAbandoned) this.#violate(call, `it got the answer of another call: ${answer}`);
+  }
+
+  /** Code of a host that has crashed can still run; it has no outcome. */
   end(call: RecordedCall, error?: unknown): void {
+    if (call.isAbandoned) return;
     const { code = 'no code', unsent = false } = (error ?? {}) as {
       code?: string;
       unsent?: boolean;
@@ -86,6 +100,7 @@ export class History {
     call.outcomes.push(outcome);
     this.#open.delete(call);
     const key = `${call.kind} ${outcome.code ?? 'OK'}`;
+    this.#trace(`call ${call.id} ${key}${unsent ? ', unsent' : ''}`);
     this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
     const latest = Math.max(call.deadline, this.#resumedAt.get(call.host) ?? 0) + DEADLINE_MARGIN;
     if (outcome.at > latest) this.#violate(call, `its outcome is ${outcome.at - latest} ms late`);

@@ -14,7 +14,10 @@ export class RegistryStore {
   /** Milliseconds: an entry whose owner is silent for this long is removed. */
   readonly ttl: number;
   readonly #leases = new Map<string, Lease>();
-  readonly #listeners = new Set<() => void>();
+  /** Hosts whose entries no list has. */
+  readonly #hidden = new Set<string>();
+  /** Changes with each change of the lists. */
+  revision = 0;
 
   constructor(ttl: number) {
     this.ttl = ttl;
@@ -23,19 +26,20 @@ export class RegistryStore {
   /** The entries in the order of their paths. */
   list(): StoredEntry[] {
     return [...this.#leases.values()]
+      .filter(({ value }) => ![...this.#hidden].some((host) => value.includes(`://${host}:`)))
       .map(({ path, value }) => ({ path, value }))
       .sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   put({ path, value }: StoredEntry, owner: string): void {
     this.#leases.set(path, { path, value, owner, expiresAt: performance.now() + this.ttl });
-    this.#notify();
+    this.revision++;
   }
 
   remove(path: string, owner: string): void {
     if (this.#leases.get(path)?.owner !== owner) return;
     this.#leases.delete(path);
-    this.#notify();
+    this.revision++;
   }
 
   /** Extends the leases of `owner`. Returns the paths that it does not own. */
@@ -51,27 +55,21 @@ export class RegistryStore {
 
   /** All leases begin again: the registry was down, and its clients could not extend them. */
   restart(): void {
-    this.#listeners.clear();
     for (const lease of this.#leases.values()) lease.expiresAt = performance.now() + this.ttl;
   }
 
   removeExpired(): void {
-    let changed = false;
     for (const { path, expiresAt } of [...this.#leases.values()]) {
       if (expiresAt > performance.now()) continue;
       this.#leases.delete(path);
-      changed = true;
+      this.revision++;
     }
-    if (changed) this.#notify();
   }
 
-  /** Calls `listener` after each change. Returns the function that ends this. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  #notify(): void {
-    for (const listener of this.#listeners) listener();
+  /** Removes the entries of a host from all lists, or shows them again. */
+  setHidden(host: string, isHidden: boolean): void {
+    if (isHidden) this.#hidden.add(host);
+    else this.#hidden.delete(host);
+    this.revision++;
   }
 }

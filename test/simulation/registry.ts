@@ -11,7 +11,6 @@ import {
   type RpcClient,
   type RpcServer,
   serve,
-  serverStream,
   unary,
 } from '../../src/rpc/index.js';
 import type { RegistryStore, StoredEntry } from './registry-store.js';
@@ -20,12 +19,17 @@ const RegistryService = contract('Registry', {
   put: unary<StoredEntry & { owner: string }, null>({ idempotent: true }),
   remove: unary<{ path: string; owner: string }, null>({ idempotent: true }),
   keepAlive: unary<{ owner: string; paths: string[] }, string[]>({ idempotent: true }),
-  watch: serverStream<null, StoredEntry[]>(),
+  /** Without `entries` if the revision is still that of the request. */
+  list: unary<{ revision: number }, { revision: number; entries?: StoredEntry[] }>({
+    idempotent: true,
+  }),
 });
 
 /** Milliseconds. */
 const SWEEP_PERIOD = 500;
 const REQUEST_TIMEOUT = 3_000;
+/** How often a client that watches asks for the list. */
+const POLL_PERIOD = 1_000;
 
 /** Serves `store` at `address`. Call it on the host of the registry. */
 export async function serveRegistry(address: string, store: RegistryStore): Promise<RpcServer> {
@@ -42,28 +46,9 @@ export async function serveRegistry(address: string, store: RegistryStore): Prom
         return null;
       },
       keepAlive: ({ owner, paths }) => store.keepAlive(owner, paths),
-      async *watch(_, { signal }) {
-        let wake: () => void = () => {};
-        let isChanged = true;
-        const stop = store.onChange(() => {
-          isChanged = true;
-          wake();
-        });
-        signal.addEventListener('abort', () => wake());
-        try {
-          while (!signal.aborted) {
-            if (isChanged) {
-              isChanged = false;
-              yield store.list();
-            } else {
-              await new Promise<void>((resume) => {
-                wake = resume;
-              });
-            }
-          }
-        } finally {
-          stop();
-        }
+      list({ revision }) {
+        const current = store.revision;
+        return revision === current ? { revision } : { revision: current, entries: store.list() };
       },
     }),
   ]);
@@ -84,6 +69,17 @@ export class RegistryClient implements Registry {
   readonly #entries = new Map<string, string>();
   readonly #timer: NodeJS.Timeout;
   #client: Promise<RpcClient> | undefined;
+  /** The latest list. Undefined: the registry could not be asked. */
+  #snapshot: readonly ServiceNode[] | undefined;
+  #revision = -1;
+  #failure: unknown;
+  #isPolling = false;
+  #pollTimer: NodeJS.Timeout | undefined;
+  #endPause: () => void = () => {};
+  /** Watches that have not ended. */
+  #watches = 0;
+  /** Continue the watches that wait for a change. */
+  readonly #waiting = new Set<() => void>();
   #isClosed = false;
 
   constructor(address: string, ttl: number) {
@@ -139,33 +135,86 @@ export class RegistryClient implements Registry {
     };
   }
 
+  /** One poll serves all watches of this client. A failure ends all of them. */
   async *watch(
     query: ServiceQuery,
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<readonly ServiceNode[]> {
+    this.#failure = undefined;
+    this.#watches++;
+    if (!this.#isPolling) void this.#poll();
+    let last: readonly ServiceNode[] | undefined;
+    const wake = (): void => {
+      for (const resume of [...this.#waiting]) resume();
+    };
+    signal?.addEventListener('abort', wake);
     try {
-      const stub = await this.#stub();
-      for await (const entries of stub.watch(null, { signal }))
-        yield nodesOf(entries).filter((node) => matches(node, query));
-    } catch (error) {
-      if (signal?.aborted || this.#isClosed) return;
-      throw gettyError('REGISTRY_FAILED', `the watch ended: ${messageOf(error)}`, error);
+      while (!signal?.aborted && !this.#isClosed) {
+        const snapshot = this.#snapshot;
+        if (this.#failure !== undefined)
+          throw gettyError('REGISTRY_FAILED', messageOf(this.#failure), this.#failure);
+        if (snapshot !== undefined && snapshot !== last) {
+          last = snapshot;
+          yield snapshot.filter((node) => matches(node, query));
+        } else await this.#change();
+      }
+    } finally {
+      signal?.removeEventListener('abort', wake);
+      this.#watches--;
     }
-    if (signal?.aborted || this.#isClosed) return;
-    throw gettyError('REGISTRY_FAILED', 'the registry ended the watch');
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      const resume = (): void => {
+        this.#waiting.delete(resume);
+        resolve();
+      };
+      this.#waiting.add(resume);
+    });
+  }
+
+  async #poll(): Promise<void> {
+    this.#isPolling = true;
+    while (this.#watches > 0 && !this.#isClosed) {
+      try {
+        const stub = await this.#stub();
+        const request = { revision: this.#revision };
+        const { revision, entries } = await stub.list(request, { timeout: REQUEST_TIMEOUT });
+        this.#revision = revision;
+        if (entries !== undefined) this.#publish(nodesOf(entries), undefined);
+      } catch (error) {
+        this.#revision = -1;
+        this.#publish(undefined, error);
+        break;
+      }
+      await new Promise<void>((resume) => {
+        this.#endPause = resume;
+        this.#pollTimer = setTimeout(this.#endPause, POLL_PERIOD);
+      });
+    }
+    this.#isPolling = false;
+  }
+
+  #publish(snapshot: readonly ServiceNode[] | undefined, failure: unknown): void {
+    this.#snapshot = snapshot;
+    this.#failure = failure;
+    for (const resume of [...this.#waiting]) resume();
   }
 
   async list(): Promise<readonly ServiceNode[]> {
     const stub = await this.#stub();
-    for await (const entries of stub.watch(null, { timeout: REQUEST_TIMEOUT }))
-      return nodesOf(entries);
-    return [];
+    const { entries = [] } = await stub.list({ revision: -1 }, { timeout: REQUEST_TIMEOUT });
+    return nodesOf(entries);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#timer);
+    this.#pollTimer?.close();
+    this.#endPause();
+    for (const resume of [...this.#waiting]) resume();
     await (await this.#client)?.close();
   }
 }

@@ -1,10 +1,11 @@
 /** One simulation of providers, consumers and a registry with random faults, and its checks. */
-import { nodeKey } from '../../src/micro/snapshots.js';
+import { RPC_DEFAULTS } from '../../src/rpc/options.js';
 import { type Simulation, simulate } from '../../src/testing/simulation/index.js';
-import { Cluster, type ConsumerHost, ENTRIES_PER_PROVIDER, REGISTRY_TTL } from './cluster.js';
-import { Faults } from './faults.js';
+import { Cluster, HEARTBEAT_PERIOD, REGISTRY_TTL } from './cluster.js';
+import { type FaultName, Faults } from './faults.js';
 import { History } from './history.js';
-import { Shop, TestService } from './services.js';
+import type { Plant } from './plants.js';
+import { ResourceLedger } from './resource-ledger.js';
 import { Workload } from './workload.js';
 
 export interface ClusterReport {
@@ -13,136 +14,190 @@ export interface ClusterReport {
   readonly traceLines: number;
   readonly calls: number;
   /** Outcomes by kind and code. */
-  readonly counts: ReadonlyMap<string, number>;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Partial<Record<FaultName, number>>>;
+  /** Virtual milliseconds. */
+  readonly duration: number;
+  /** Milliseconds from the end of the faults until all lists were right and all calls succeeded. */
+  readonly recovery: number;
   /** What went wrong. Empty: nothing. */
   readonly violations: readonly string[];
 }
 
+export interface ClusterOptions {
+  readonly onTrace?: ((line: string) => void) | undefined;
+  readonly plant?: Plant | undefined;
+}
+
 /**
- * Milliseconds after the end of all faults by which every list must be complete. A stream through a
- * partition sends again after at most twice its length; heartbeats end it earlier.
+ * Milliseconds after the end of all faults by which every list must be right and every call must
+ * succeed. A stream through a partition sends again after at most twice its length; heartbeats end
+ * it earlier. Entries of hosts that have crashed expire.
  */
 const RECOVERY = 60_000 + REGISTRY_TTL;
+const RECOVERY_CHECK_PERIOD = 500;
+/** Milliseconds after the end of all faults by which heartbeats have ended each dead stream. */
+const DEAD_STREAMS = HEARTBEAT_PERIOD + RPC_DEFAULTS.heartbeatTimeout + 2_000;
 /** Milliseconds after the end of the calls by which each must have its outcome. */
 const LAST_CALLS = 10_000;
 /** Milliseconds for orderly ends. */
 const CLOSING = 30_000;
+const CLOSING_CHECK_PERIOD = 100;
+/** Milliseconds until all hosts have started. */
+const START = 2_000;
+/** Milliseconds for all that is not faults, at most. */
+const REST = 3_600_000;
 
 /** `seconds`: how long the faults last, in virtual time. */
 export async function runCluster(
   seed: number,
   seconds: number,
-  onTrace?: (line: string) => void,
+  { onTrace, plant = {} }: ClusterOptions = {},
 ): Promise<ClusterReport> {
-  const { value, traceHash, traceLines } = await simulate({ seed, onTrace }, async (simulation) => {
-    const { clock } = simulation;
-    const history = new History(() => clock.now);
-    const cluster = new Cluster(simulation, history);
-    const faults = new Faults(simulation, cluster, history);
-    await clock.sleep('5s');
-    const end = clock.now + seconds * 1_000;
-    keepCalling(simulation, cluster, history, end);
-    await faults.run(end);
-    await clock.sleep(RECOVERY);
-    history.violations.push(...checkLists(cluster));
-    for (const host of cluster.consumers) {
-      const workload = new Workload(simulation, history, host.name);
-      const started = await host.ready();
-      history.violations.push(...(await host.run(() => workload.runAll(started))));
-    }
-    await clock.sleep(LAST_CALLS);
-    history.check();
-    history.violations.push(...(await closeAll(cluster, simulation)));
-    return history;
-  });
-  const { size, counts, violations } = value;
-  return { seed, traceHash, traceLines, calls: size, counts, violations };
-}
-
-/** Each process of a consumer host makes calls until the time `end`. */
-function keepCalling(simulation: Simulation, cluster: Cluster, history: History, end: number) {
-  const { clock, trace } = simulation;
-  for (const host of cluster.consumers) {
-    void (async () => {
-      while (clock.now < end) {
-        try {
-          const started = await host.ready();
-          const workload = new Workload(simulation, history, host.name);
-          await host.run(() => workload.run(started, end));
-        } catch (error) {
-          trace(`${host.name} makes no calls: ${error}`);
-          await clock.sleep('1s');
-        }
-      }
-    })();
-  }
-}
-
-/** The list of each consumer is that of the registry, and has every provider. */
-function checkLists({ store, providers, consumers }: Cluster): string[] {
-  const wrong: string[] = [];
-  for (const { name, state } of [...providers, ...consumers])
-    if (state !== 'running') wrong.push(`${name} is ${state} after the faults`);
-  const all = store.list();
-  const expected = providers.length * ENTRIES_PER_PROVIDER;
-  if (all.length !== expected)
-    wrong.push(`the registry has ${all.length} entries after the faults, expected ${expected}`);
-  return wrong;
-}
-
-/** The nodes of each consumer. */
-function checkNodes(name: string, { consumers }: ConsumerHost, providers: number): string[] {
-  const wrong: string[] = [];
-  for (const [strategy, consumer] of Object.entries(consumers)) {
-    for (const contract of [Shop, TestService]) {
-      const nodes = consumer.resolver(contract).nodes();
-      const keys = new Set(nodes.map(nodeKey));
-      if (keys.size !== providers || nodes.length !== providers)
-        wrong.push(`${name}, ${strategy}: ${nodes.length} nodes of ${contract.name} are listed`);
-    }
-  }
-  return wrong;
-}
-
-/** Closes everything. Returns what is left. */
-async function closeAll(cluster: Cluster, { clock }: Simulation): Promise<string[]> {
-  const left: string[] = [];
-  const within = async (what: string, closing: Promise<unknown>): Promise<void> => {
-    const late = clock.sleep(CLOSING).then(() => true);
-    const isLate = await Promise.race([closing.then(() => false), late]);
-    if (isLate) left.push(`${what} is not closed within ${CLOSING} ms`);
-  };
-  for (const host of cluster.consumers) {
-    const started = await host.ready();
-    left.push(...checkNodes(host.name, started, cluster.providers.length));
-    const closing = host.run(async () => {
-      for (const consumer of Object.values(started.consumers)) await consumer.close();
-      await started.registry[Symbol.asyncDispose]();
-    });
-    await within(host.name, closing);
-  }
-  for (const host of cluster.providers) {
-    const started = await host.ready();
-    await within(
-      host.name,
-      host.run(() => started.close()),
-    );
-  }
-  if (cluster.store.list().length > 0)
-    left.push(`the registry keeps ${cluster.store.list().length} entries of closed providers`);
-  const server = await cluster.registry.ready();
-  await within(
-    'registry',
-    cluster.registry.run(async () => server[Symbol.asyncDispose]()),
+  using ledger = new ResourceLedger();
+  const { value, traceHash, traceLines } = await simulate(
+    { seed, onTrace, duration: seconds * 1_000 + REST },
+    async (simulation) => {
+      const run = new ClusterRun(simulation, plant, ledger);
+      await run.run(seconds);
+      return run;
+    },
   );
-  await clock.sleep(CLOSING);
-  for (const host of cluster.hosts) {
-    const { process } = host as unknown as {
-      process?: { timers: ReadonlyMap<number, unknown>; sockets: ReadonlySet<unknown> };
-    };
-    if (process === undefined) continue;
-    if (process.timers.size > 0) left.push(`${host.name} keeps ${process.timers.size} timers`);
-    if (process.sockets.size > 0) left.push(`${host.name} keeps ${process.sockets.size} sockets`);
+  const { history, faults, recovery, duration } = value;
+  return {
+    seed,
+    traceHash,
+    traceLines,
+    duration,
+    recovery,
+    calls: history.size,
+    counts: Object.fromEntries(history.counts),
+    faults: Object.fromEntries(faults.counts),
+    violations: history.violations,
+  };
+}
+
+class ClusterRun {
+  readonly #simulation: Simulation;
+  readonly #plant: Plant;
+  readonly #ledger: ResourceLedger;
+  readonly #cluster: Cluster;
+  readonly history: History;
+  readonly faults: Faults;
+  recovery = 0;
+  duration = 0;
+
+  constructor(simulation: Simulation, plant: Plant, ledger: ResourceLedger) {
+    this.#simulation = simulation;
+    this.#plant = plant;
+    this.#ledger = ledger;
+    this.history = new History(() => simulation.clock.now, simulation.trace);
+    this.#cluster = new Cluster(simulation, this.history);
+    this.faults = new Faults(simulation, this.#cluster, this.history);
   }
-  return left;
+
+  async run(seconds: number): Promise<void> {
+    const { clock } = this.#simulation;
+    await clock.sleep(START);
+    const end = clock.now + seconds * 1_000;
+    this.#keepCalling(end);
+    await this.faults.run(end);
+    this.#plant.onFaultsEnd?.(this.#cluster);
+    this.history.violations.push(...(await this.#recover(end)));
+    this.recovery = clock.now - end;
+    await this.#until(LAST_CALLS, 100, () => this.history.openCalls === 0);
+    this.history.check();
+    this.history.violations.push(...(await this.#closeAll()));
+    this.duration = clock.now;
+  }
+
+  /** Waits until `isDone`, for at most `limit` ms. */
+  async #until(limit: number, period: number, isDone: () => boolean): Promise<void> {
+    const { clock } = this.#simulation;
+    for (const end = clock.now + limit; clock.now < end && !isDone(); ) await clock.sleep(period);
+  }
+
+  #workload(host: string): Workload {
+    return new Workload(this.#simulation, this.history, host, this.#plant);
+  }
+
+  /** Each process of a consumer host makes calls until the time `end`. */
+  #keepCalling(end: number): void {
+    const { clock, trace } = this.#simulation;
+    for (const host of this.#cluster.consumers) {
+      void (async () => {
+        while (clock.now < end) {
+          try {
+            const started = await host.ready();
+            await host.run(() => this.#workload(host.name).run(started, end));
+          } catch (error) {
+            trace(`${host.name} makes no calls: ${error}`);
+            await clock.sleep('1s');
+          }
+        }
+      })();
+    }
+  }
+
+  /** Waits until all lists are right and all calls succeed. Returns what is wrong at the end. */
+  async #recover(faultsEnd: number): Promise<string[]> {
+    const { clock } = this.#simulation;
+    for (;;) {
+      const wrong = this.faults.isOver
+        ? await this.#cluster.wrongLists()
+        : ['an orderly restart has not ended'];
+      // Until then a oneway call can be lost in a stream whose other end is gone.
+      const isEarly = clock.now - faultsEnd < DEAD_STREAMS;
+      if (wrong.length === 0 && !isEarly) {
+        wrong.push(...(await this.#callAll()));
+        if (wrong.length === 0) return [];
+      }
+      if (clock.now - faultsEnd >= RECOVERY)
+        return wrong.map((what) => `${RECOVERY} ms after the faults: ${what}`);
+      await clock.sleep(RECOVERY_CHECK_PERIOD);
+    }
+  }
+
+  /** Returns the calls that have failed. */
+  async #callAll(): Promise<string[]> {
+    const failures = this.#cluster.consumers.map(async (host) => {
+      const started = await host.ready();
+      return host.run(() => this.#workload(host.name).runAll(started));
+    });
+    return (await Promise.all(failures)).flat();
+  }
+
+  /** Closes everything. Returns what is left. */
+  async #closeAll(): Promise<string[]> {
+    const { hosts, providers, consumers, registry, store } = this.#cluster;
+    const left: string[] = [];
+    const close = async <T>(
+      host: { name: string; state: string; ready(): Promise<T>; run(act: () => unknown): unknown },
+      act: (started: T) => Promise<unknown>,
+    ): Promise<void> => {
+      if (host.state !== 'running') return;
+      let isClosed = false;
+      void (async () => {
+        const started = await host.ready();
+        await host.run(() => act(started));
+        isClosed = true;
+      })();
+      await this.#until(CLOSING, CLOSING_CHECK_PERIOD, () => isClosed);
+      if (!isClosed) left.push(`${host.name} is not closed within ${CLOSING} ms`);
+    };
+    await Promise.all(
+      consumers.map((host) =>
+        close(host, async (started) => {
+          await Promise.all(Object.values(started.consumers).map((consumer) => consumer.close()));
+          await started.registry[Symbol.asyncDispose]();
+        }),
+      ),
+    );
+    await Promise.all(providers.map((host) => close(host, (started) => started.close())));
+    if (store.list().length > 0)
+      left.push(`the registry keeps ${store.list().length} entries of closed providers`);
+    await close(registry, async (server) => server[Symbol.asyncDispose]());
+    await this.#until(CLOSING, CLOSING_CHECK_PERIOD, () => this.#ledger.left(hosts).length === 0);
+    return [...left, ...this.#ledger.left(hosts)];
+  }
 }

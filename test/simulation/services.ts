@@ -1,37 +1,27 @@
 /** The services of the simulated providers. Each handler reports its call to the history. */
-import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import type { Consumer } from '../../src/micro/index.js';
-import {
-  clientStream,
-  contract,
-  implement,
-  oneway,
-  type Service,
-  serverStream,
-  unary,
-} from '../../src/rpc/index.js';
+import { type CallContext, contract, implement, type Service } from '../../src/rpc/index.js';
 import type { Random } from '../../src/testing/simulation/index.js';
+import { Shop as descriptor } from '../fixtures/protobuf/shop_pb.js';
 import type { History } from './history.js';
 
-/** The calls are the ids of the history. */
-export const Shop = contract('Shop', {
-  read: unary<string, string>({ idempotent: true }),
-  order: unary<string, string>(),
-  note: oneway<string>(),
-  list: serverStream<string, number>(),
-  collect: clientStream<string, number>(),
-  relay: unary<string, string>(),
-});
-/** In Protobuf: `test` is idempotent, and `err` is not. */
-export const TestService = contract(descriptor, { version: 'v1.0', oneway: ['Event'] });
+const shop = (version: string) =>
+  contract(descriptor, { name: 'Shop', version, oneway: ['Note'], noReply: ['Settle'] });
 
-export const MESSAGES_PER_STREAM = 5;
+/** The contract of each version. A provider has one of them, in JSON and in Protobuf. */
+export const SHOPS = { '1.0': shop('1.0'), '2.0': shop('2.0') };
+export type Version = keyof typeof SHOPS;
+export const VERSIONS = Object.keys(SHOPS) as Version[];
+export const CODECS = ['json', 'protobuf'] as const;
+
+export const MESSAGES_PER_STREAM = 4;
 
 /** Milliseconds: the timeout of nested calls. */
 const TIMEOUT = 3_000;
 
 interface Environment {
   readonly host: string;
+  readonly version: Version;
   readonly history: History;
   readonly random: Random;
   sleep(ms: number): Promise<void>;
@@ -39,65 +29,84 @@ interface Environment {
   consumer(): Consumer;
 }
 
-export function shopServices({ host, history, random, sleep, consumer }: Environment): Service[] {
+export function shopService(environment: Environment): Service {
+  const { host, version, history, random, sleep, consumer } = environment;
   const work = (): Promise<void> => sleep(random.chance(0.02) ? 2_500 : random.integer(0, 30));
-  const shop = implement(Shop, {
-    async read(id) {
-      history.run(id);
+  const run = (id: string): void => history.run(id, host);
+
+  async function callNested(
+    method: 'order' | 'read',
+    context: CallContext,
+    isIdempotent: boolean,
+  ): Promise<void> {
+    const codec = random.pick(CODECS);
+    const kind = `nested ${method}, ${codec}, failfast`;
+    const nested = history.begin({ kind, host, isIdempotent }, TIMEOUT);
+    try {
+      const stub = consumer().stub(SHOPS[version], { codec });
+      const { id } = await stub[method]({ id: nested.id }, { parent: context, timeout: TIMEOUT });
+      if (id !== nested.id) history.wrongAnswer(nested, id);
+      history.end(nested);
+    } catch (error) {
+      history.end(nested, error);
+      throw error;
+    }
+  }
+
+  async function* items(id: string): AsyncGenerator<{ id: string; index: number }> {
+    run(id);
+    for (let index = 0; index < MESSAGES_PER_STREAM; index++) {
       await work();
-      return id;
+      yield { id, index };
+    }
+  }
+
+  async function answer({ id }: { id: string }): Promise<{ id: string }> {
+    run(id);
+    await work();
+    return { id };
+  }
+
+  return implement(SHOPS[version], {
+    read: answer,
+    order: answer,
+    note({ id }) {
+      run(id);
+      return {};
     },
-    async order(id) {
-      history.run(id);
+    async settle({ id }) {
+      run(id);
       await work();
-      return id;
+      return {};
     },
-    note(id) {
-      history.run(id);
+    browse: ({ id }) => items(id),
+    list: ({ id }) => items(id),
+    async collect(inputs) {
+      const ids: string[] = [];
+      for await (const { id, index } of inputs) {
+        if (ids.length === 0) run(id);
+        ids.push(`${id}.${index}`);
+      }
+      return { id: ids.join(' ') };
     },
-    async *list(id) {
-      history.run(id);
-      for (let i = 0; i < MESSAGES_PER_STREAM; i++) {
+    async *chat(inputs) {
+      let isFirst = true;
+      for await (const { id, index } of inputs) {
+        if (isFirst) run(id);
+        isFirst = false;
         await work();
-        yield i;
+        yield { id, index };
       }
     },
-    async collect(ids) {
-      let count = 0;
-      for await (const id of ids) if (count++ === 0) history.run(id);
-      return count;
+    async relay({ id }, context) {
+      run(id);
+      await callNested('order', context, false);
+      return { id };
     },
-    async relay(id, context) {
-      history.run(id);
-      const nested = history.begin({ kind: 'nested order', host, isIdempotent: false }, TIMEOUT);
-      try {
-        await consumer().stub(Shop).order(nested.id, { parent: context, timeout: TIMEOUT });
-        history.end(nested);
-      } catch (error) {
-        history.end(nested, error);
-        throw error;
-      }
-      return id;
+    async route({ id }, context) {
+      run(id);
+      await callNested('read', context, true);
+      return { id };
     },
   });
-  return [
-    shop,
-    implement(TestService, {
-      async test({ A }) {
-        history.run(A);
-        await work();
-        return { A };
-      },
-      add: ({ A, B }) => ({ Sum: A + B }),
-      async err({ A }) {
-        history.run(`${A}`);
-        await work();
-        return {};
-      },
-      event({ A }) {
-        history.run(A);
-        return {};
-      },
-    }),
-  ];
 }

@@ -1,89 +1,32 @@
 /** Random calls of one consumer host. */
 import type { Consumer } from '../../src/micro/index.js';
-import type { CallOptions } from '../../src/rpc/index.js';
 import type { Simulation } from '../../src/testing/simulation/index.js';
 import { type ConsumerHost, DATAGRAMS } from './cluster.js';
 import type { History } from './history.js';
-import { Shop, TestService } from './services.js';
+import type { Plant } from './plants.js';
+import { CODECS, VERSIONS } from './services.js';
+import { type Making, WORKS, type Work } from './works.js';
 
 /** Milliseconds. */
 const LONGEST_TIMEOUT = 3_000;
-
-interface Work {
-  readonly name: string;
-  readonly isIdempotent: boolean;
-  /** Streams need a stream transport, and nested calls use one. */
-  readonly isUnary: boolean;
-  readonly call: (consumer: Consumer, id: string, options: CallOptions) => Promise<unknown>;
-}
-
-async function drain(messages: AsyncIterable<unknown>): Promise<void> {
-  for await (const _ of messages);
-}
-
-async function* repeat(id: string): AsyncGenerator<string> {
-  for (let i = 0; i < 3; i++) yield id;
-}
-
-const WORK: readonly Work[] = [
-  {
-    name: 'read',
-    isIdempotent: true,
-    isUnary: true,
-    call: (consumer, id, options) => consumer.stub(Shop).read(id, options),
-  },
-  {
-    name: 'order',
-    isIdempotent: false,
-    isUnary: true,
-    call: (consumer, id, options) => consumer.stub(Shop).order(id, options),
-  },
-  {
-    name: 'list',
-    isIdempotent: false,
-    isUnary: false,
-    call: (consumer, id, options) => drain(consumer.stub(Shop).list(id, options)),
-  },
-  {
-    name: 'collect',
-    isIdempotent: false,
-    isUnary: false,
-    call: (consumer, id, options) => consumer.stub(Shop).collect(repeat(id), options),
-  },
-  {
-    name: 'relay',
-    isIdempotent: false,
-    isUnary: false,
-    call: (consumer, id, options) => consumer.stub(Shop).relay(id, options),
-  },
-  {
-    name: 'test, Protobuf',
-    isIdempotent: true,
-    isUnary: true,
-    call: (consumer, id, options) => consumer.stub(TestService).test({ A: id }, options),
-  },
-  {
-    name: 'err, Protobuf',
-    isIdempotent: false,
-    isUnary: true,
-    call: (consumer, id, options) => consumer.stub(TestService).err({ A: Number(id) }, options),
-  },
-];
+const TIMEOUT_AFTER_FAULTS = 20_000;
 
 /** The calls that the consumer with this name can make. */
-function workOf(consumer: string): readonly Work[] {
-  return consumer === DATAGRAMS ? WORK.filter(({ isUnary }) => isUnary) : WORK;
+function worksOf(consumer: string): readonly Work[] {
+  return consumer === DATAGRAMS ? WORKS.filter(({ isStream }) => isStream !== true) : WORKS;
 }
 
 export class Workload {
   readonly #simulation: Simulation;
   readonly #history: History;
   readonly #host: string;
+  readonly #plant: Plant;
 
-  constructor(simulation: Simulation, history: History, host: string) {
+  constructor(simulation: Simulation, history: History, host: string, plant: Plant) {
     this.#simulation = simulation;
     this.#history = history;
     this.#host = host;
+    this.#plant = plant;
   }
 
   /** Makes calls until the time `end`. Call it on the host of the consumer. */
@@ -91,63 +34,70 @@ export class Workload {
     const { clock, random } = this.#simulation;
     while (clock.now < end) {
       const [strategy, consumer] = random.pick(Object.entries(consumers));
-      const work = random.pick(workOf(strategy));
-      if (random.chance(0.1)) void this.#note(strategy, consumer);
-      void this.#call(work, strategy, consumer);
+      void this.#callAtRandom(random.pick(worksOf(strategy)), strategy, consumer);
       await clock.sleep(random.integer(10, 400));
     }
   }
 
-  async #call(work: Work, strategy: string, consumer: Consumer): Promise<void> {
+  async #callAtRandom(work: Work, strategy: string, consumer: Consumer): Promise<void> {
     const { random } = this.#simulation;
     const timeout = random.integer(200, LONGEST_TIMEOUT);
-    const { name, isIdempotent } = work;
+    const version = random.pick(VERSIONS);
+    const codec = random.pick(CODECS);
     const isCancelled = random.chance(0.1);
-    const kind = `${name}, ${strategy}${isCancelled ? ', cancelled' : ''}`;
-    const call = this.#history.begin({ kind, host: this.#host, isIdempotent }, timeout);
     const controller = new AbortController();
+    const options = { timeout, signal: controller.signal };
+    const kind = `${work.name}, ${codec}, ${strategy}${isCancelled ? ', cancelled' : ''}`;
+    let cancelledAfter: number | undefined;
     if (isCancelled) {
-      const after = random.integer(0, 200);
-      setTimeout(() => controller.abort(), after);
-      call.deadline = Math.min(call.deadline, call.startedAt + after);
+      cancelledAfter = random.integer(0, 200);
+      setTimeout(() => controller.abort(), cancelledAfter);
     }
+    const limit = Math.min(timeout, cancelledAfter ?? timeout);
+    await this.#call(work, { consumer, version, codec, options }, kind, limit);
+  }
+
+  /**
+   * Makes a call and records it. `limit`: the ms until its outcome. Returns the error, if it fails.
+   */
+  async #call(
+    work: Work,
+    making: Omit<Making, 'id'>,
+    kind: string,
+    limit: number,
+    isOneway = work.isOneway,
+  ): Promise<unknown> {
+    const { isIdempotent } = work;
+    const call = this.#history.begin({ kind, host: this.#host, isIdempotent, isOneway }, limit);
+    const make = (id = call.id): Promise<string> => work.call({ ...making, id });
     try {
-      await work.call(consumer, call.id, { timeout, signal: controller.signal });
+      const answer = await (this.#plant.call?.(make, call, this.#simulation.clock) ?? make());
+      if (answer !== work.expected(call.id)) this.#history.wrongAnswer(call, answer);
       this.#history.end(call);
+      return undefined;
     } catch (error) {
       this.#history.end(call, error);
+      return error;
     }
   }
 
-  /** A oneway call succeeds when it is queued, so its success does not say that it ran. */
-  async #note(strategy: string, consumer: Consumer): Promise<void> {
-    const kind = `note, ${strategy}`;
-    const note = { kind, host: this.#host, isIdempotent: false, isOneway: true };
-    const call = this.#history.begin(note, LONGEST_TIMEOUT);
-    try {
-      await consumer.stub(Shop).note(call.id, { timeout: LONGEST_TIMEOUT });
-      this.#history.end(call);
-    } catch (error) {
-      this.#history.end(call, error);
-    }
-  }
-
-  /** Calls of each kind, all of which must succeed. Returns what failed. */
+  /** Calls of each kind. Returns what failed. Call it on the host of the consumer. */
   async runAll({ consumers }: ConsumerHost): Promise<string[]> {
     const failures: string[] = [];
-    for (const [strategy, consumer] of Object.entries(consumers)) {
-      for (const { name, isIdempotent, call } of workOf(strategy)) {
-        const kind = `${name}, ${strategy}, after the faults`;
-        const recorded = this.#history.begin({ kind, host: this.#host, isIdempotent }, 20_000);
-        try {
-          await call(consumer, recorded.id, { timeout: 20_000 });
-          this.#history.end(recorded);
-        } catch (error) {
-          this.#history.end(recorded, error);
-          failures.push(`${kind} of ${this.#host}: ${error}`);
-        }
+    const timeout = TIMEOUT_AFTER_FAULTS;
+    const callAll = async (strategy: string, consumer: Consumer): Promise<void> => {
+      for (const work of worksOf(strategy)) {
+        // Each kind of call in one of the four combinations, which the seed selects.
+        const { random } = this.#simulation;
+        const [version, codec] = [random.pick(VERSIONS), random.pick(CODECS)];
+        const kind = `${work.name}, ${codec}, ${strategy}, after the faults`;
+        const making = { consumer, version, codec, options: { timeout } };
+        // Without faults a oneway call is not lost.
+        const error = await this.#call(work, making, kind, timeout, false);
+        if (error !== undefined) failures.push(`${kind} of ${this.#host}: ${error}`);
       }
-    }
+    };
+    await Promise.all(Object.entries(consumers).map((entry) => callAll(...entry)));
     return failures;
   }
 }

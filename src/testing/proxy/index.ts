@@ -80,7 +80,7 @@ export async function proxy(
   checkNumber('seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   const address = parseAddress(target, SCHEMES);
   const listenAddress = listen === undefined ? undefined : parseAddress(listen, [address.scheme]);
-  const started = new SocketFaultProxy(target, address, faults, seededRandom(seed));
+  const started = new SocketFaultProxy(target, address, faults, seededRandom(seed, 'proxy'));
   await started.listen(listenAddress);
   return started;
 }

@@ -1,8 +1,8 @@
 /** Simulations: hosts on one network in one process, in virtual time. */
 
+export type { Random } from '../random.js';
 export type { Duration } from './durations.js';
 export { LINK_DEFAULTS } from './network/link.js';
-export type { Random } from './random.js';
 export { SIMULATION_DEFAULTS, simulate } from './simulate.js';
 export type {
   Clock,

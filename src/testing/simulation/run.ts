@@ -2,11 +2,11 @@
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { startTimer } from '../../core/timers.js';
+import { seededRandom } from '../random.js';
 import { activeProcess, enterDriver, ownByDriver } from './context.js';
 import { type Duration, parseDuration } from './durations.js';
 import { SimulatedHost } from './host.js';
 import type { SimulatedNetwork } from './network/network.js';
-import { seededRandom } from './random.js';
 import type { Clock, Host, Simulation, SimulationResult } from './types.js';
 import type { World } from './world.js';
 

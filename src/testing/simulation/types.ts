@@ -1,6 +1,7 @@
 /** What a scenario of simulate() uses. */
+
+import type { Random } from '../random.js';
 import type { Duration } from './durations.js';
-import type { Random } from './random.js';
 
 export interface SimulationOptions {
   /** An integer. The same seed gives the same trace. Default: 1. */

@@ -1,7 +1,7 @@
 /** What all parts of one simulation share: its time, its trace, its random numbers, its failure. */
 import { notify } from '../../core/callbacks.js';
+import { type Random, seededRandom } from '../random.js';
 import type { ScheduledEvent, VirtualClock } from './clock.js';
-import { type Random, seededRandom } from './random.js';
 import { Trace } from './trace.js';
 
 export class World {

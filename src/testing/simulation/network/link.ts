@@ -1,6 +1,6 @@
 /** The path of packets from one host to another: delay, loss, bandwidth. */
 import { badOption, checkNames, checkNumber, type NamesOf } from '../../../core/options.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../random.js';
 import type { LinkOptions } from '../types.js';
 
 export const LINK_DEFAULTS = {

@@ -1,0 +1,121 @@
+/** `npm run simulate`: runs simulations with many seeds, and prints what went wrong. */
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { PLANTS } from '../plants.js';
+import { type ClusterReport, runCluster } from '../run.js';
+import { resultOf, type SeedResult, serveSeeds, simulateSeeds } from './seed-pool.js';
+import { Summary } from './summary.js';
+
+const PROGRAM = fileURLToPath(import.meta.url);
+/** Real milliseconds between two lines of progress. */
+const PROGRESS_PERIOD = 10_000;
+
+const USAGE = `usage: npm run simulate -- [options]
+  --seeds N      how many seeds to simulate; default 10, or 1 with --seed
+  --seed S       the first seed; default 1
+  --hours H      virtual hours of faults of each seed; default 0.05
+  --processes P  how many processes; default: the cores of this machine
+  --trace        prints the trace; for one seed only`;
+
+function fail(message: string): never {
+  console.error(`${message}\n${USAGE}`);
+  process.exit(2);
+}
+
+function parseArguments() {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: 'string' },
+        seed: { type: 'string' },
+        hours: { type: 'string', default: '0.05' },
+        processes: { type: 'string', default: `${availableParallelism()}` },
+        trace: { type: 'boolean', default: false },
+        plant: { type: 'string' },
+        serve: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
+
+const values = parseArguments();
+
+function integer(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    fail(`--${name}: got ${text}, expected an integer from 1`);
+  return value;
+}
+
+const hours = Number(values.hours);
+if (!(hours > 0 && hours <= 1_000))
+  fail(`--hours: got ${values.hours}, expected a number above 0, up to 1000`);
+const seconds = hours * 3_600;
+const first = integer('seed', values.seed ?? '1');
+const count = integer('seeds', values.seeds ?? (values.seed === undefined ? '10' : '1'));
+const processes = Math.min(integer('processes', values.processes), count);
+const plant = values.plant === undefined ? undefined : PLANTS[values.plant];
+if (values.plant !== undefined && plant === undefined)
+  fail(`--plant: got ${values.plant}, expected one of: ${Object.keys(PLANTS).join('; ')}`);
+if (values.trace && count > 1) fail('--trace: expected one seed: --seed S');
+
+const simulate = (seed: number, onTrace?: (line: string) => void): Promise<ClusterReport> =>
+  runCluster(seed, seconds, { onTrace, plant: plant?.plant() });
+
+/** Repeats the simulation of a seed that has failed, and writes its trace. Returns the path. */
+async function keepTrace({ seed, ...result }: SeedResult): Promise<string> {
+  const path = join(dirname(PROGRAM), `seed-${seed}-hours-${hours}.trace`);
+  mkdirSync(dirname(path), { recursive: true });
+  const file = createWriteStream(path);
+  const again = await resultOf(seed, () => simulate(seed, (line) => void file.write(`${line}\n`)));
+  await new Promise<void>((resolve) => file.end(() => resolve()));
+  const isEqual =
+    'report' in result && 'report' in again
+      ? result.report.traceHash === again.report.traceHash
+      : 'error' in result && 'error' in again;
+  return isEqual ? path : `${path}\n  it differs from the first run: the seed does not repeat`;
+}
+
+async function main(): Promise<void> {
+  const start = performance.now();
+  const summary = new Summary();
+  const failures: SeedResult[] = [];
+  const elapsed = (): number => performance.now() - start;
+  const command = (seed: number): string => {
+    const planted = values.plant === undefined ? '' : ` --plant '${values.plant}'`;
+    return `npm run simulate -- --seed ${seed} --hours ${hours}${planted}`;
+  };
+  const onResult = (result: SeedResult): void => {
+    const violations = summary.add(result);
+    if (violations.length === 0) return;
+    failures.push(result);
+    console.log(`seed ${result.seed} FAILED:\n  ${violations.join('\n  ')}`);
+    console.log(`  repeat it with: ${command(result.seed)}`);
+  };
+  const progress = setInterval(() => {
+    const failed = failures.length > 0 ? `, ${failures.length} failed` : '';
+    const time = (elapsed() / 1_000).toFixed(0);
+    console.error(`${summary.seeds} of ${count} seeds, ${time} s${failed}`);
+  }, PROGRESS_PERIOD);
+  const seeds = Array.from({ length: count }, (_, index) => first + index);
+  if (count === 1) {
+    const onTrace = values.trace ? (line: string) => console.log(line) : undefined;
+    onResult(await resultOf(first, (seed) => simulate(seed, onTrace)));
+  } else {
+    const args = [...process.argv.slice(2), '--serve'];
+    await simulateSeeds(seeds, { program: PROGRAM, args, processes, onResult });
+  }
+  clearInterval(progress);
+  for (const failure of failures)
+    console.log(`the trace of seed ${failure.seed}: ${await keepTrace(failure)}`);
+  console.log(summary.lines(elapsed()).join('\n'));
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+if (values.serve) serveSeeds(simulate);
+else await main();

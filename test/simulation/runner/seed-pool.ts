@@ -1,0 +1,71 @@
+/** Simulates many seeds in several processes of this program. */
+import { type ChildProcess, fork } from 'node:child_process';
+import type { ClusterReport } from '../run.js';
+
+/** What became of one seed. */
+export type SeedResult =
+  | { readonly seed: number; readonly report: ClusterReport }
+  | { readonly seed: number; readonly error: string };
+
+/** Seeds that one process simulates: what a process collects over time is bounded. */
+const SEEDS_PER_PROCESS = 200;
+
+export interface SeedPoolOptions {
+  /** The program that calls serveSeeds(). */
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly processes: number;
+  readonly onResult: (result: SeedResult) => void;
+}
+
+/** Resolves when all seeds are simulated. */
+export async function simulateSeeds(
+  seeds: readonly number[],
+  { program, args, processes, onResult }: SeedPoolOptions,
+): Promise<void> {
+  const waiting = [...seeds];
+  const work = async (): Promise<void> => {
+    while (waiting.length > 0) await simulateInProcess();
+  };
+  /** Runs one process until it has simulated its seeds. */
+  const simulateInProcess = (): Promise<void> =>
+    new Promise((resolve) => {
+      const child: ChildProcess = fork(program, args);
+      let seed: number | undefined;
+      let count = 0;
+      const next = (): void => {
+        seed = count++ < SEEDS_PER_PROCESS ? waiting.shift() : undefined;
+        if (seed === undefined) child.disconnect();
+        else child.send(seed);
+      };
+      child.on('message', (result: SeedResult) => {
+        onResult(result);
+        next();
+      });
+      child.on('exit', (code, signal) => {
+        if (seed !== undefined)
+          onResult({ seed, error: `its process ended with ${signal ?? code}` });
+        resolve();
+      });
+      next();
+    });
+  await Promise.all(Array.from({ length: processes }, work));
+}
+
+/** In a process of the pool: simulates each seed that arrives, until the pool disconnects. */
+export function serveSeeds(simulate: (seed: number) => Promise<ClusterReport>): void {
+  process.on('message', async (seed: number) => {
+    process.send?.(await resultOf(seed, simulate));
+  });
+}
+
+export async function resultOf(
+  seed: number,
+  simulate: (seed: number) => Promise<ClusterReport>,
+): Promise<SeedResult> {
+  try {
+    return { seed, report: await simulate(seed) };
+  } catch (error) {
+    return { seed, error: `${(error as Error).stack}\n  ${(error as Error).cause ?? ''}`.trim() };
+  }
+}
