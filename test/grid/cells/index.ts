@@ -1,0 +1,13 @@
+/** All cells of the grid. */
+import type { Cell } from '../cell.js';
+import { CLIENT_CELLS } from './client-cells.js';
+import { LINK_CELLS } from './link-cells.js';
+import { PROVIDER_CELLS } from './provider-cells.js';
+import { REGISTRY_CELLS } from './registry-cells.js';
+
+export const CELLS: readonly Cell[] = [
+  ...REGISTRY_CELLS,
+  ...PROVIDER_CELLS,
+  ...LINK_CELLS,
+  ...CLIENT_CELLS,
+];
