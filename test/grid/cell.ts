@@ -68,8 +68,10 @@ export interface Cell {
   readonly losesNode?: boolean;
   /** Not part of a run without `--all` or `--only`. */
   readonly isLong?: boolean;
-  /** It changes the network of the machine, or needs the machine for itself. */
-  readonly isAlone?: boolean;
+  /** Milliseconds between two calls of one consumer. Default: 20. */
+  readonly callPeriod?: number;
+  /** The memory of no process grows while the fault lasts. */
+  readonly hasFlatMemory?: boolean;
 }
 
 export interface Figures {

@@ -158,7 +158,7 @@ export class GridCluster {
 
   #start(program: string, name: string, settings: object): Promise<Member> {
     const { url, options } = this.registry;
-    const { fault, calls } = this.cell;
+    const { fault, calls, hasFlatMemory } = this.cell;
     const limit = ['sh', '-c', `ulimit -n ${DESCRIPTORS}; exec "$@"`, 'sh'];
     const hasFault = this.isTarget(name);
     return Member.start({
@@ -169,6 +169,7 @@ export class GridCluster {
       wrapper:
         fault.kind === 'descriptors' && hasFault ? limit : this.network?.wrapper(name.slice(0, 2)),
       env: hasFault ? this.clock?.env : undefined,
+      flags: hasFlatMemory ? ['--expose-gc'] : [],
     });
   }
 
@@ -179,8 +180,9 @@ export class GridCluster {
   }
 
   async startLoad(): Promise<void> {
+    const { callPeriod = CALL_PERIOD } = this.cell;
     await Promise.all(
-      [...this.consumers.values()].map((each) => each.command('start', CALL_PERIOD)),
+      [...this.consumers.values()].map((each) => each.command('start', callPeriod)),
     );
   }
 
@@ -225,11 +227,14 @@ export class GridCluster {
     await this.zombie?.close();
   }
 
+  get members(): Member[] {
+    const all = [...this.consumers.values(), ...this.providers.values()];
+    return this.zombie === undefined ? all : [...all, this.zombie];
+  }
+
   /** Ends everything, and deletes the folder. */
   async destroy(keepFolder: boolean): Promise<void> {
-    const members = [...this.consumers.values(), ...this.providers.values()];
-    for (const each of members) await each.kill();
-    await this.zombie?.kill();
+    for (const each of this.members) await each.kill();
     for (const between of this.proxies) await between.close();
     await this.registry?.stop();
     await this.network?.delete();

@@ -25,6 +25,8 @@ export interface ConsumerLog {
 /** One consumer, with the lengths of its lists. All times are in milliseconds. */
 export interface ConsumerTimeline {
   readonly name: string;
+  /** When calls began. */
+  readonly begun: readonly number[];
   /** When the successful calls began. */
   readonly succeeded: readonly number[];
   readonly lists: readonly { readonly at: number; readonly length: number }[];
@@ -107,6 +109,7 @@ export function checkLogs(consumers: readonly ConsumerLog[], runs: readonly stri
     violations: [...history.violations, ...wrong],
     timelines: [...timelines].map(([name, { begins, successes, lists }]) => ({
       name,
+      begun: begins,
       succeeded: all
         .filter((call) => call.host === name && hasSucceeded(call))
         .map(({ startedAt }) => startedAt),

@@ -2,12 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import type { Cell, CellResult } from './cell.js';
+import type { CellResult } from './cell.js';
 import { CELLS } from './cells/index.js';
 import { KNOWN_FAILURES } from './known-failures.js';
 import { SharedServers } from './registry-setup.js';
 import { withMatrix } from './report.js';
 import { runCell } from './run-cell.js';
+import { runScenario } from './scale/scenario.js';
 
 const DOCUMENT = 'docs/reliability.md';
 
@@ -28,7 +29,7 @@ const jobs = Number(values.jobs);
 if (!Number.isInteger(jobs) || jobs < 1)
   throw new Error(`--jobs: given ${values.jobs}, expected an integer above 0`);
 
-const isChosen = ({ name, isLong }: Cell): boolean =>
+const isChosen = ({ name, isLong }: (typeof CELLS)[number]): boolean =>
   only === undefined ? all || isLong !== true : name.includes(only);
 const chosen = CELLS.filter(isChosen);
 
@@ -45,12 +46,16 @@ if (report !== undefined) {
 }
 
 async function runAll(): Promise<void> {
+  // Each server of a registry has a listener for the end of this process.
+  process.setMaxListeners(0);
   const shared = new SharedServers();
   const results: CellResult[] = [];
   const waiting = chosen.map((cell, index) => ({ cell, id: `${index + 1}` }));
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const result = await runCell(next.cell, next.id, shared, values.keep);
+      const { cell, id } = next;
+      const result =
+        'run' in cell ? await runScenario(cell) : await runCell(cell, id, shared, values.keep);
       results.push(result);
       print(result, results.length);
     }

@@ -69,6 +69,13 @@ const ROUTE_FAULTS: readonly NamedFault[] = [
   { title: 'router drops everything', fault: { kind: 'route', to: 'both', time: TIME } },
 ];
 
+/** The load of ten minutes is the fault. */
+const MIXED_LOAD: NamedFault = {
+  title: 'ten minutes of mixed load, jitter 20 ms',
+  fault: { kind: 'proxy', faults: { jitter: 20 }, time: 600_000 },
+  more: { isLong: true, callPeriod: 5, hasFlatMemory: true },
+};
+
 export const LINK_CELLS: readonly Cell[] = [
   ...cross('link', STREAM_LINK_FAULTS, STREAMS),
   ...DATAGRAM_FAULTS.map((fault) =>
@@ -80,4 +87,5 @@ export const LINK_CELLS: readonly Cell[] = [
   ...STREAM_LINK_FAULTS.map((fault) =>
     makeCell(fault, { where: 'link', transport: 'tcp', registry: 'file', calls: 'streams' }),
   ),
+  makeCell(MIXED_LOAD, { where: 'link', transport: 'tcp', registry: 'etcd' }),
 ];

@@ -54,7 +54,7 @@ const ETCD_FAULTS: readonly NamedFault[] = [
 
 const FILE_FAULTS: readonly NamedFault[] = [
   named('full disk', 'full disk', { keepsLists: false }),
-  named('read-only', 'read-only disk'),
+  named('read-only', 'read-only disk', { keepsLists: false }),
   named('unreadable', 'directory moved away'),
 ];
 

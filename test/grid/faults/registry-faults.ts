@@ -2,7 +2,7 @@
 import { cp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EtcdServer, leaderOf } from '../../fixtures/etcd-server.js';
-import { elapse } from '../../fixtures/waiting.js';
+import { elapse, PROCESS_PATIENCE, until } from '../../fixtures/waiting.js';
 import type { Fault } from '../cell.js';
 import type { GridCluster } from '../cluster.js';
 import { run, useCertificate } from '../registry-setup.js';
@@ -54,9 +54,12 @@ async function readOnly(cluster: GridCluster, fault: Fault): Promise<void> {
   // A server of an ensemble is read-only while it has no quorum.
   if (cluster.registry.directory === undefined) return noQuorum(cluster, fault);
   const disk = join(cluster.folder, 'disk');
-  await run('mount', ['-o', 'remount,ro', disk]);
+  // Files that are open stay writable: Linux makes no disk read-only while it has such files.
+  await run('mount', ['--bind', '-o', 'ro', disk, disk]);
+  const started = restartProvider(cluster);
   await elapse(fault.time);
-  await run('mount', ['-o', 'remount,rw', disk]);
+  await run('umount', [disk]);
+  await started;
 }
 
 /** An etcd whose database is full refuses all writes. A provider starts again meanwhile. */
@@ -65,14 +68,24 @@ async function noSpace(cluster: GridCluster, { time }: Fault): Promise<void> {
   const alarm = (action: string): Promise<unknown> =>
     etcd.request('maintenance/alarm', { action, memberID: '0', alarm: 'NOSPACE' });
   await alarm('ACTIVATE');
-  await restartProvider(cluster);
+  const started = restartProvider(cluster);
   await elapse(time);
   await alarm('DEACTIVATE');
+  await started;
 }
 
+/** A provider starts again, until its start succeeds. */
 async function restartProvider(cluster: GridCluster): Promise<void> {
   await cluster.providers.get('p1')?.close();
-  await cluster.startProvider('p1');
+  await until(
+    () =>
+      cluster.startProvider('p1').then(
+        () => true,
+        () => false,
+      ),
+    'the provider starts',
+    PROCESS_PATIENCE,
+  );
 }
 
 async function wiped(cluster: GridCluster, { time }: Fault): Promise<void> {
@@ -143,9 +156,10 @@ async function certificate(cluster: GridCluster, fault: Fault): Promise<void> {
 async function fullDisk(cluster: GridCluster, { time }: Fault): Promise<void> {
   const filler = join(cluster.folder, 'disk', 'filler');
   await fillDisk(filler);
-  await restartProvider(cluster);
+  const started = restartProvider(cluster);
   await elapse(time);
   await rm(filler);
+  await started;
 }
 
 async function fillDisk(filler: string): Promise<void> {
