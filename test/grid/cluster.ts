@@ -30,9 +30,9 @@ const LOADS: Readonly<Record<Calls, object>> = {
     kinds: ['read', 'order', 'note', 'list', 'collect', 'chat'],
     messages: 5,
     pause: 20,
-    shortestTimeout: 300,
+    shortestTimeout: 500,
   },
-  unary: { kinds: ['read', 'order', 'note'], messages: 0, pause: 0, shortestTimeout: 300 },
+  unary: { kinds: ['read', 'order', 'note'], messages: 0, pause: 0, shortestTimeout: 500 },
   streams: {
     kinds: ['list', 'collect', 'chat'],
     messages: 25,
@@ -99,7 +99,7 @@ export class GridCluster {
   /** A proxy at the link of the first provider, or at all links of the first consumer. */
   async #startProxies(): Promise<void> {
     const { where, fault } = this.cell;
-    if (!['proxy', 'reset', 'refuse', 'descriptors'].includes(fault.kind)) return;
+    if (!['proxy', 'reset', 'refuse', 'descriptors', 'certificate'].includes(fault.kind)) return;
     if (where === 'registry') return;
     for (const name of where === 'client' ? PROVIDERS : PROVIDERS.slice(0, 1)) {
       const address = this.addresses.get(name) as string;

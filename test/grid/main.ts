@@ -1,5 +1,5 @@
 /** `npm run grid`: runs cells, several at a time, and writes their figures. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { CellResult } from './cell.js';
@@ -51,6 +51,11 @@ async function runAll(): Promise<void> {
   const shared = new SharedServers();
   const results: CellResult[] = [];
   const waiting = chosen.map((cell, index) => ({ cell, id: `${index + 1}` }));
+  process.on('SIGINT', () => {
+    if (waiting.length === 0) process.exit(130);
+    console.log('ending after the cells that run; once more: now');
+    waiting.length = 0;
+  });
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { cell, id } = next;
@@ -65,15 +70,25 @@ async function runAll(): Promise<void> {
   } finally {
     await shared.stop();
   }
-  const order = new Map(chosen.map(({ name }, index) => [name, index]));
-  results.sort((one, other) => (order.get(one.name) ?? 0) - (order.get(other.name) ?? 0));
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, undefined, 1)}\n`);
+  const order = new Map(CELLS.map(({ name }, index) => [name, index]));
+  if (json !== undefined) {
+    const ran = new Set(results.map(({ name }) => name));
+    const kept = readResults(json).filter(({ name }) => order.has(name) && !ran.has(name));
+    const all = [...kept, ...results];
+    all.sort((one, other) => (order.get(one.name) ?? 0) - (order.get(other.name) ?? 0));
+    writeFileSync(json, `${JSON.stringify(all, undefined, 1)}\n`);
+  }
   const count = (outcome: string): number =>
     results.filter((result) => result.outcome === outcome).length;
   console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`);
   const isUnknown = ({ name, outcome }: CellResult): boolean =>
     outcome === 'failed' && KNOWN_FAILURES[name] === undefined;
   if (results.some(isUnknown)) process.exitCode = 1;
+}
+
+/** The results in a file of an earlier run, which this run completes. */
+function readResults(path: string): CellResult[] {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as CellResult[]) : [];
 }
 
 function print({ name, outcome, problems, figures, duration }: CellResult, count: number): void {

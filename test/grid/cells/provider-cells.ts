@@ -57,7 +57,7 @@ export const PROVIDER_CELLS: readonly Cell[] = [
   ),
   ...(['renewed', 'expired'] as const).map((next) =>
     makeCell(
-      { title: `certificate ${next}`, fault: { kind: 'certificate', next, time: 3_000 } },
+      { title: `certificate ${next}`, fault: { kind: 'certificate', next, time: 4_000 } },
       { where: 'provider', transport: 'tls', registry: 'file' },
     ),
   ),

@@ -96,9 +96,12 @@ async function clock(cluster: GridCluster, fault: Fault): Promise<void> {
 
 async function certificate(cluster: GridCluster, fault: Fault): Promise<void> {
   if (fault.kind !== 'certificate') return;
-  const { certificates } = cluster;
+  const { certificates, proxies } = cluster;
   await useCertificate(certificates, fault.next === 'expired' ? 'expired' : 'server2');
-  await elapse(fault.time);
+  // The provider reads the files again meanwhile. Then new sessions see the certificate.
+  await elapse(fault.time / 2);
+  for (const each of proxies) each.reset();
+  await elapse(fault.time / 2);
   if (fault.next === 'expired') await useCertificate(certificates, 'server');
 }
 

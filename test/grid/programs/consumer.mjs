@@ -44,7 +44,6 @@ answerCommands({
   start: (period) => load.start(period),
   stop: () => load.stop(),
   probe: (times, timeout) => load.probe(times, timeout),
-  date: () => Date.now(),
   /** The nodes of each client, as `id address`. */
   lists: () =>
     Object.values(clients).map((each) =>

@@ -23,6 +23,7 @@ export const MACHINE_FAULTS = {
   releaseDescriptors() {
     for (const descriptor of descriptors.splice(0)) closeSync(descriptor);
   },
+  date: () => Date.now(),
   memory() {
     globalThis.gc?.();
     return process.memoryUsage();

@@ -13,7 +13,7 @@ const settings = JSON.parse(process.argv[2]);
 const { url, registryOptions, id, address, log, server = {}, messages, pause } = settings;
 const file = openSync(log, 'a');
 const run = (call) => writeSync(file, `${call}\n`);
-const work = () => sleep(Math.random() < 0.02 ? 600 : Math.random() * 15);
+const work = () => sleep(Math.random() < 0.02 ? 150 : Math.random() * 15);
 
 const shop = implement(Shop, {
   async read(call) {
