@@ -1,53 +1,72 @@
-/** Writes the results of a run as a table into a document. */
+/** Writes the results of a run as tables into a document. */
 import type { CellResult } from './cell.js';
 import { KNOWN_FAILURES } from './known-failures.js';
 
 const BEGIN = '<!-- grid: begin -->';
 const END = '<!-- grid: end -->';
 
-/** The document with the table of `results` between its markers. */
+const PLACES: Readonly<Record<string, string>> = {
+  registry: 'Faults of the registry',
+  provider: 'Faults of one of three providers',
+  link: 'Faults between both clients and one provider',
+  client: 'Faults of one of two clients',
+  scale: 'Large numbers',
+};
+const FIGURES_HEAD = `| fault, transport, registry | outcome | calls | failed | doubled | lost | recovery | longest outage |
+|---|---|--:|--:|--:|--:|--:|--:|`;
+const REMARKS_HEAD = `| fault, transport, registry | outcome | remark |
+|---|---|---|`;
+
+/** The document with the tables of `results` between its markers. */
 export function withMatrix(document: string, results: readonly CellResult[]): string {
   const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`the document lacks ${BEGIN} and ${END}`);
-  return `${document.slice(0, begin + BEGIN.length)}\n\n${matrix(results)}\n${document.slice(end)}`;
+  const places = Object.entries(PLACES).map(([place, title]) => {
+    const own = results.filter(({ where }) => where === place);
+    return own.length === 0 ? '' : [`### ${title}`, figuresTable(own), remarksTable(own)];
+  });
+  const parts = [summary(results), ...places.flat()].filter((part) => part !== '');
+  return `${document.slice(0, begin + BEGIN.length)}\n\n${parts.join('\n\n')}\n\n${document.slice(end)}`;
 }
 
-function matrix(results: readonly CellResult[]): string {
+function summary(results: readonly CellResult[]): string {
   const count = (outcome: string): number =>
     results.filter((result) => result.outcome === outcome).length;
-  const summary = `${results.length} cells: ${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped.`;
-  const places = [...new Set(results.map(({ where }) => where))];
-  const sections = places.map((place) => {
-    const own = results.filter(({ where }) => where === place);
-    return `### Faults: ${place}\n\n${table(own)}`;
-  });
-  return [summary, ...sections].join('\n\n');
+  const figures = results.flatMap((result) => result.figures ?? []);
+  const calls = figures.reduce((sum, each) => sum + each.calls, 0);
+  return [
+    `${results.length} cells: ${count('passed')} passed, ${count('failed')} failed,`,
+    `${count('skipped')} skipped. ${calls.toLocaleString('en-US')} calls.`,
+  ].join(' ');
 }
 
-const HEAD = `| fault, transport, registry | outcome | calls | failed | doubled | lost | recovery | longest outage |
-|---|---|--:|--:|--:|--:|--:|--:|`;
-
-function table(results: readonly CellResult[]): string {
-  const notes: string[] = [];
-  const rows = results.map(({ name, where, outcome, problems, figures, remarks = [] }) => {
-    const title = name.slice(where.length + 2);
-    const f = figures;
-    const cells =
-      f === undefined
-        ? ['', '', '', '', '', '']
-        : [f.calls, f.failed, f.doubled, f.lost, seconds(f.recovery), seconds(f.outage)];
-    const reason = outcome === 'failed' ? (KNOWN_FAILURES[name] ?? problems[0]) : problems[0];
-    if (outcome !== 'passed') notes.push(`- ${title}: ${outcome}: ${oneLine(reason ?? '')}`);
-    for (const remark of remarks) notes.push(`- ${title}: ${remark}`);
-    return `| ${title} | ${outcome} | ${cells.join(' | ')} |`;
-  });
-  return [HEAD, ...rows, ...(notes.length > 0 ? ['', ...notes] : []), ''].join('\n');
+function titleOf({ name, where }: CellResult): string {
+  return name.slice(where.length + 2);
 }
 
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`;
+function figuresTable(results: readonly CellResult[]): string {
+  const rows = results.flatMap((result) => {
+    if (result.figures === undefined) return [];
+    const { calls, failed, doubled, lost, recovery, outage } = result.figures;
+    const times = [recovery, outage].map((ms) => `${(ms / 1_000).toFixed(1)} s`);
+    const fields = [titleOf(result), result.outcome, calls, failed, doubled, lost, ...times];
+    return [`| ${fields.join(' | ')} |`];
+  });
+  return rows.length === 0 ? '' : [FIGURES_HEAD, ...rows].join('\n');
+}
+
+/** Why cells failed or were skipped, and further figures. */
+function remarksTable(results: readonly CellResult[]): string {
+  const rows = results.flatMap((result) => {
+    const { name, outcome, problems, remarks = [] } = result;
+    const known = outcome === 'failed' ? KNOWN_FAILURES[name] : undefined;
+    const texts = [...(known === undefined ? problems.slice(0, 1) : [known]), ...remarks];
+    if (texts.length === 0) return [];
+    return [`| ${titleOf(result)} | ${outcome} | ${texts.map(oneLine).join('; ')} |`];
+  });
+  return rows.length === 0 ? '' : [REMARKS_HEAD, ...rows].join('\n');
 }
 
 function oneLine(text: string): string {
-  return text.split('\n')[0]?.slice(0, 300) ?? '';
+  return (text.split('\n')[0] ?? '').replaceAll('|', '/').slice(0, 400);
 }
