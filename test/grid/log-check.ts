@@ -1,16 +1,14 @@
 /** Replays the logs of consumers and providers into the history checker, and measures. */
 import { History, type RecordedCall } from '../simulation/history.js';
+import { StallTime } from './stall-time.js';
 
 /**
  * Milliseconds after its deadline in which a call of a real process may end, besides the stalls of
  * the process.
  */
-const TOLERANCE = 250;
+const TOLERANCE = 200;
 
 interface Entry {
-  /** Where it belongs in the replay. */
-  readonly order: number;
-  /** When it was written. */
   readonly at: number;
   readonly fields: readonly string[];
 }
@@ -46,11 +44,25 @@ export interface LogReport {
 
 function entryOf(line: string): Entry {
   const fields = line.split(' ');
-  const [type, first, second] = fields;
-  // A stall counts from its beginning: the calls that it has delayed end after it.
-  if (type === 'stall') return { order: Number(first), at: Number(second), fields };
-  const at = Number(type === 'nodes' ? first : second);
-  return { order: at, at, fields };
+  return { at: Number(fields[0] === 'nodes' ? fields[1] : fields[2]), fields };
+}
+
+/** How much longer the calls of one consumer took because its process did not run, by their ids. */
+function stallsOfCalls(lines: readonly string[]): ReadonlyMap<string, number> {
+  const entries = lines.map(entryOf);
+  const stalls = new StallTime(
+    entries.flatMap(({ at, fields: [type, begin] }) =>
+      type === 'stall' ? [[Number(begin), at] as const] : [],
+    ),
+  );
+  const begins = new Map<string, number>();
+  const found = new Map<string, number>();
+  for (const { at, fields } of entries) {
+    const [type, id = ''] = fields;
+    if (type === 'begin') begins.set(id, at);
+    else if (type === 'end') found.set(id, stalls.between(begins.get(id) ?? at, at));
+  }
+  return found;
 }
 
 /** `runs`: the ids in the logs of the providers. */
@@ -70,13 +82,13 @@ export function checkLogs(consumers: readonly ConsumerLog[], runs: readonly stri
   );
   const wrong: string[] = [];
   const entries = consumers.flatMap(({ name, lines, crashedAt }) => {
-    const own = lines.map((line) => ({ ...entryOf(line), name }));
-    if (crashedAt !== undefined)
-      own.push({ order: Number.POSITIVE_INFINITY, at: crashedAt, fields: ['crash'], name });
+    const stalls = stallsOfCalls(lines);
+    const own = lines.map((line) => ({ ...entryOf(line), name, stalls }));
+    if (crashedAt !== undefined) own.push({ at: crashedAt, fields: ['crash'], name, stalls });
     return own;
   });
-  entries.sort((one, other) => one.order - other.order);
-  for (const { name, at, fields } of entries) {
+  entries.sort((one, other) => one.at - other.at);
+  for (const { name, at, fields, stalls } of entries) {
     const [type, id = '', , third = '', fourth = '', ...rest] = fields;
     const timeline = timelines.get(name);
     time = at;
@@ -84,7 +96,7 @@ export function checkLogs(consumers: readonly ConsumerLog[], runs: readonly stri
       const kind = rest.join(' ');
       const [isIdempotent, isOneway] = [kind.endsWith('read'), kind.endsWith('note')];
       const call = { kind: `${kind}, ${fourth}`, host: name, isIdempotent, isOneway };
-      calls.set(id, history.begin(call, Number(third) + TOLERANCE));
+      calls.set(id, history.begin(call, Number(third) + TOLERANCE + (stalls.get(id) ?? 0)));
       timeline?.begins.push(at);
     } else if (type === 'end') {
       const call = calls.get(id);
@@ -93,8 +105,7 @@ export function checkLogs(consumers: readonly ConsumerLog[], runs: readonly stri
       const error = third === 'OK' ? undefined : { code: third, unsent: fourth === 'true' };
       history.end(call, error);
       if (error === undefined) timeline?.successes.push(at);
-    } else if (type === 'stall') history.hostResumed(name);
-    else if (type === 'crash') history.hostCrashed(name);
+    } else if (type === 'crash') history.hostCrashed(name);
     else if (type === 'nodes') timeline?.lists.push({ at, length: Number(fields[2]) });
   }
   for (const id of runs) history.run(calls.get(id)?.id ?? id);

@@ -23,7 +23,9 @@ export function withMatrix(document: string, results: readonly CellResult[]): st
   if (begin < 0 || end < begin) throw new Error(`the document lacks ${BEGIN} and ${END}`);
   const places = Object.entries(PLACES).map(([place, title]) => {
     const own = results.filter(({ where }) => where === place);
-    return own.length === 0 ? '' : [`### ${title}`, figuresTable(own), remarksTable(own)];
+    return own.length === 0
+      ? ''
+      : [`### ${title}`, worst(own), figuresTable(own), remarksTable(own)];
   });
   const parts = [summary(results), ...places.flat()].filter((part) => part !== '');
   return `${document.slice(0, begin + BEGIN.length)}\n\n${parts.join('\n\n')}\n\n${document.slice(end)}`;
@@ -40,6 +42,23 @@ function summary(results: readonly CellResult[]): string {
   ].join(' ');
 }
 
+/** The worst times, of cells without long streams. */
+function worst(results: readonly CellResult[]): string {
+  const figures = results.flatMap((each) =>
+    each.calls === 'streams' || each.figures === undefined ? [] : [each.figures],
+  );
+  if (figures.length === 0) return '';
+  const recoveries = figures.map(({ recovery }) => recovery).sort((one, other) => one - other);
+  const median = recoveries[Math.floor(recoveries.length / 2)] ?? 0;
+  const recovery = `Recovery: median ${seconds(median)}, longest ${seconds(recoveries.at(-1) ?? 0)}.`;
+  const outage = Math.max(...figures.map((each) => each.outage));
+  return `${recovery} Longest outage: ${seconds(outage)}. Both are without long streams.`;
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`;
+}
+
 function titleOf({ name, where }: CellResult): string {
   return name.slice(where.length + 2);
 }
@@ -48,7 +67,7 @@ function figuresTable(results: readonly CellResult[]): string {
   const rows = results.flatMap((result) => {
     if (result.figures === undefined) return [];
     const { calls, failed, doubled, lost, recovery, outage } = result.figures;
-    const times = [recovery, outage].map((ms) => `${(ms / 1_000).toFixed(1)} s`);
+    const times = [recovery, outage].map(seconds);
     const fields = [titleOf(result), result.outcome, calls, failed, doubled, lost, ...times];
     return [`| ${fields.join(' | ')} |`];
   });

@@ -4,7 +4,7 @@ import { now, Shop, sleep } from './shop.mjs';
 
 const LONGEST_TIMEOUT = 2_000;
 /** Milliseconds: a timer that is later than this tells of a stalled process. */
-const STALL = 20;
+const STALL = 10;
 const TIMER_PERIOD = 20;
 
 async function expectCounting(messages, expected) {
