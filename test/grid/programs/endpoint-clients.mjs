@@ -1,7 +1,7 @@
 /** Many rpc clients of one server: node endpoint-clients.mjs SETTINGS_JSON. */
 import { connect } from '../../../dist/rpc/index.js';
 import { MACHINE_FAULTS } from './machine-faults.mjs';
-import { answerCommands, now, Shop } from './shop.mjs';
+import { answerCommands, now, Shop, sleep } from './shop.mjs';
 
 const { address } = JSON.parse(process.argv[2]);
 const clients = [];
@@ -27,8 +27,13 @@ async function order(client) {
 
 answerCommands({
   ...MACHINE_FAULTS,
+  /** Opens the sessions of one client after the other: a backlog that is full drops packets. */
   async open(count, connections) {
-    for (let i = 0; i < count; i++) clients.push(await open(connections));
+    for (let i = 0; i < count; i++) {
+      const client = await open(connections);
+      clients.push(client);
+      while (client.channels.size < connections) await sleep(5);
+    }
   },
   sessions: () => clients.reduce((sum, client) => sum + client.channels.size, 0),
   /** `times` calls of each client. Resolves with the milliseconds that they took. */

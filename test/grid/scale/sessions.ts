@@ -63,7 +63,7 @@ async function idle(total: number, folder: string): Promise<ScenarioReport> {
   try {
     const before = await Promise.all(servers.map(memoryOf));
     const start = now();
-    await Promise.all(pairs.map(({ clients }) => clients.command('open', 10, perPair / 10)));
+    await Promise.all(pairs.map(({ clients }) => clients.command('open', 100, perPair / 100)));
     await untilSessions(servers, total);
     const opened = now() - start;
     const after = await Promise.all(servers.map(memoryOf));
@@ -76,7 +76,7 @@ async function idle(total: number, folder: string): Promise<ScenarioReport> {
         const sessions = await each.command<number>('sessions');
         if (sessions !== perPair) problems.push(`${each.name} has ${sessions} sessions at the end`);
       }
-    await Promise.all(pairs.map(({ clients }) => clients.command('call', 100)));
+    await Promise.all(pairs.map(({ clients }) => clients.command('call', 10)));
     const remarks = [
       `opened in ${(opened / 1_000).toFixed(1)} s, ${Math.round(perSession)} bytes of memory of the server for each session after garbage collection; all are open after ${IDLE_TIME / 1_000} s, and 2,000 calls over them succeed`,
     ];
