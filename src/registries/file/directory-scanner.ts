@@ -1,6 +1,6 @@
 /** Reads the directory and finds the requested entries that are alive. */
 import type { Stats } from 'node:fs';
-import { lstat, readdir, unlink } from 'node:fs/promises';
+import { lstat, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
@@ -54,6 +54,8 @@ export class DirectoryScanner {
   /** Files that are being written, or were left behind by a killed process. */
   #temporaryFiles = new Map<string, KnownFile>();
   #scannedAt = Number.NEGATIVE_INFINITY;
+  /** Identifies the directory, which another one with the same path may replace. */
+  #directoryId = '';
   /** Why files are skipped, by path. Kept from scan to scan, so that each reason is logged once. */
   #skipped = new Map<string, string>();
   #skippedBefore = this.#skipped;
@@ -65,10 +67,13 @@ export class DirectoryScanner {
   }
 
   /**
-   * Returns every living node that matches one of the queries, or every living node. Rejects if the
-   * directory cannot be read.
+   * Returns every living node that matches one of the queries, or every living node. `isReplaced`:
+   * another directory has replaced the one of the last scan. Rejects if the directory cannot be
+   * read.
    */
-  async scan(queries: readonly ServiceQuery[] | 'all'): Promise<ServiceNode[]> {
+  async scan(
+    queries: readonly ServiceQuery[] | 'all',
+  ): Promise<{ nodes: ServiceNode[]; isReplaced: boolean }> {
     this.#skippedBefore = this.#skipped;
     this.#skipped = new Map();
     const knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
@@ -85,7 +90,12 @@ export class DirectoryScanner {
     this.#knownFiles = knownFiles;
     this.#temporaryFiles = temporaryFiles;
     this.#scannedAt = now;
-    return nodes;
+    // After the entries: a directory that appears while they are read counts as replaced too.
+    const { dev, ino } = await stat(this.#root);
+    const directoryId = `${dev}:${ino}`;
+    const isReplaced = this.#directoryId !== '' && this.#directoryId !== directoryId;
+    this.#directoryId = directoryId;
+    return { nodes, isReplaced };
   }
 
   /** Must be called when scanning stops. Clears the known files, which get out of date. */
@@ -93,6 +103,7 @@ export class DirectoryScanner {
     this.#knownFiles = new Map();
     this.#temporaryFiles = new Map();
     this.#scannedAt = Number.NEGATIVE_INFINITY;
+    this.#directoryId = '';
   }
 
   #isRequested(

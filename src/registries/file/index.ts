@@ -213,9 +213,9 @@ class FileRegistry implements Registry {
   async #scan(): Promise<void> {
     const watches = [...this.#watches];
     const lists = this.#pendingLists.splice(0);
-    let nodes: readonly ServiceNode[];
+    let scanned: Awaited<ReturnType<DirectoryScanner['scan']>>;
     try {
-      nodes = await this.#scanner.scan(
+      scanned = await this.#scanner.scan(
         lists.length > 0 ? 'all' : watches.map(([, { query }]) => query),
       );
     } catch (error) {
@@ -223,7 +223,8 @@ class FileRegistry implements Registry {
       for (const { reject } of lists) reject(this.failure);
       return;
     }
-    this.#onFound();
+    const { nodes, isReplaced } = scanned;
+    this.#onFound(isReplaced);
     for (const { resolve } of lists) resolve(nodes);
     const isGrace = performance.now() < this.#graceEnd;
     for (const [sink, watch] of watches) {
@@ -242,8 +243,10 @@ class FileRegistry implements Registry {
     this.#outage.begin(state, error, `the directory ${state}, waiting for it`);
   }
 
-  #onFound(): void {
-    if (this.#isUnreadable && this.#wasFound) this.#graceEnd = performance.now() + this.#ttl;
+  /** Living providers put their entries into a directory that is new. */
+  #onFound(isReplaced: boolean): void {
+    if (isReplaced || (this.#isUnreadable && this.#wasFound))
+      this.#graceEnd = performance.now() + this.#ttl;
     this.#isUnreadable = false;
     this.#outage.end('the directory is there');
     this.#wasFound = true;

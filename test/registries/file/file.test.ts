@@ -61,6 +61,23 @@ describe('the file registry', () => {
     expect(log.lines.length).toBe(2);
   });
 
+  it('keeps the last list if another directory replaces the directory between two reads', async () => {
+    const [old, next] = [`${directory}-old`, `${directory}-new`];
+    await mkdir(old);
+    await mkdir(next);
+    await symlink(old, directory);
+    const log = new RecordingLogger();
+    await open(log).register(node('b'));
+    await using watch = new WatchReader(open());
+    await watch.ids('b');
+    const changed = watch.next();
+    await symlink(next, `${directory}-link`);
+    await rename(`${directory}-link`, directory);
+    await log.waitFor('published the entry again');
+    await elapse(TTL / 4);
+    expect(await isPending(changed)).toBe(true);
+  });
+
   it('writes a deleted file again with the next heartbeat', async () => {
     const log = new RecordingLogger();
     await open(log).register(node('a'));
