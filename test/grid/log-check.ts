@@ -108,7 +108,7 @@ export function checkLogs(consumers: readonly ConsumerLog[], runs: readonly stri
     } else if (type === 'crash') history.hostCrashed(name);
     else if (type === 'nodes') timeline?.lists.push({ at, length: Number(fields[2]) });
   }
-  for (const id of runs) history.run(calls.get(id)?.id ?? id);
+  for (const id of runs) history.run(calls.get(id)?.id ?? id, 'a provider');
   history.check();
   const all = [...calls.values()];
   return {
