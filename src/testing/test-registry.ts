@@ -44,13 +44,13 @@ export interface TestRegistry extends Registry {
    */
   add(node: TestNode): () => void;
   /**
-   * Take entries out of the lists, as if they had expired. `onPublished` of their providers is
-   * called with false. Returns how many entries were taken out.
+   * Take entries out of the lists, as if they had expired. `onPublish` of their providers is
+   * called without them. Returns how many entries were taken out.
    */
   remove(filter?: NodeFilter): number;
   /**
-   * Put entries that remove() took out into the lists again. `onPublished` of their providers is
-   * called with true. Returns how many entries were put back.
+   * Put entries that remove() took out into the lists again. `onPublish` of their providers is
+   * called with them. Returns how many entries were put back.
    */
   restore(filter?: NodeFilter): number;
   /**
