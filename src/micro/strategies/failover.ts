@@ -5,8 +5,13 @@ import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index
 import type { Strategy } from '../types.js';
 import { retrySequentially } from './sequential-attempts.js';
 
-/** A strategy that makes one attempt. The error of the attempt is the error of the call. */
-export function failfast(): Strategy {
+/**
+ * A strategy that makes one attempt. The error of the attempt is the error of the call. Throws
+ * BAD_OPTION for any option.
+ */
+export function failfast(): Strategy;
+export function failfast(options?: object): Strategy {
+  checkNames('failfast()', options, {});
   return (attempt) => (call) => attempt(call, new Set());
 }
 
