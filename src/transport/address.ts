@@ -67,8 +67,8 @@ const UNSAFE = /[\p{Cc}\p{Cs}]/u;
 const ABSTRACT = /^unix:\/\/(@[^\s?#]+)$/;
 
 /**
- * Throws BAD_ADDRESS. Its message has the form of the scheme that is given; without a known one, the
- * forms of all `schemes`.
+ * Throws BAD_ADDRESS. Its message has the form of the scheme that is given; without a known one,
+ * the forms of all `schemes`.
  */
 export function parseAddress(text: string, schemes: readonly string[]): Address {
   const given = typeof text === 'string' && !UNSAFE.test(text) ? text : '';
