@@ -84,8 +84,11 @@ if (mode === '--check') {
   const blocks = blocksOf(document).filter((block) => !block.name.startsWith('line-'));
   const block = blocks.find((other) => other.name === name);
   if (mode !== 'run' || block === undefined) {
+    const names = blocks.map((other) => other.name);
     console.error(
-      `snippet: got ${JSON.stringify(name)}, expected one of ${document}'s: ${blocks.map((other) => other.name).join(', ')}`,
+      name === undefined
+        ? `usage: npm run hello -- NAME, with a program of ${document} as NAME: ${names.join(', ')}`
+        : `program: got ${JSON.stringify(name)}, expected one of ${document}: ${names.join(', ')}`,
     );
     process.exit(1);
   }

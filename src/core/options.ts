@@ -106,6 +106,7 @@ function unknownName(
       return gettyError('BAD_OPTION', `${refused}; it is an option of ${place}`);
   }
   const all = Object.keys(known);
+  if (all.length === 0) return gettyError('BAD_OPTION', `${refused}, which has none`);
   const nearest = nearestTo(name, all);
   return gettyError(
     'BAD_OPTION',

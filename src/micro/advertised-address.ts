@@ -1,6 +1,6 @@
 /** The address at which consumers reach a provider, and the default id of its nodes. */
 import { hostname, networkInterfaces } from 'node:os';
-import { badOption } from '../core/options.js';
+import { badOption, checkNumber } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { type Address, ALL_SCHEMES, parseAddress } from '../transport/address.js';
 
@@ -72,6 +72,8 @@ export function advertisedAddress(listening: string, advertise: string | undefin
     const [, givenHost, givenPort] = HOST_AND_PORT.exec(advertise) ?? [];
     if (givenHost === undefined)
       throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');
+    if (givenPort !== undefined)
+      checkNumber('port of advertise', Number(givenPort.slice(1)), 1, 65535);
     return listening.replace(
       AUTHORITY,
       (_, scheme, user = '', _host, port = '') =>

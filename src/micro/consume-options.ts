@@ -1,5 +1,6 @@
 /** The options of consume(). */
 import { refusePromise } from '../core/callbacks.js';
+import { gettyError } from '../core/errors.js';
 import { type Logger, SILENT } from '../core/logger.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
@@ -12,11 +13,13 @@ import {
 } from '../rpc/index.js';
 import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { checkRpcClientNames, RPC_CLIENT_OPTION_NAMES } from '../rpc/option-names.js';
-import { roundRobin } from './balancers/index.js';
+import * as balancers from './balancers/index.js';
+import { checkRegistry } from './check-registry.js';
 import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
-import { failover } from './strategies/failover.js';
+import { failfast, failover } from './strategies/failover.js';
+import { hedge } from './strategies/hedge.js';
 import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
 
 /**
@@ -78,7 +81,8 @@ export const CONSUME_DEFAULTS = {
 export interface ConsumerSettings {
   readonly registry: Registry;
   readonly group: string | undefined;
-  readonly balancer: Balancer;
+  /** Makes the picker of one service. Throws what the balancer throws, and BAD_OPTION. */
+  readonly newPicker: () => Picker;
   readonly strategy: Strategy;
   readonly interceptors: readonly Interceptor[];
   readonly logger: Logger;
@@ -99,15 +103,17 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   const {
     registry,
     group,
-    balancer = roundRobin(),
+    balancer = balancers.roundRobin(),
     strategy = failover(),
     interceptors = [],
     logger = SILENT,
     timeout = RPC_DEFAULTS.timeout,
     services = [],
   } = options;
-  if (typeof registry?.watch !== 'function') throw badOption('registry', registry, 'a Registry');
+  checkRegistry(registry, 'watch');
+  checkCalled('balancer', balancer, Object.values(balancers));
   if (typeof balancer !== 'function') throw badBalancer(balancer);
+  checkCalled('strategy', strategy, [failfast, failover, hedge]);
   if (typeof strategy !== 'function')
     throw badOption('strategy', strategy, 'what failover() or failfast() returns');
   if (group !== undefined) checkGroup(group);
@@ -120,7 +126,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   return {
     registry,
     group,
-    balancer,
+    newPicker: pickerFactory(balancer),
     strategy,
     interceptors,
     logger,
@@ -132,8 +138,28 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   };
 }
 
+/** Throws BAD_OPTION if `given` is one of the functions that make the value of the option. */
+function checkCalled(name: string, given: unknown, makers: readonly { name: string }[]): void {
+  const maker = makers.find((other) => other === given);
+  if (maker !== undefined)
+    throw gettyError(
+      'BAD_OPTION',
+      `${name}: got the function ${maker.name}, expected its result: ${maker.name}()`,
+    );
+}
+
+/** Makes the first picker at once, so that consume() throws for a wrong balancer. */
+function pickerFactory(balancer: Balancer): () => Picker {
+  let first: Picker | undefined = makePicker(balancer);
+  return () => {
+    const picker = first ?? makePicker(balancer);
+    first = undefined;
+    return picker;
+  };
+}
+
 /** Throws what `balancer` throws, and BAD_OPTION when it returns no function. */
-export function makePicker(balancer: Balancer): Picker {
+function makePicker(balancer: Balancer): Picker {
   const picker = balancer();
   if (typeof picker === 'function') return picker;
   refusePromise('BAD_OPTION', 'the balancer', picker);

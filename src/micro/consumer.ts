@@ -19,11 +19,10 @@ import { checkStubNames } from '../rpc/option-names.js';
 import {
   type ConsumeOptions,
   type ConsumerSettings,
-  makePicker,
   resolveConsumeOptions,
   startStrategy,
 } from './consume-options.js';
-import { type Explanation, explain, findAllNodes } from './explanation.js';
+import { type Explanation, explain, findAllNodes, findSimilarService } from './explanation.js';
 import { CallDispatcher, consumerClosedError } from './nodes/call-dispatcher.js';
 import { ClientCache } from './nodes/client-cache.js';
 import { NodePool } from './nodes/node-pool.js';
@@ -56,7 +55,8 @@ export interface Consumer extends AsyncDisposable {
   notify(contract: ContractName, listener: ChangeListener, options?: StubOptions): () => void;
   /**
    * Which nodes calls of this contract may use, which they may not use, and why. It also asks the
-   * registry for nodes of other groups, versions and codecs, and waits for them for at most 1 s.
+   * registry for nodes of other groups, versions and codecs, and waits for them for at most 1 s. If
+   * there are none, it asks for a service with a similar name in the same way.
    */
   explain(contract: ContractName, options?: StubOptions): Promise<Explanation>;
   /** Makes a call without a stub. */
@@ -130,8 +130,14 @@ class ServiceConsumer implements Consumer {
   async explain(contract: ContractName, options: StubOptions = {}): Promise<Explanation> {
     const pool = this.#poolOf(contract, options);
     const { service } = pool.resolver.query;
-    const all = await findAllNodes(this.#settings.registry, service, EXPLAIN_TIMEOUT);
-    return explain(pool.resolver, pool.explain(), all);
+    const { registry } = this.#settings;
+    const all = await findAllNodes(registry, service, EXPLAIN_TIMEOUT);
+    const listed = pool.explain();
+    const similar =
+      all.length + listed.length === 0
+        ? await findSimilarService(registry, service, EXPLAIN_TIMEOUT)
+        : undefined;
+    return explain(pool.resolver, listed, all, similar);
   }
 
   statistics(): ConsumerStatistics {
@@ -173,9 +179,9 @@ class ServiceConsumer implements Consumer {
   }
 
   #makePool(service: string, version: string, protocol: CodecName): NodePool {
-    const { registry, group, balancer, logger, pool } = this.#settings;
+    const { registry, group, newPicker, logger, pool } = this.#settings;
     // Before the resolver is made, because the balancer may throw.
-    const picker = makePicker(balancer);
+    const picker = newPicker();
     const query = { service, group, version: version || undefined, protocol };
     const resolver = runIn(this.#asyncContext, () => new Resolver(registry, query, { logger }));
     return new NodePool(resolver, picker, this.#clients, pool, () => this.#counters.ejections++);

@@ -88,7 +88,8 @@ export function checkGroup(given: unknown): void {
 }
 
 function checkField(name: string, given: unknown): void {
-  if (typeof given !== 'string' || !isAllowedInPath(given))
+  if (typeof given !== 'string') throw badOption(name, given, 'a string');
+  if (!isAllowedInPath(given))
     throw badOption(
       name,
       given,

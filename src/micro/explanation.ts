@@ -1,5 +1,7 @@
 /** Consumer.explain(): why each node receives calls, or does not. */
 import { messageOf } from '../core/errors.js';
+import { nearestTo } from '../core/options.js';
+import { within } from '../core/timers.js';
 import { Resolver } from './resolver.js';
 import { nodeKey } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
@@ -37,6 +39,11 @@ export interface Explanation {
    * `reason`), then nodes of other groups, versions and codecs.
    */
   readonly leftOut: readonly ExplainedNode[];
+  /**
+   * If the registry has no node of the service: the published service whose name differs by few
+   * letters. Undefined: there is none.
+   */
+  readonly similarService: string | undefined;
 }
 
 /**
@@ -57,6 +64,23 @@ export async function findAllNodes(
 }
 
 /**
+ * The service in the registry whose name is most like `service`; undefined if there is none, or if
+ * the registry gives no list within `timeout` ms.
+ */
+export async function findSimilarService(
+  registry: Registry,
+  service: string,
+  timeout: number,
+): Promise<string | undefined> {
+  try {
+    const nodes = await within(timeout, registry.list(), () => new Error('too late'));
+    return nearestTo(service, [...new Set(nodes.map((node) => node.service))]);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
  * Makes the explanation. `listed`: the nodes of the resolver's list. `all`: the nodes of the
  * service in all groups, versions and codecs; empty if the registry did not answer.
  */
@@ -64,6 +88,7 @@ export function explain(
   { query, isReady, failure }: Resolver,
   listed: readonly ExplainedNode[],
   all: readonly ServiceNode[],
+  similarService: string | undefined,
 ): Explanation {
   const keys = new Set(listed.map(({ node }) => nodeKey(node)));
   const others = all
@@ -81,6 +106,7 @@ export function explain(
     registryFailure: failure === undefined ? undefined : messageOf(failure),
     candidates: listed.filter(({ candidate }) => candidate),
     leftOut: [...listed.filter(({ candidate }) => !candidate), ...others],
+    similarService,
   };
 }
 

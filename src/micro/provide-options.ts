@@ -4,6 +4,7 @@ import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../
 import type { RpcServerOptions, Service } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_OPTION_NAMES } from '../rpc/option-names.js';
 import { advertisedAddress, defaultId } from './advertised-address.js';
+import { checkRegistry } from './check-registry.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
 import type { Registry, ServiceNode } from './types.js';
 
@@ -74,7 +75,7 @@ export function checkProvideOptions(options: ProvideOptions): void {
     throw badOption('options', options, 'an object');
   checkRpcServerNames(options, 'provide()', NAMES);
   const { registry, services, onPublish } = options;
-  if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
+  checkRegistry(registry, 'register');
   checkCallback('onPublish', onPublish);
   if (!Array.isArray(services) || services.length === 0)
     throw badOption('services', services, 'at least one of what implement() returns');
@@ -115,6 +116,7 @@ export function nodesOf(
     (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
   )
     throw badOption('metadata', metadata, 'an object of strings');
+  if (meta !== undefined && typeof meta !== 'string') throw badOption('meta', meta, 'a string');
   const allMetadata = {
     ...metadata,
     ...(meta !== undefined && { [META_KEY]: meta }),

@@ -6,6 +6,7 @@ import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '
 import { followSignal } from '../core/signals.js';
 import { backoffDelay, LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
 import { inTurns } from '../core/turn.js';
+import { checkRegistry } from './check-registry.js';
 import { checkQuery } from './entry-attributes.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
@@ -66,7 +67,7 @@ export class Resolver implements AsyncDisposable {
 
   /** Starts the watch at once. Throws BAD_OPTION. */
   constructor(registry: Registry, query: ServiceQuery, options: ResolverOptions = {}) {
-    if (typeof registry?.watch !== 'function') throw badOption('registry', registry, 'a Registry');
+    checkRegistry(registry, 'watch');
     checkQuery(query, {});
     checkNames('a Resolver', options, NAMES);
     this.query = query;

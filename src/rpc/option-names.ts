@@ -72,7 +72,9 @@ const OTHER_PLACES = {
   session: SESSION_OPTION_NAMES,
   'serve()': RPC_SERVER_OPTION_NAMES,
   'connect()': RPC_CLIENT_OPTION_NAMES,
-};
+  // CONTRACT_NAMES, which this file cannot import: that would be a cycle.
+  'contract()': { version: true },
+} satisfies Readonly<Record<string, Names>>;
 
 /**
  * Checks the names of RpcServerOptions, and of the options within them. `functionName`: the

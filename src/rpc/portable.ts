@@ -88,6 +88,7 @@ export type {
   Contract,
   FieldDescription,
   Handlers,
+  HandlersOf,
   Identity,
   InputOf,
   Interceptor,

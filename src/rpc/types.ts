@@ -231,6 +231,12 @@ export type Handlers<Specs extends MethodSpecs> = {
   >[Specs[Name]['kind']];
 };
 
+/**
+ * The handlers of a contract: `class Orders implements HandlersOf<typeof OrdersContract>`. The
+ * parameters of a method of a class need their types.
+ */
+export type HandlersOf<C extends Contract> = Handlers<SpecsIn<C>>;
+
 /** A handler without the types of its method. */
 export type Handler = (input: unknown, context: CallContext) => unknown;
 

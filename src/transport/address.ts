@@ -55,13 +55,21 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 /** Groups: scheme, user information, host, port (at most five digits), path, query. */
 const PARTS =
   /^([a-z]+):\/\/(?:([^\s/?#]*)@)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]*)(?::(\d{1,5}))?(\/[^\s?#]*)?(?:\?([^\s#]*))?$/;
+/** An address with a host and no port. */
+const WITHOUT_PORT = /^[a-z]+:\/\/(?:[^\s/?#]*@)?(?:\[[^\s[\]]*\]|[^\s/:[\]@?#]*)(?:\/[^\s]*)?$/;
+/** Groups: the port, and a path that is not empty. */
+const PORT_AND_PATH =
+  /^[a-z]+:\/\/(?:[^\s/?#]*@)?(?:\[[^\s[\]]*\]|[^\s/:[\]@?#]*):(\d+)(\/[^\s?#]+)?/;
 /** Control characters and lone surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cs}]/u;
 
 /** `unix://@name`: a name in the abstract namespace. */
 const ABSTRACT = /^unix:\/\/(@[^\s?#]+)$/;
 
-/** Throws BAD_ADDRESS. Its message has the address form of each scheme in `schemes`. */
+/**
+ * Throws BAD_ADDRESS. Its message has the form of the scheme that is given; without a known one,
+ * the forms of all `schemes`.
+ */
 export function parseAddress(text: string, schemes: readonly string[]): Address {
   const given = typeof text === 'string' && !UNSAFE.test(text) ? text : '';
   const [, name] = (schemes.includes('unix') && ABSTRACT.exec(given)) || [];
@@ -128,11 +136,31 @@ export function encodePath(path: string): string {
 }
 
 function badAddress(given: unknown, schemes: readonly string[]): Error {
-  const forms = schemes.map((scheme) => FORMS[scheme]).join(' or ');
+  const [, scheme] =
+    (typeof given === 'string' && /^\s*([a-z][a-z0-9+.-]*):\/\//i.exec(given)) || [];
+  const known = schemes.find((other) => other === scheme?.toLowerCase());
+  const forms = (known === undefined ? schemes : [known]).map((other) => FORMS[other]).join(' or ');
+  const fault = typeof given === 'string' ? faultOf(given, scheme, known) : '';
+  const ports = forms.includes(':port') ? ', with a port from 0 to 65535' : '';
   return gettyError(
     'BAD_ADDRESS',
-    `address: got ${showUrl(given)}, expected ${forms}, with a port from 0 to 65535`,
+    `address: got ${showUrl(given)}${fault}, expected ${forms}${ports}`,
   );
+}
+
+/**
+ * What is wrong with an address, if it is one of the usual mistakes. `known`: its scheme, if it may
+ * be used here.
+ */
+function faultOf(text: string, scheme: string | undefined, known: string | undefined): string {
+  if (scheme === undefined) return text === '' ? '' : ' without a scheme';
+  if (known === undefined) return ` with the scheme ${scheme}`;
+  if (scheme !== known) return ' with a scheme in upper case';
+  if (!FORMS[known]?.includes(':port')) return '';
+  if (WITHOUT_PORT.test(text)) return Object.hasOwn(DEFAULT_PORTS, known) ? '' : ' without a port';
+  const [, port, path] = PORT_AND_PATH.exec(text) ?? [];
+  if (Number(port) > 65535) return ' with a port out of range';
+  return path !== undefined && !Object.hasOwn(DEFAULT_PORTS, known) ? ' with a path' : '';
 }
 
 /** `tcp://127.0.0.1:80`, `tcp://[::1]:80`, `tcp://[fe80::1%eth0]:80`. */

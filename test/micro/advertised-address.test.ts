@@ -86,6 +86,8 @@ test.each([
   ['unix:///run/a.sock', 'example.org'],
   ['tcp://127.0.0.1:80', 'example.org/path'],
   ['tcp://127.0.0.1:80', 'ws://example.org'],
+  ['tcp://127.0.0.1:80', 'example.org:0'],
+  ['tcp://127.0.0.1:80', 'example.org:65536'],
 ])('throws BAD_OPTION for %s with advertise %s', (listening, advertise) => {
   expect(() => advertisedAddress(listening, advertise)).toThrow(
     expect.objectContaining({ code: 'BAD_OPTION' }),

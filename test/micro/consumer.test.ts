@@ -3,14 +3,18 @@ import { describe, expect, it } from 'vitest';
 import {
   consume,
   failfast,
+  failover,
+  hedge,
   type Provider,
+  p2cEwma,
   type Registry,
   Resolver,
+  roundRobin,
   type ServiceNode,
   type SnapshotChange,
 } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { implement, type RpcServer, serve } from '../../src/rpc/index.js';
+import { contract, implement, type RpcServer, serve, unary } from '../../src/rpc/index.js';
 import { ADDRESS, Cluster, Greeter } from '../fixtures/cluster.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { noTimersLeft } from '../fixtures/timers.js';
@@ -150,13 +154,58 @@ it.each([
   ['balancer', async () => () => undefined],
 ])('a %s that is an async function is BAD_OPTION', async (name, given) => {
   await using registry = memory();
-  await using consumer =
-    name === 'balancer' ? consume({ registry, balancer: given as never }) : undefined;
-  expect(() =>
-    consumer === undefined
-      ? consume({ registry, strategy: given as never })
-      : consumer.stub(Greeter),
-  ).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+  expect(() => consume({ registry, [name]: given })).toThrowError(
+    expect.objectContaining({ code: 'BAD_OPTION' }),
+  );
+});
+
+it('makes one picker for each service, the first at consume()', async () => {
+  let pickers = 0;
+  await using registry = memory();
+  await using consumer = consume({
+    registry,
+    balancer: () => {
+      pickers++;
+      return ([node]) => node as ServiceNode;
+    },
+  });
+  expect(pickers).toBe(1);
+  consumer.stub(Greeter);
+  consumer.stub(Greeter);
+  expect(pickers).toBe(1);
+  consumer.stub(contract('Other', { hello: unary<string, string>() }));
+  expect(pickers).toBe(2);
+});
+
+it.each<[string, object]>([
+  [
+    'balancer: got the function roundRobin, expected its result: roundRobin()',
+    { balancer: roundRobin },
+  ],
+  ['balancer: got the function p2cEwma, expected its result: p2cEwma()', { balancer: p2cEwma }],
+  [
+    'balancer: got 5, expected a function that returns a picker, as roundRobin() is',
+    { balancer: () => 5 },
+  ],
+  ['strategy: got the function failover, expected its result: failover()', { strategy: failover }],
+  ['strategy: got the function hedge, expected its result: hedge()', { strategy: hedge }],
+  ['registry: got a promise, expected a Registry: await it first', { registry: Promise.resolve() }],
+  ['version is not an option of consume(); it is an option of contract()', { version: 'v1' }],
+  ['group: got 5, expected a string', { group: 5 }],
+])('consume() throws the message %s', async (message, options) => {
+  await using registry = memory();
+  expect(() => consume({ registry, ...options })).toThrowError(
+    expect.objectContaining({ code: 'BAD_OPTION', message }),
+  );
+});
+
+it('failfast() throws BAD_OPTION for options', () => {
+  expect(() => (failfast as (options: object) => unknown)({ attempts: 1 })).toThrowError(
+    expect.objectContaining({
+      code: 'BAD_OPTION',
+      message: 'attempts is not an option of failfast(), which has none',
+    }),
+  );
 });
 
 it('throws BAD_OPTION for arguments of a wrong type', async () => {

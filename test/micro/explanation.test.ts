@@ -42,6 +42,28 @@ describe('explain', () => {
     ]);
   });
 
+  it('names a published service whose name is similar, if no node has the service', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
+    const consumer = cluster.consume();
+    const similar = async (name: string): Promise<string | undefined> =>
+      (await consumer.explain({ ...Greeter, name })).similarService;
+    expect(await similar('Greter')).toBe('Greeter');
+    expect(await similar('Warehouse')).toBeUndefined();
+    expect(await similar('Greeter')).toBeUndefined();
+  });
+
+  it('resolves when the registry cannot list its services', async () => {
+    await using cluster = new Cluster();
+    const { registry } = cluster;
+    const failing = Object.assign(Object.create(registry), {
+      watch: registry.watch.bind(registry),
+      list: () => Promise.reject(new Error('no list')),
+    });
+    await using consumer = consume({ registry: failing });
+    expect(await consumer.explain(Greeter)).toMatchObject({ candidates: [], leftOut: [] });
+  });
+
   it('lists nodes of other groups; all nodes are candidates when none is available', async () => {
     await using cluster = new Cluster();
     await cluster.registry.register({

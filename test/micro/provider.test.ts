@@ -141,6 +141,16 @@ describe('provide', () => {
     ],
     ['options', null, 'options: got null, expected an object'],
     [
+      'registry',
+      { registry: Promise.resolve(memory()), services: [greeter('a')] },
+      'registry: got a promise, expected a Registry: await it first',
+    ],
+    [
+      'meta',
+      { registry: memory(), services: [greeter('a')], address: ADDRESS, meta: {} },
+      'meta: got an object, expected a string',
+    ],
+    [
       'metadata',
       { registry: memory(), services: [greeter('a')], address: ADDRESS, metadata: 5 },
       'metadata: got 5, expected an object of strings',

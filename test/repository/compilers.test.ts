@@ -50,7 +50,7 @@ const UNDEFINED = `
 const PROGRAMS = {
   'undefined.ts': UNDEFINED,
   'stubs.ts': `
-    import { type Contract, contract, type InputOf, type Interceptor, oneway, type OutputOf, serverStream, type Stub, type StubOf, unary, connect, implement, clientStream } from 'getty-ts/rpc';
+    import { type Contract, contract, type HandlersOf, type InputOf, type Interceptor, oneway, type OutputOf, serverStream, type Stub, type StubOf, unary, connect, implement, clientStream } from 'getty-ts/rpc';
     import { TestService } from './test_service_pb.js';
     const Greeter = contract('Greeter', { hello: unary<string, { text: string }>(), list: serverStream<string, number>(), sum: clientStream<number, number>(), tell: oneway<Date>() });
     type S = StubOf<typeof Greeter>;
@@ -91,6 +91,18 @@ const PROGRAMS = {
         tell() {},
       }),
     ];
+    class GreeterHandlers implements HandlersOf<typeof Greeter> {
+      readonly greeting = 'hello';
+      hello(name: string) { return { text: this.greeting + name }; }
+      *list(name: string) { yield name.length; }
+      async sum(items: AsyncIterable<number>) { let all = 0; for await (const n of items) all += n; return all; }
+      tell(when: Date) { when.getTime(); }
+      helper() {}
+    }
+    services.push(implement(Greeter, new GreeterHandlers()));
+    // @ts-expect-error a handler is missing
+    class Incomplete implements HandlersOf<typeof Greeter> { hello(name: string) { return { text: name }; } }
+    void Incomplete;
     // The options of a contract decide which methods have no reply.
     const tests = (await connect('tcp://127.0.0.1:1')).stub(Tests);
     export const nothing: void = await tests.test({ A: 'x' });

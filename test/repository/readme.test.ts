@@ -46,6 +46,13 @@ test.each([
   expect(await snippets('run', name, 'docs/rpc.md')).toEqual(lines);
 });
 
+test.each([
+  [[], 'usage: npm run hello -- NAME, with a program of README.md as NAME: echo, rpc, micro\n'],
+  [['nope'], 'program: got "nope", expected one of README.md: echo, rpc, micro\n'],
+])('without a known program, %j, the message says how to run one', async (args, stderr) => {
+  await expect(snippets('run', ...args)).rejects.toMatchObject({ code: 1, stderr });
+});
+
 test('every snippet of the documents compiles', async () => {
   expect((await snippets('--check')).at(-1)).toMatch(/^\d+ snippets compile$/);
 });

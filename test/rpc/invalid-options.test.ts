@@ -226,11 +226,13 @@ test.each([
   null,
   5,
   {},
-])('the address %j is BAD_ADDRESS, and the message has the valid forms', async (address) => {
+])('the address %j is BAD_ADDRESS, and the message has the valid form', async (address) => {
   for (const action of [serve(address as string, [testService()]), connect(address as string)]) {
     const error = await rejection<GettyError>(action);
     expect(error.code).toBe('BAD_ADDRESS');
-    expect(error.message).toContain('tcp://host:port');
+    expect(error.message).toContain(
+      address === 'memory://a:1' ? 'expected memory://name' : 'expected tcp://host:port',
+    );
   }
 });
 

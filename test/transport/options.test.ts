@@ -137,9 +137,43 @@ it.each(INVALID_ADDRESSES)('serve() and connect() reject the address %o', async 
     const error = await rejection(attempt);
     expect(error.code).toBe('BAD_ADDRESS');
     expect(error.message).toContain(`got ${JSON.stringify(given)?.replace('#part', '#***')}`);
-    expect(error.message).toContain('tcp://host:port');
-    expect(error.message).toContain('memory://name');
+    const [, scheme = 'tcp'] = /^\s*(memory|unix):/.exec(`${given}`) ?? [];
+    expect(error.message).toContain(`, expected ${scheme}://`);
   }
+});
+
+it.each([
+  [
+    '127.0.0.1:80',
+    '"127.0.0.1:80" without a scheme, expected tcp://host:port or memory://name, with a port from 0 to 65535',
+  ],
+  [
+    'http://a:80',
+    '"http://a:80" with the scheme http, expected tcp://host:port or memory://name, with a port from 0 to 65535',
+  ],
+  [
+    'TCP://a:80',
+    '"TCP://a:80" with a scheme in upper case, expected tcp://host:port, with a port from 0 to 65535',
+  ],
+  ['tcp://a', '"tcp://a" without a port, expected tcp://host:port, with a port from 0 to 65535'],
+  [
+    'tcp://[::1]',
+    '"tcp://[::1]" without a port, expected tcp://host:port, with a port from 0 to 65535',
+  ],
+  [
+    'tcp://a:99999',
+    '"tcp://a:99999" with a port out of range, expected tcp://host:port, with a port from 0 to 65535',
+  ],
+  [
+    'tcp://a:80/b',
+    '"tcp://a:80/b" with a path, expected tcp://host:port, with a port from 0 to 65535',
+  ],
+  ['tcp://a:-1', '"tcp://a:-1", expected tcp://host:port, with a port from 0 to 65535'],
+  ['memory://a:1', '"memory://a:1", expected memory://name'],
+])('says what is wrong with the address %s', (text, message) => {
+  expect(thrown(() => parseAddress(text, ['tcp', 'memory'])).message).toBe(
+    `address: got ${message}`,
+  );
 });
 
 it.each([

@@ -33,7 +33,7 @@ describe('connect() of a page', () => {
   ])('rejects the address %s with BAD_ADDRESS', async (address) => {
     expect(await rejection(connectTo(address as string))).toMatchObject({
       code: 'BAD_ADDRESS',
-      message: expect.stringContaining('expected ws://host:port/path or wss://host:port/path'),
+      message: expect.stringMatching(/expected wss?:\/\/host:port\/path/),
     });
   });
 

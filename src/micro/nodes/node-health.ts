@@ -24,7 +24,10 @@ export interface EjectionOptions {
    * whole nodes. Default: 0.5.
    */
   share?: number | undefined;
-  /** Error codes that count as failures. Default: UNAVAILABLE and DEADLINE_EXCEEDED. */
+  /**
+   * Error codes that count as failures, also when a handler throws them. Default: UNAVAILABLE and
+   * DEADLINE_EXCEEDED.
+   */
   codes?: readonly RpcCode[] | undefined;
 }
 

@@ -189,7 +189,9 @@ export class NodePool implements HealthHooks {
     const what = [service, version && `version ${version}`, group && `group ${group}`, protocol]
       .filter(Boolean)
       .join(', ');
-    return hasTried ? `no other node offers ${what}` : `no node offers ${what}`;
+    return hasTried
+      ? `no other node offers ${what}`
+      : `no node offers ${what}; consumer.explain() lists the others`;
   }
 
   /** Adds the nodes of the list to `counts`, by state. */

@@ -5,8 +5,13 @@ import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index
 import type { Strategy } from '../types.js';
 import { retrySequentially } from './sequential-attempts.js';
 
-/** A strategy that makes one attempt. The error of the attempt is the error of the call. */
-export function failfast(): Strategy {
+/**
+ * A strategy that makes one attempt. The error of the attempt is the error of the call. Throws
+ * BAD_OPTION for any option.
+ */
+export function failfast(): Strategy;
+export function failfast(options?: object): Strategy {
+  checkNames('failfast()', options, {});
   return (attempt) => (call) => attempt(call, new Set());
 }
 
@@ -34,10 +39,11 @@ export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
 
 /**
  * A strategy that retries a failed call at another node while that is safe and may help: the call
- * did not run (`unsent`) because of its node, or its node was lost (UNAVAILABLE) and its method is
- * idempotent. It does not retry after the caller aborted, the timeout passed, the first reply of a
- * stream has arrived, or an attempt has taken items of an input that is no array. All attempts
- * share the timeout of the call. Throws BAD_OPTION.
+ * did not run (`unsent`) because of its node, or its method is idempotent and the call failed with
+ * UNAVAILABLE: its node was lost, or its handler threw the code. It does not retry after the caller
+ * aborted, the timeout passed, the first reply of a stream has arrived, or an attempt has taken
+ * items of an input that is no array. All attempts share the timeout of the call. Throws
+ * BAD_OPTION.
  */
 export function failover(options: FailoverOptions = {}): Strategy {
   checkNames('failover()', options, NAMES);

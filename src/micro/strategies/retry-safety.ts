@@ -36,8 +36,8 @@ export function readFailure(error: unknown): FailureFields {
 
 /**
  * Whether the caller still waits, another node may answer differently, and another attempt cannot
- * run the call twice: the call did not run (`unsent`), or its node was lost (UNAVAILABLE) and its
- * method is idempotent.
+ * harm: the call did not run (`unsent`), or its method is idempotent and the call failed with
+ * UNAVAILABLE: its node was lost, or its handler threw the code.
  */
 export function isRetryable(error: unknown, call: Call): boolean {
   if (call.signal?.aborted) return false;

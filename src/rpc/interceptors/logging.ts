@@ -12,8 +12,8 @@ import { guardedClock } from './user-callbacks.js';
 /** Options of logging(). */
 export interface LoggingOptions {
   /**
-   * info() is called for successful calls, warn() for failed and slow calls. A logger of pino has
-   * both.
+   * info() is called for successful calls, and on a server for calls that the caller cancelled.
+   * warn() is called for other failed calls, and for slow calls. A logger of pino has both.
    */
   logger: Logger;
   /** A call that takes at least this long is slow. Milliseconds. Default: 1,000. */
@@ -72,8 +72,8 @@ export function logging(options: LoggingOptions): Interceptor {
   const now = guardedClock(options.now);
   const logCall = (call: Call, ms: number, error: RpcError | undefined): unknown => {
     const isSlow = ms >= slow;
-    const isNotable = isSlow || error !== undefined;
-    if (!all && !isNotable) return undefined;
+    const isNotable = isSlow || (error !== undefined && !isCancelledByCaller(call, error));
+    if (!all && !isNotable && error === undefined) return undefined;
     const extra = details?.(call, error);
     refusePromise('BAD_OPTION', 'details', extra);
     const line = { ...lineOf(call, ms, error), ...extra };
@@ -97,6 +97,16 @@ function outcomeAtCaller(call: Call, error: RpcError | undefined): RpcError | un
   // A program may pass a Call object of its own.
   const { origin } = call as Partial<ServerCall>;
   return origin instanceof ServerCall ? (origin.checkDeadline() ?? error) : error;
+}
+
+/** Whether the caller, or the loss of its session, ended a call of this server. */
+function isCancelledByCaller(call: Call, error: RpcError): boolean {
+  const { origin } = call as Partial<ServerCall>;
+  return (
+    error.code === 'CANCELLED' &&
+    origin instanceof ServerCall &&
+    origin.aborted?.code === 'CANCELLED'
+  );
 }
 
 function lineOf(call: Call, ms: number, error: RpcError | undefined): CallLine {

@@ -283,6 +283,8 @@ it.each<[string, (options: object) => unknown]>([
   ['leastActive', leastActive],
   ['p2cEwma', p2cEwma],
 ])('%s() throws BAD_OPTION for a wrong option', (_, balancer) => {
-  for (const options of [{ random: 5 }, { seed: 1 }])
-    expect(() => balancer(options)).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }));
+  for (const options of [{ random: 5 }, { seed: 1 }, 5, null])
+    expect(() => balancer(options as object)).toThrow(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
 });

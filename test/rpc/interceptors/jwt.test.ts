@@ -166,6 +166,24 @@ describe('jwt()', () => {
     expect(await verify(withToken(await sign()))).toMatchObject({ subject: 'anna' });
   });
 
+  test('loads the keys also for an expired token, so one can be used before calls come', async () => {
+    const { jwk, sign } = await signer('one');
+    let loads = 0;
+    const verify = jwt(
+      jwtOptions(async () => {
+        loads++;
+        return { keys: [jwk] };
+      }),
+    );
+    const expired = await sign({}, (token) =>
+      token.setExpirationTime(Math.floor(Date.now() / 1000) - 60),
+    );
+    expect(await rejection(verify(withToken(expired)) as Promise<never>)).toBeInstanceOf(Error);
+    expect(loads).toBe(1);
+    await verify(withToken(await sign()));
+    expect(loads).toBe(1);
+  });
+
   test('loads the keys from a URL', async () => {
     const { jwk, sign } = await signer('one');
     const server = createServer((_, response) =>

@@ -2,14 +2,18 @@
 import { expect, test } from 'vitest';
 import {
   type Call,
+  contract,
+  implement,
   LOGGING_DEFAULTS,
   type LoggingOptions,
   logging,
   RpcError,
+  unary,
 } from '../../../src/rpc/index.js';
 import { clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
-import { outcome } from '../../fixtures/rpc.js';
+import { freeMemory, outcome, rig } from '../../fixtures/rpc.js';
 import { thrown } from '../../fixtures/transports.js';
+import { gate, until } from '../../fixtures/waiting.js';
 import { recordWarnings } from './warnings.js';
 
 type Line = [level: 'info' | 'warn', details: object, message: string];
@@ -148,4 +152,40 @@ test('warns when the logger fails, and completes the call', async () => {
   expect(warnings).toMatchObject([
     { code: 'HANDLER_FAILED', message: 'the logger failed: a faulty function' },
   ]);
+});
+
+test('a call of a server that its caller cancelled is no warning', async () => {
+  const lines: string[] = [];
+  const logger = {
+    info: (_: object, message: string) => lines.push(`info ${message.replace(/, .*/, '')}`),
+    warn: (_: object, message: string) => lines.push(`warn ${message.replace(/, .*/, '')}`),
+  };
+  const Work = contract('Work', { wait: unary<void, void>(), fail: unary<void, void>() });
+  const started = gate<void>();
+  const service = implement(Work, {
+    wait: (_, { signal }) => {
+      started.open();
+      return new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason)),
+      );
+    },
+    fail() {
+      throw new RpcError('CANCELLED', 'by the handler itself');
+    },
+  });
+  const interceptors = [logging({ logger })];
+  await using pair = await rig({
+    address: freeMemory(),
+    services: [service],
+    server: { interceptors },
+  });
+  const stub = pair.client.stub(Work);
+  expect(await outcome(stub.fail())).toBe('CANCELLED');
+  const cancel = new AbortController();
+  const call = outcome(stub.wait(undefined, { signal: cancel.signal }));
+  await started.promise;
+  cancel.abort();
+  expect(await call).toBe('CANCELLED');
+  await until(() => lines.length === 2, 'both lines are logged');
+  expect(lines).toEqual(['warn Work.fail failed: CANCELLED', 'info Work.wait failed: CANCELLED']);
 });
