@@ -1,6 +1,5 @@
 /** Contracts written by hand: the name, version and methods of a service. */
-import { gettyError } from '../../core/errors.js';
-import { badOption, checkNames, type NamesOf, nearestTo } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { checkTimeout } from '../calls/client-call.js';
 import { codecsOf, commonCodecs } from '../codecs/message-class.js';
 import type {
@@ -118,7 +117,7 @@ export function checkName(option: string, name: unknown): void {
 
 /**
  * Binds a handler to each method of a contract. Handlers are called with `handlers` as `this`.
- * Throws BAD_OPTION when a handler is missing, or when a plain object has another function.
+ * Throws BAD_OPTION when a handler is missing.
  */
 export function implement<Specs extends MethodSpecs>(
   contract: Contract<Specs>,
@@ -141,22 +140,5 @@ export function implement<Specs extends MethodSpecs>(
       handler: withValidation(method, (handler as Handler).bind(handlers)),
     });
   }
-  if (Object.getPrototypeOf(handlers) === Object.prototype) checkHandlerNames(contract, handlers);
   return { contract, handlers: byName };
-}
-
-/**
- * Throws BAD_OPTION for a function of a plain object that the contract does not have, such as one
- * that kept an old name. An object of a class may have methods of its own.
- */
-function checkHandlerNames({ name, methods }: Contract, handlers: object): void {
-  for (const [localName, handler] of Object.entries(handlers)) {
-    if (typeof handler !== 'function' || methods.has(localName)) continue;
-    const known = [...methods.keys()];
-    const nearest = nearestTo(localName, known);
-    throw gettyError(
-      'BAD_OPTION',
-      `handlers.${localName}: ${name} has no such method; ${nearest === undefined ? `its methods are ${known.join(', ')}` : `did you mean ${nearest}?`}`,
-    );
-  }
 }

@@ -8,31 +8,6 @@ import { thrown } from '../../fixtures/transports.js';
 
 noLeaks();
 
-describe('implement()', () => {
-  const Greeter = contract('Greeter', { hello: unary<string, string>() });
-  const hello = (name: string): string => name;
-
-  test.each([
-    ['helo', 'handlers.helo: Greeter has no such method; did you mean hello?'],
-    ['goodbye', 'handlers.goodbye: Greeter has no such method; its methods are hello'],
-  ])('throws BAD_OPTION for a function %s that the contract does not have', (name, message) => {
-    const handlers = { hello, [name]: hello };
-    expect(thrown(() => implement(Greeter, handlers))).toMatchObject({
-      code: 'BAD_OPTION',
-      message,
-    });
-  });
-
-  test('accepts other properties, and other methods of a class', () => {
-    class Handlers {
-      hello = hello;
-      goodbye = hello;
-    }
-    implement(Greeter, new Handlers());
-    implement(Greeter, { hello, greeting: 'hello' } as { hello: typeof hello });
-  });
-});
-
 describe('a method named then', () => {
   test.each([
     ['unary', unary()],
