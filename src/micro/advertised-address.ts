@@ -8,8 +8,8 @@ import { type Address, ALL_SCHEMES, parseAddress } from '../transport/address.js
 const SCHEMES_WITHOUT_IP_HOST: readonly string[] = ['unix', 'memory'];
 /** A host, or host:port. */
 const HOST_AND_PORT = /^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/;
-/** The parts of an address before its path: scheme, user information, host, port. */
-const AUTHORITY = /^([a-z]+:\/\/)([^/?#]*@)?(\[[^\]]*\]|[^:/?#]*)(:\d+)?/;
+/** The parts of an address before its path: `scheme://`, user information, host, port. */
+const BEFORE_PATH = /^([a-z]+:\/\/)([^/?#]*@)?(\[[^\]]*\]|[^:/?#]*)(:\d+)?/;
 
 /** How well other machines can reach the address: 0 is best; undefined: not at all. */
 function reachabilityRank(address: string, family: string): number | undefined {
@@ -75,17 +75,17 @@ export function advertisedAddress(listening: string, advertise: string | undefin
     if (givenPort !== undefined)
       checkNumber('port of advertise', Number(givenPort.slice(1)), 1, 65535);
     return listening.replace(
-      AUTHORITY,
-      (_, scheme, user = '', _host, port = '') =>
-        `${scheme}${user}${givenHost}${givenPort ?? port}`,
+      BEFORE_PATH,
+      (_, prefix, user = '', _host, port = '') =>
+        `${prefix}${user}${givenHost}${givenPort ?? port}`,
     );
   }
   const isAllInterfaces = hasIpHost && (host === '' || host === '0.0.0.0' || host === '::');
   if (!isAllInterfaces) return listening;
   return listening.replace(
-    AUTHORITY,
-    (_, scheme, user = '', _host, port = '') =>
-      `${scheme}${user}${ownHost(host !== '0.0.0.0')}${port}`,
+    BEFORE_PATH,
+    (_, prefix, user = '', _host, port = '') =>
+      `${prefix}${user}${ownHost(host !== '0.0.0.0')}${port}`,
   );
 }
 
@@ -96,7 +96,7 @@ export function advertisedAddress(listening: string, advertise: string | undefin
 export function defaultId(advertised: string): string {
   const { scheme, path } = parse(advertised);
   if (scheme === 'unix') return `${hostname()}:${encodeURIComponent(path)}`;
-  const [authority = ''] = AUTHORITY.exec(advertised) ?? [];
+  const [authority = ''] = BEFORE_PATH.exec(advertised) ?? [];
   const hostAndPort = authority.replace(/^[a-z]+:\/\//, '').replace(/^.*@/, '');
   return path.length > 1 ? `${hostAndPort}${encodeURIComponent(path)}` : hostAndPort;
 }

@@ -1,6 +1,6 @@
 /**
- * The bundles `getty-ts/web/rpc` and `getty-ts/web/protobuf` in Chromium, with a server of this
- * package.
+ * A bundle of `getty-ts/web/rpc` with contract() of `getty-ts/web/protobuf`, in Chromium, with a
+ * server of this package.
  */
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

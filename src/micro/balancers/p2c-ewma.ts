@@ -8,7 +8,10 @@ import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './
  * answered none yet.
  */
 const UNKNOWN_LATENCY = 1e6;
-/** Milliseconds: the assumed latency of a node that has been called for streams only. */
+/**
+ * Milliseconds: the assumed latency of a node whose calls in flight are all streams, if it has
+ * answered no other call yet.
+ */
 const STREAM_LATENCY = 1;
 
 /** Milliseconds that a failed call costs the caller: the retry and the lost work. */

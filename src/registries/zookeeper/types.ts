@@ -132,8 +132,9 @@ export interface ZooKeeperClientOptions {
   /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions;
   /**
-   * Called after each change of the state. `cause`: the reason of `away` and `expired`. An error
-   * that it throws becomes a warning of the process. Default: none.
+   * Called with `connected`, `away`, `expired` and `closed`. A change to `connecting` is not
+   * reported. `cause`: the reason of `away` and `expired`. An error that it throws becomes a warning
+   * of the process. Default: none.
    */
   onState?: (state: ClientState, cause?: Error) => unknown;
 }

@@ -13,7 +13,7 @@ interface Waiting {
 
 export class SimulatedHost<T> implements Host<T> {
   readonly name: string;
-  /** Milliseconds between the date of this host and that of the others. */
+  /** Milliseconds that the date of this host is ahead of the date of the simulation. */
   clockOffset = 0;
   readonly #network: SimulatedNetwork;
   readonly #place: NetworkHost;

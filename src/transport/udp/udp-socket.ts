@@ -25,7 +25,7 @@ export function resolveHosts(name: string): Promise<readonly Host[]> {
 
 /**
  * Names are resolved before there is a socket. Node.js would call dns.lookup() for each datagram,
- * which takes a tick even for an IP address.
+ * whose callback comes by process.nextTick() even for an IP address.
  */
 const noLookup = (
   ip: string,

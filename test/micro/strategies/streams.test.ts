@@ -1,4 +1,4 @@
-/** Which calls that stream a consumer retries at another node. */
+/** Which streaming calls a consumer retries at another node. */
 import { describe, expect, it } from 'vitest';
 import {
   consume,

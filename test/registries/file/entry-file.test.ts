@@ -1,4 +1,4 @@
-/** Reading the file of an entry that another program replaces. */
+/** Reading the file of an entry: its size, and what is no regular file. */
 import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Each ready-made interceptor with calls over a transport, on clients and on servers. */
+/** The ready interceptors, except auth() and bearer(), with calls on clients and on servers. */
 import { describe, expect, test } from 'vitest';
 import {
   circuitBreaker,
@@ -23,7 +23,7 @@ import { ENDPOINTS, TestPair } from './test-pair.js';
 noLeaks();
 
 const logger = { info() {}, warn() {} };
-/** All interceptors with options that let each call pass. */
+/** These interceptors with options that let each call pass. */
 const ALL: readonly [string, () => Interceptor][] = [
   ['timeout', () => timeout(60_000)],
   ['retry', () => retry({ initialDelay: 1 })],
@@ -221,7 +221,7 @@ test('a handler can call its caller back while it holds the only slot', async ()
   ]);
 });
 
-test('a server with timeout() shuts down while a handler never ends', async () => {
+test('timeout() of a server ends a call whose handler does not return, and later calls work', async () => {
   await using trial = await TestPair.open('server', timeout(20));
   expect(await outcome(trial.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe(
     'DEADLINE_EXCEEDED',

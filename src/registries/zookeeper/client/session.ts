@@ -51,6 +51,7 @@ export class ZooKeeperSession {
   readonly #hosts: readonly string[];
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
+  /** What the next handshake requests: its timeout is that of the options, not the granted one. */
   #session: SessionIdentity;
   /** The timeout of the session in milliseconds: as granted, or before that as requested. */
   #timeout: number;
@@ -59,7 +60,7 @@ export class ZooKeeperSession {
   #state: ClientState = 'connecting';
   /** Attempts in a row in which a server accepted the connection and did not answer. */
   #timeouts = 0;
-  /** The last time at which a server had accepted the session, by performance.now(). */
+  /** When the last connection ended, by performance.now(); before the first one, when it began. */
   #connectedUntil = 0;
   connection: ServerConnection | undefined;
   /** Why the last attempt or connection failed. */
@@ -125,8 +126,9 @@ export class ZooKeeperSession {
   }
 
   /**
-   * Milliseconds before the next attempt. Each other host is dialed at once, because the session
-   * may expire soon. After all hosts have failed, there is a delay.
+   * Milliseconds before the next attempt. After a connection that has ended (no failures): random,
+   * so that clients do not all return at once. After a failure 0, because the session may expire
+   * soon. After each round in which all hosts have failed: a backoff.
    */
   #delay(failures: number): number {
     if (failures === 0) return Math.random() * this.#options.initialDelay;
@@ -137,8 +139,9 @@ export class ZooKeeperSession {
 
   /**
    * Milliseconds for one attempt. Short at first, so that the next host is tried before the session
-   * expires, and because a server that is starting may never answer. Doubled after each timeout,
-   * because all servers may be slow.
+   * expires, and because a server that is starting may never answer. Doubled after each attempt in
+   * a row in which a server accepted the connection and did not answer, because all servers may be
+   * slow.
    */
   #attemptTimeout(): number {
     const first = Math.min(

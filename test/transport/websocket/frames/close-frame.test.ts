@@ -43,7 +43,7 @@ test.each(INVALID_CODES)('rejects the close code %i', (code) => {
   expect(parse([hex(closeFrame(code))], FROM_SERVER)).toEqual([PROTOCOL_ERROR]);
 });
 
-it("reads the close of Go's getty as code 1000, and rejects other payloads with its first bytes", () => {
+it("reads the payload bye-bye!!!! of Go's getty as code 1000, and rejects others that begin alike", () => {
   const close = Buffer.concat([hex('880b'), Buffer.from('bye-bye!!!!')]);
   for (const chunks of everySplit(close))
     expect(parse(chunks, FROM_SERVER)).toEqual(['close 1000']);
