@@ -3,7 +3,7 @@ import { followSignal } from '../../core/signals.js';
 import { spinFor } from '../../transport/session/busy-poll.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
-import { RpcError, setMethod } from '../errors.js';
+import { type RpcError, setMethod } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
@@ -101,12 +101,7 @@ export class Caller {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.#resendQueue = undefined;
-    const { address, isGoingAway } = this.#peer;
-    const message = isGoingAway
-      ? `${address} closed the session before it answered`
-      : `the session with ${address} was lost before the answer`;
-    const reason = isGoingAway ? 'moving' : undefined;
-    this.#pendingRequests.failAll(() => new RpcError('UNAVAILABLE', message, { reason }));
+    this.#pendingRequests.failAll(() => this.#peer.lostError());
   }
 
   // ---- calls ----
@@ -269,6 +264,11 @@ export class Caller {
       .take(frame.sequenceLow, frame.sequenceHigh)
       ?.answer(frame, this.#setup.maxDecodedObjects);
     this.#drain.onCallSettled();
+  }
+
+  /** Fails the call of a frame that is too large to be read. */
+  onTooLargeFrame({ sequenceLow, sequenceHigh }: Frame, error: RpcError): void {
+    this.#pendingRequests.take(sequenceLow, sequenceHigh)?.fail(error);
   }
 
   /** Handles a message, an end or a credit of a stream that this side has called. */

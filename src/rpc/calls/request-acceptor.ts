@@ -12,6 +12,7 @@ import { ServerStream } from '../streams/server-stream.js';
 import { StreamMemory } from '../streams/stream-memory.js';
 import type { CodecName, Method } from '../types.js';
 import { CODEC_NUMBER, type Frame } from '../wire/frame.js';
+import { EXTENDED_REQUEST } from '../wire/request.js';
 import { CALL_TYPE } from '../wire/request-header.js';
 import type { AnswerSender } from './answer-sender.js';
 import { instantFor } from './client-call.js';
@@ -129,6 +130,15 @@ export class RequestAcceptor {
     }
     this.#callCounter.started++;
     return call;
+  }
+
+  /** Refuses a request that is too large to be read. It may be oneway: its caller ignores this. */
+  refuseTooLarge(frame: Frame, error: RpcError): void {
+    this.#callCounter.started++;
+    this.#callCounter.failed++;
+    if (frame.serviceId !== EXTENDED_REQUEST) return;
+    const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
+    this.#answers.sendError(frame, codec, CALL_TYPE.twoWay, error);
   }
 
   /**

@@ -251,6 +251,13 @@ export class Responder implements ServerCallOwner {
     }
   }
 
+  /** Answers the call of a frame that is too large to be read. */
+  onTooLargeFrame(frame: Frame, error: RpcError): void {
+    if (frame.command === COMMAND.request) return this.#acceptor.refuseTooLarge(frame, error);
+    const call = this.#unanswered.find(frame);
+    if (call !== undefined) this.#refuseMessage(call, error);
+  }
+
   /** Answers the call with an error, and returns the error. */
   #refuseMessage(call: ServerCall, thrown: unknown): RpcError {
     const { service, name } = call.method;
