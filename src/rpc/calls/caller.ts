@@ -3,7 +3,7 @@ import { followSignal } from '../../core/signals.js';
 import { spinFor } from '../../transport/session/busy-poll.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
-import { type RpcError, setMethod } from '../errors.js';
+import { RpcError, setMethod } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
@@ -176,7 +176,11 @@ export class Caller {
   }
 
   async #sendAfter(wait: Promise<void>, call: Call): Promise<unknown> {
-    await wait;
+    try {
+      await wait;
+    } catch (error) {
+      return this.#rejectUnsent(call, RpcError.from(error));
+    }
     return this.send(call);
   }
 
