@@ -159,7 +159,7 @@ export function readFrame(
     frame.isTooLarge = true;
     throw gettyError(
       'MESSAGE_TOO_LARGE',
-      `a frame of ${total} bytes is announced; maxMessageBytes is ${maxBytes} at its receiver`,
+      `a frame of ${total} bytes is announced; the session option maxMessageBytes is ${maxBytes} at its receiver`,
     );
   }
   frame.bytes = bytes;

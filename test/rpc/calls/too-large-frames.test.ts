@@ -138,3 +138,20 @@ test('failover() does not repeat the call of an answer', async () => {
   expect(error).toMatchObject(TOO_LARGE);
   expect(made).toBe(1);
 });
+
+test('the error of an answer that is not sent names the method and the option', async () => {
+  const Numbers = contract('Numbers', { big: unary<void, unknown>(), long: unary<void, string>() });
+  const numbers = implement(Numbers, { big: () => 1n, long: () => 'x'.repeat(SIZE) });
+  await using server = await serve('memory://', [numbers]);
+  await using client = await connect(server.address);
+  expect(await rejection<RpcError>(client.stub(Numbers).big())).toMatchObject({
+    code: 'UNKNOWN',
+    message: expect.stringMatching(/^the answer of Numbers.big was not sent: .*BigInt/),
+  });
+  expect(await rejection<RpcError>(client.stub(Numbers).long())).toMatchObject({
+    code: 'RESOURCE_EXHAUSTED',
+    message: expect.stringMatching(
+      /^the answer of Numbers.long was not sent: .* the session option maxMessageBytes is 1048576 at its sender$/,
+    ),
+  });
+});
