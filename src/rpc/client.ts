@@ -13,7 +13,7 @@ import { timeLeft } from './calls/client-call.js';
 import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
 import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
-import { RpcError } from './errors.js';
+import { RpcError, setMethod } from './errors.js';
 import { compose } from './interceptor-chain.js';
 import { RpcCounters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
@@ -139,6 +139,23 @@ class ContractClient extends RpcEndpoint implements RpcClient {
    * DEADLINE_EXCEEDED when the timeout of the call passes before.
    */
   async #sendWhenConnected(call: Call): Promise<unknown> {
+    const startedAt = performance.now();
+    let channel: RpcChannel;
+    try {
+      channel = await this.#connectedChannel(call);
+    } catch (error) {
+      const failure = RpcError.from(error);
+      const counter = this.counters.calls.of(call.method);
+      setMethod(failure, call.method);
+      counter.onCallStart();
+      counter.onCallEnd(failure, performance.now() - startedAt, 0, 0);
+      throw failure;
+    }
+    return channel.send(call);
+  }
+
+  /** Waits for a channel that accepts the call. Rejects with an unsent RpcError. */
+  async #connectedChannel(call: Call): Promise<RpcChannel> {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
       if (this.#client === undefined || this.closed) throw new Error('the client is closed');
@@ -159,7 +176,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
       throw new RpcError('UNAVAILABLE', `the server at ${this.address} is closing`, {
         unsent: true,
       });
-    return channel.send(call);
+    return channel;
   }
 
   protected override async drainAndClose(drainTimeout: number): Promise<void> {

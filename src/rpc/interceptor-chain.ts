@@ -1,5 +1,6 @@
 /** Interceptors, composed with the Invoke that they wrap. */
 import { promiseOf } from '../core/callbacks.js';
+import { codeOf, gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { runInCall } from './calls/inherited-call.js';
 import type { ServerCall } from './calls/server-call.js';
@@ -12,10 +13,24 @@ import type { Interceptor, Invoke } from './types.js';
  * interceptor returns no function.
  */
 export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
-  return interceptors.reduceRight((next, interceptor) => {
-    const wrapped = interceptor(next);
+  return interceptors.reduceRight((next, interceptor, index) => {
+    const wrapped = makeInvoke(() => interceptor(next), `interceptors[${index}]`, interceptor.name);
     return wrapped === next ? next : wrapUserInvoke(wrapped);
   }, invoke);
+}
+
+/**
+ * Returns what `make` returns. A BAD_OPTION that it throws names `option`: the user may have given
+ * a function such as `retry` instead of `retry()`. `name`: the name of the function.
+ */
+function makeInvoke(make: () => Invoke, option: string, name: string): Invoke {
+  try {
+    return make();
+  } catch (error) {
+    if (codeOf(error) !== 'BAD_OPTION') throw error;
+    const hint = name === '' ? '' : `; did you mean ${name}()?`;
+    throw gettyError('BAD_OPTION', `${option}: ${messageOf(error)}${hint}`, error);
+  }
 }
 
 /**

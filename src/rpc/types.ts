@@ -442,8 +442,9 @@ export interface RpcStatistics {
    */
   readonly since: number;
   /**
-   * Calls that this side made. Each attempt that reached a session counts, also if the session did
-   * not send it.
+   * Calls that this side made, also those that failed because there was no session. The calls of a
+   * consumer are attempts: a call for which no node was found, or no node was connected, does not
+   * count.
    */
   readonly calls: readonly MethodStatistics[];
   /** Calls that this side served. Unknown methods do not count. */

@@ -4,7 +4,7 @@ import { promiseOf } from '../core/callbacks.js';
 import { gettyError } from '../core/errors.js';
 import { ByteReader, ByteWriter } from '../transport/index.js';
 import { TransportSession } from '../transport/session/session.js';
-import { tooLargeError } from '../transport/session/session-errors.js';
+import { receivedTooLargeError } from '../transport/session/session-errors.js';
 import { resolveSetup } from '../transport/session/session-options.js';
 import type { Codec, Connection, Session } from '../transport/types.js';
 
@@ -114,7 +114,7 @@ export class CodecDriver<In, Out> {
   }
 
   #tooLarge(size: number): Error {
-    return tooLargeError(size, this.#maxMessageBytes, 'or more was read');
+    return receivedTooLargeError('the test', size, this.#maxMessageBytes);
   }
 }
 

@@ -20,6 +20,8 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     connections: [1, 10_000],
     connectTimeout: [1, LONGEST_TIMER],
   });
+  if (!Number.isInteger(checked.connections))
+    throw badOption('connections', checked.connections, 'an integer');
   const { tls, udp, websocket, onState, reconnect } = options;
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))

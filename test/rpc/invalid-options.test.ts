@@ -5,10 +5,12 @@ import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import {
   connect,
   contract,
+  type Invoke,
   implement,
   oneway,
   type RpcClientOptions,
   type RpcServerOptions,
+  retry,
   serve,
   unary,
 } from '../../src/rpc/index.js';
@@ -66,6 +68,11 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
       'one interceptor instead of an array',
       { interceptors: () => {} },
       /^interceptors: got a function/,
+    ],
+    [
+      'the function that makes an interceptor',
+      { interceptors: [(next: Invoke) => next, retry] },
+      /^interceptors\[1\]: options: got a function, expected an object; did you mean retry\(\)\?$/,
     ],
     ['interceptors null', { interceptors: null }, /^interceptors: got null/],
     [
@@ -243,4 +250,10 @@ test('an address in use is LISTEN_FAILED', async () => {
       code: 'LISTEN_FAILED',
     });
   }
+});
+
+test('a number of connections that is no integer is BAD_OPTION', async () => {
+  await expect(connect('memory://none', { connections: 1.5 })).rejects.toThrow(
+    'connections: got 1.5, expected an integer',
+  );
 });

@@ -3,9 +3,9 @@ import { codeOf, type GettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { tooLargeError } from '../../transport/session/session-errors.js';
+import { sentTooLargeError } from '../../transport/session/session-errors.js';
 import type { Session } from '../../transport/types.js';
-import { RpcError } from '../errors.js';
+import { RpcError, rpcErrorOf } from '../errors.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';
 import { Answer } from '../wire/answer.js';
@@ -112,7 +112,8 @@ export class AnswerSender {
       call.sent += answer.bodyLength;
       return undefined;
     } catch (error) {
-      return answerErrorOf(error);
+      const { service, name } = call.method;
+      return answerErrorOf(error, `the answer of ${service}.${name} was not sent: `);
     }
   }
 
@@ -190,7 +191,7 @@ export class AnswerSender {
       if (output.length > session.maxMessageBytes) {
         // A small request may cause it. Its encoding is work too.
         spend(unitsOf(output.length));
-        throw tooLargeError(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
+        throw sentTooLargeError(this.#peer.address, output.length, session.maxMessageBytes);
       }
       const hasRoom = session.writeBytes(output.written);
       // A copy, because the buffer of the writer is reused.
@@ -216,11 +217,18 @@ function serviceIdFor({ serviceId }: { serviceId: number }): number {
   return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
 }
 
-/** The error of a call. `error`: what its handler has thrown, or why its reply cannot be sent. */
-export function answerErrorOf(error: unknown): RpcError {
+/**
+ * The error of a call. `error`: what its handler has thrown, or why its reply cannot be sent.
+ * `prefix`: the beginning of the message, unless `error` is an RpcError.
+ */
+export function answerErrorOf(error: unknown, prefix = ''): RpcError {
+  const known = rpcErrorOf(error);
+  if (known !== undefined) return known;
   const code = codeOf(error);
   const isTooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
-  return isTooLarge
-    ? new RpcError('RESOURCE_EXHAUSTED', messageOf(error), { cause: error })
-    : RpcError.from(error);
+  return new RpcError(
+    isTooLarge ? 'RESOURCE_EXHAUSTED' : 'UNKNOWN',
+    `${prefix}${messageOf(error)}`,
+    { cause: error },
+  );
 }

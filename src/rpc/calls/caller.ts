@@ -101,12 +101,7 @@ export class Caller {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.#resendQueue = undefined;
-    const { address, isGoingAway } = this.#peer;
-    const message = isGoingAway
-      ? `${address} closed the session before it answered`
-      : `the session with ${address} was lost before the answer`;
-    const reason = isGoingAway ? 'moving' : undefined;
-    this.#pendingRequests.failAll(() => new RpcError('UNAVAILABLE', message, { reason }));
+    this.#pendingRequests.failAll(() => this.#peer.lostError());
   }
 
   // ---- calls ----
@@ -181,7 +176,11 @@ export class Caller {
   }
 
   async #sendAfter(wait: Promise<void>, call: Call): Promise<unknown> {
-    await wait;
+    try {
+      await wait;
+    } catch (error) {
+      return this.#rejectUnsent(call, RpcError.from(error));
+    }
     return this.send(call);
   }
 
@@ -269,6 +268,11 @@ export class Caller {
       .take(frame.sequenceLow, frame.sequenceHigh)
       ?.answer(frame, this.#setup.maxDecodedObjects);
     this.#drain.onCallSettled();
+  }
+
+  /** Fails the call of a frame that is too large to be read. */
+  onTooLargeFrame({ sequenceLow, sequenceHigh }: Frame, error: RpcError): void {
+    this.#pendingRequests.take(sequenceLow, sequenceHigh)?.fail(error);
   }
 
   /** Handles a message, an end or a credit of a stream that this side has called. */

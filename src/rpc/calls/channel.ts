@@ -3,7 +3,7 @@
  * codec of the session. Caller sends calls, and Responder answers requests.
  */
 import { type AsyncContext, READ_CONTEXT } from '../../core/async-context.js';
-import type { GettyError } from '../../core/errors.js';
+import { type GettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -16,7 +16,8 @@ import type {
   WebSocketRequest,
 } from '../../transport/types.js';
 import { makeStub } from '../contract/stub.js';
-import { countsOf, SessionCallCounter } from '../metrics/statistics.js';
+import { RpcError } from '../errors.js';
+import { peerStatisticsOf, SessionCallCounter } from '../metrics/statistics.js';
 import { PeerSession } from '../peer/peer-session.js';
 import { SignsOfLife } from '../peer/signs-of-life.js';
 import type {
@@ -151,17 +152,7 @@ export class RpcChannel
   }
 
   get statistics(): PeerStatistics {
-    const { session } = this;
-    const { bytesRead = 0, bytesWritten = 0 } = session?.stats ?? {};
-    const queuedBytes = session?.queuedBytes ?? 0;
-    return {
-      peer: this.peer,
-      calls: countsOf(this.#callsMade),
-      served: countsOf(this.#callsServed),
-      bytesRead,
-      bytesWritten,
-      queuedBytes,
-    };
+    return peerStatisticsOf(this.#peer, this.#callsMade, this.#callsServed);
   }
 
   resetStatistics(): void {
@@ -181,12 +172,28 @@ export class RpcChannel
   // ---- codec ----
 
   read(input: ByteReader, session: RpcSession): Frame | undefined {
-    if (readFrame(input, this.#frame, session.maxMessageBytes, this.#caller.noReplyCalls)) {
-      this.#signsOfLife.onCompleteFrame();
-      return this.#frame;
+    const frame = this.#frame;
+    try {
+      if (readFrame(input, frame, session.maxMessageBytes, this.#caller.noReplyCalls)) {
+        this.#signsOfLife.onCompleteFrame();
+        return frame;
+      }
+    } catch (error) {
+      if (frame.isTooLarge) this.#onTooLargeFrame(frame, error);
+      throw error;
     }
     this.#signsOfLife.onIncompleteFrame();
     return undefined;
+  }
+
+  /** Fails the call of the frame. On a stream the session ends next, which fails the others. */
+  #onTooLargeFrame(frame: Frame, cause: unknown): void {
+    frame.isTooLarge = false;
+    const error = new RpcError('RESOURCE_EXHAUSTED', messageOf(cause), { cause });
+    const isRequest = frame.command === COMMAND.request;
+    if (!isRequest && (frame.sequenceLow & 1) === this.#caller.parity)
+      this.#caller.onTooLargeFrame(frame, error);
+    else this.#responder.onTooLargeFrame(frame, error);
   }
 
   write(output: ByteWriter, frame: OutgoingFrame): void {
@@ -256,6 +263,7 @@ export class RpcChannel
   }
 
   onError(session: RpcSession, error: GettyError): void {
+    if (session.closed) this.#peer.closeError ??= error;
     this.#setup.logger.warn(
       { peer: session.remoteAddress, code: error.code, error },
       error.message,

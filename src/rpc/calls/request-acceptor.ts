@@ -5,13 +5,14 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import type { Router } from '../contract/router.js';
 import { RpcError } from '../errors.js';
-import { isStreaming } from '../method-kind.js';
+import { isStreaming, streamsInput } from '../method-kind.js';
 import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import { ServerStream } from '../streams/server-stream.js';
 import { StreamMemory } from '../streams/stream-memory.js';
 import type { CodecName, Method } from '../types.js';
 import { CODEC_NUMBER, type Frame } from '../wire/frame.js';
+import { EXTENDED_REQUEST } from '../wire/request.js';
 import { CALL_TYPE } from '../wire/request-header.js';
 import type { AnswerSender } from './answer-sender.js';
 import { instantFor } from './client-call.js';
@@ -98,9 +99,8 @@ export class RequestAcceptor {
       method = route.method;
       let bytes = headerBytesOf(frame, header.metadata);
       this.#limits.check(bytes);
-      const stream = isStreaming(method.kind)
-        ? this.#openStream(method, codec, frame, callType)
-        : undefined;
+      if (method.kind !== 'unary') this.#checkKind(method, frame, callType);
+      const stream = isStreaming(method.kind) ? this.#openStream(method, codec, frame) : undefined;
       let input: unknown = stream?.reader;
       if (input === undefined) {
         // decode() sets it, if the codec counts the objects.
@@ -131,6 +131,15 @@ export class RequestAcceptor {
     return call;
   }
 
+  /** Refuses a request that is too large to be read. It may be oneway: its caller ignores this. */
+  refuseTooLarge(frame: Frame, error: RpcError): void {
+    this.#callCounter.started++;
+    this.#callCounter.failed++;
+    if (frame.serviceId !== EXTENDED_REQUEST) return;
+    const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
+    this.#answers.sendError(frame, codec, CALL_TYPE.twoWay, error);
+  }
+
   /**
    * Counts a refusal per method only if the method is known. A peer could invent names and fill the
    * memory.
@@ -145,17 +154,29 @@ export class RequestAcceptor {
   }
 
   /**
-   * Throws if the peer is not extended, if the caller expects no answer, or if the codec or a limit
-   * does not permit the stream.
+   * Throws if the request shows that its caller has the method as another kind: an extended caller
+   * would wait for an answer, or get one, that its kind does not have.
    */
-  #openStream(method: Method, codec: CodecName, frame: Frame, callType: number): ServerStream {
-    const name = `${method.service}.${method.name}`;
-    // The client would send no messages and no end, so the call would never end.
-    if (callType === CALL_TYPE.oneWay || callType === CALL_TYPE.twoWayNoReply)
+  #checkKind({ service, name, kind }: Method, frame: Frame, callType: number): void {
+    const expectsReply = callType !== CALL_TYPE.oneWay && callType !== CALL_TYPE.twoWayNoReply;
+    let caller: string | undefined;
+    if (isStreaming(kind)) {
+      // The client would send no messages and no end, so the call would never end.
+      if (!expectsReply) caller = 'has it as oneway or noReply';
+      // The request of a call that streams its messages has an empty body.
+      else if (streamsInput(kind) && frame.bodyEnd > frame.bodyStart)
+        caller = 'sends a single argument';
+    } else if (expectsReply && this.#peer.extended === true) caller = 'expects a reply';
+    if (caller !== undefined)
       throw new RpcError(
         'INVALID_ARGUMENT',
-        `${name} is a ${method.kind} method, and the caller has it as oneway or noReply: their contracts differ`,
+        `${service}.${name} is a ${kind} method, and the caller ${caller}: their contracts differ`,
       );
+  }
+
+  /** Throws if the peer is not extended, or if the codec or a limit does not permit the stream. */
+  #openStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
+    const name = `${method.service}.${method.name}`;
     if (this.#peer.extended !== true)
       throw new RpcError(
         'FAILED_PRECONDITION',

@@ -240,8 +240,9 @@ export class Responder implements ServerCallOwner {
     if (frame.command === COMMAND.cancel)
       call.abort(new RpcError('CANCELLED', 'the caller cancelled the call'));
     else if (frame.command === COMMAND.credit) stream?.writer?.addCredit(readCredit(frame));
-    else if (frame.command === COMMAND.end) stream?.reader?.end();
-    else if (stream?.reader !== undefined) {
+    else if (stream?.reader === undefined) this.#refuseMessage(call, otherKindError(call));
+    else if (frame.command === COMMAND.end) stream.reader.end();
+    else {
       call.received += frame.size;
       try {
         stream.reader.push(frame.bytes, frame.bodyStart, frame.bodyEnd, frame.size);
@@ -249,6 +250,13 @@ export class Responder implements ServerCallOwner {
         this.#refuseMessage(call, error);
       }
     }
+  }
+
+  /** Answers the call of a frame that is too large to be read. */
+  onTooLargeFrame(frame: Frame, error: RpcError): void {
+    if (frame.command === COMMAND.request) return this.#acceptor.refuseTooLarge(frame, error);
+    const call = this.#unanswered.find(frame);
+    if (call !== undefined) this.#refuseMessage(call, error);
   }
 
   /** Answers the call with an error, and returns the error. */
@@ -260,4 +268,12 @@ export class Responder implements ServerCallOwner {
     call.abort(error);
     return error;
   }
+}
+
+/** The error of a call that has a single argument, and whose caller sends a stream. */
+function otherKindError({ method: { service, name, kind } }: ServerCall): RpcError {
+  return new RpcError(
+    'INVALID_ARGUMENT',
+    `${service}.${name} is a ${kind} method, and the caller sends a stream of messages: their contracts differ`,
+  );
 }

@@ -139,6 +139,8 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     | Promise<AsyncIterator<unknown, undefined>>
     | AsyncIterator<unknown, undefined>
     | undefined;
+  /** The last result of next() of the iterator. */
+  #lastStep: Promise<IteratorResult<unknown, undefined>> | undefined;
   /** Functions that settle the pending next() of a call that has not begun. */
   #pendingReads: ((end: IteratorResult<never, undefined>) => void)[] = [];
   #isIterated = false;
@@ -161,7 +163,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
 
   async #begin(): Promise<AsyncIterator<unknown, undefined>> {
     const clientCall = this.#makeCall();
-    const readerSignal = new ReaderSignal(clientCall.signal);
+    const readerSignal = new ReaderSignal(clientCall.signal, this.#onLinked);
     this.#readerSignal = readerSignal;
     const call = new ReplyStreamCall(clientCall, readerSignal);
     try {
@@ -194,10 +196,16 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   }
 
   #read(iterator: AsyncIterator<unknown, undefined>): Promise<IteratorResult<unknown, undefined>> {
-    return this.#readerSignal?.isLinked
-      ? this.#replyAndRelease(iterator.next(), this.#readerSignal)
-      : iterator.next();
+    const step = iterator.next();
+    this.#lastStep = step;
+    return this.#readerSignal?.isLinked ? this.#replyAndRelease(step, this.#readerSignal) : step;
   }
+
+  /** An interceptor may access the signal first while the last step runs, or after it. */
+  readonly #onLinked = (): void => {
+    if (this.#lastStep !== undefined && this.#readerSignal !== undefined)
+      this.#replyAndRelease(this.#lastStep, this.#readerSignal).catch(() => {});
+  };
 
   #firstReply(
     begun: Promise<AsyncIterator<unknown, undefined>>,

@@ -216,6 +216,7 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
 
 /** Throws BAD_OPTION. The error does not contain the token. */
 function checkToken(token: unknown): string {
+  if (token === '') throw badOption('token', token, 'a token');
   if (typeof token !== 'string' || !/^\S+$/.test(token))
     throw badSecret('token', token, 'a token without spaces and without the word Bearer');
   return token;

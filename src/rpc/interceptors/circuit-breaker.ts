@@ -118,7 +118,9 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor
       const epoch = circuit.tryEnter(name);
       if (epoch === undefined) {
         const text = `the circuit of ${name} is ${circuit.state}: too many calls failed; the next probe may start in ${circuit.timeUntilProbe} ms`;
-        return Promise.reject(new RpcError('UNAVAILABLE', text, { unsent: true }));
+        const refusal = new RpcError('UNAVAILABLE', text, { unsent: true });
+        refusals.add(refusal);
+        return Promise.reject(refusal);
       }
       return invokeUntilEnd(next, call, (error, hasItems) =>
         circuit.onCallSettled(name, epoch, call, error, hasItems),
@@ -144,9 +146,19 @@ function resolveSettings(options: CircuitBreakerOptions): Settings {
   return { ...resolved, key, isFailure, onState, now: guardedClock(options.now) };
 }
 
+/** The errors of all circuit breakers. Their code is that of a call without a connection. */
+const refusals = new WeakSet<object>();
+
+function isRefusal({ cause }: RpcError): boolean {
+  return typeof cause === 'object' && cause !== null && refusals.has(cause);
+}
+
 /** Whether the call did not reach the service, for a reason on this side. */
-function wasRefusedHere(call: Call, { code, reason, unsent }: RpcError): boolean {
+function wasRefusedHere(call: Call, error: RpcError): boolean {
+  const { code, reason, unsent } = error;
   if (!unsent) return false;
+  // retry() throws a copy, whose cause is the refusal.
+  if (refusals.has(error) || isRefusal(error)) return true;
   // In a server, `unsent` may describe a call that the handler made.
   if (isReceived(call)) return (call as Partial<ServerCall>).origin?.hasHandlerStarted === false;
   return code !== 'UNAVAILABLE' && reason === undefined;

@@ -82,6 +82,8 @@ const ASYMMETRIC = [
   'Ed25519',
 ];
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
+/** The algorithms that jose knows. */
+const ALGORITHMS = [...ASYMMETRIC, 'ML-DSA-44', 'ML-DSA-65', 'ML-DSA-87', ...SYMMETRIC];
 const MIN_SECRET_BYTES = 32;
 const MAX_TOKEN_CHARACTERS = 16 * 1024;
 const MAX_CACHED_TOKENS = 1_000;
@@ -115,8 +117,11 @@ export function jwt(options: JwtOptions): Authenticate {
   }
   const { algorithms = secret ? SYMMETRIC : ASYMMETRIC } = options;
   // An unsecured token has the algorithm `none` (RFC 7519, section 6).
-  if (!isNonEmptyList(algorithms) || algorithms.includes('none'))
+  if (!isNonEmptyList(algorithms))
     throw badOption('algorithms', algorithms, 'an array of signature algorithms');
+  const unknown = algorithms.find((name) => !ALGORITHMS.includes(name));
+  if (unknown !== undefined)
+    throw badOption('algorithms', unknown, `some of ${ALGORITHMS.join(', ')}`);
   const verifyOptions: JWTVerifyOptions = {
     issuer,
     audience,
@@ -167,11 +172,22 @@ function checkKeys(keys: JwtOptions['keys']): void {
   if (keys instanceof Uint8Array && keys.length < MIN_SECRET_BYTES)
     throw badOption('keys', `a secret of ${keys.length} bytes`, `at least ${MIN_SECRET_BYTES}`);
   if (typeof keys !== 'function' && (typeof keys !== 'object' || keys === null))
-    throw badSecret('keys', keys, 'a URL, a key set, or a key');
+    throw badSecret('keys', keys, 'a URL (new URL(…)), a key set, or a key');
+  if (keys instanceof URL && keys.protocol !== 'https:' && keys.protocol !== 'http:')
+    throw badOption('keys', `${keys.protocol}//…`, 'an https: or http: URL');
+  if (isEmptySet(keys)) throw badOption('keys', keys, 'a key set with at least one key');
   // fetch() refuses such a URL, and repeats it in its error.
   if (keys instanceof URL && (keys.username !== '' || keys.password !== '')) {
     throw badOption('keys', redactUrl(keys.href), 'a URL without a user and a password');
   }
+}
+
+/** Whether `keys` is a key set without keys, an empty object, or an array instead of a set. */
+function isEmptySet(keys: JwtOptions['keys']): boolean {
+  if (Array.isArray(keys)) return true;
+  const set = (keys as Partial<JSONWebKeySet>).keys;
+  if (Array.isArray(set)) return set.length === 0;
+  return Object.getPrototypeOf(keys) === Object.prototype && Object.keys(keys).length === 0;
 }
 
 /** The keys could not be loaded. The token may be valid. */

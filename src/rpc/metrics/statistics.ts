@@ -4,12 +4,14 @@
  * a consumer, and transport/admission.ts counts refused peers.
  */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
+import type { PeerSession } from '../peer/peer-session.js';
 import type {
   CallCounts,
   Channel,
   LatencyStatistics,
   Method,
   MethodStatistics,
+  PeerStatistics,
   RpcStatistics,
 } from '../types.js';
 import { Histogram } from './histogram.js';
@@ -38,8 +40,25 @@ export class SessionCallCounter {
   }
 }
 
-export function countsOf({ started, succeeded, failed }: SessionCallCounter): CallCounts {
+function countsOf({ started, succeeded, failed }: SessionCallCounter): CallCounts {
   return { started, succeeded, failed };
+}
+
+/** The statistics of one session. `made`, `served`: its calls. */
+export function peerStatisticsOf(
+  { address, session }: PeerSession,
+  made: SessionCallCounter,
+  served: SessionCallCounter,
+): PeerStatistics {
+  const { bytesRead = 0, bytesWritten = 0 } = session?.stats ?? {};
+  return {
+    peer: address,
+    calls: countsOf(made),
+    served: countsOf(served),
+    bytesRead,
+    bytesWritten,
+    queuedBytes: session?.queuedBytes ?? 0,
+  };
 }
 
 /** Counts the calls of one method, made or served, and their latencies. */

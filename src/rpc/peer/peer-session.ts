@@ -1,4 +1,5 @@
 /** The session with one peer, as the calls, the replies and the streams of a channel use it. */
+import type { GettyError } from '../../core/errors.js';
 import type { Session } from '../../transport/types.js';
 import { waitToSend } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
@@ -25,6 +26,8 @@ export class PeerSession {
   address = '';
   /** Whether the peer has sent goaway: it wants no new calls. */
   isGoingAway = false;
+  /** Why the session was lost. Undefined: it was closed without an error. */
+  closeError: GettyError | undefined;
   readonly #setup: PeerSessionSetup;
   /** Settles when the session is below its high-water mark again. Undefined while it is below. */
   #drained: Promise<void> | undefined;
@@ -86,6 +89,22 @@ export class PeerSession {
       'UNAVAILABLE',
       `the session with ${this.address} is ${this.closed ? 'closed' : 'going away'}`,
       { unsent: true },
+    );
+  }
+
+  /** The error of a call that waits for its answer when the session is lost. */
+  lostError(): RpcError {
+    const { address, closeError: cause } = this;
+    if (this.isGoingAway)
+      return new RpcError('UNAVAILABLE', `${address} closed the session before it answered`, {
+        cause,
+        reason: 'moving',
+      });
+    const why = cause === undefined ? '' : `: ${cause.message}`;
+    return new RpcError(
+      'UNAVAILABLE',
+      `the session with ${address} was lost before the answer${why}`,
+      { cause },
     );
   }
 

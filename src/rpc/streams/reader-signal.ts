@@ -9,15 +9,31 @@ export interface ReplySource {
 
 export class ReaderSignal {
   readonly #given: AbortSignal | undefined;
+  readonly #onLinked: () => void;
   #controller: AbortController | undefined;
   #release: (() => void) | undefined;
   /** abort() was called. */
   #isAborted = false;
   #stream: ReplySource | undefined;
+  /** The signals of the calls that an interceptor made by with() and another signal. */
+  #derived: ReaderSignal[] | undefined;
 
-  /** `given`: the signal of CallOptions. It aborts this signal too. */
-  constructor(given: AbortSignal | undefined) {
+  /**
+   * `given`: the signal of CallOptions. It aborts this signal too. `onLinked` is called when this
+   * signal begins to follow `given`: from then on, release() is needed at the end of the call.
+   */
+  constructor(given: AbortSignal | undefined, onLinked: () => void) {
     this.#given = given;
+    this.#onLinked = onLinked;
+  }
+
+  /** A signal for the same reader, which follows `given` instead. */
+  derive(given: AbortSignal): ReaderSignal {
+    const derived = new ReaderSignal(given, this.#onLinked);
+    this.#derived ??= [];
+    this.#derived.push(derived);
+    if (this.#isAborted) derived.abort();
+    return derived;
   }
 
   /** The first access creates the signal, because few calls wait before they begin. */
@@ -28,8 +44,10 @@ export class ReaderSignal {
       this.#controller = controller;
       if (this.#isAborted) controller.abort();
       else if (given?.aborted) controller.abort(given.reason);
-      else if (given !== undefined)
+      else if (given !== undefined) {
         this.#release = followSignal(given, () => controller.abort(given.reason));
+        this.#onLinked();
+      }
     }
     return this.#controller.signal;
   }
@@ -41,7 +59,7 @@ export class ReaderSignal {
 
   /** Whether this signal follows the given one, so that release() has an effect. */
   get isLinked(): boolean {
-    return this.#release !== undefined;
+    return this.#release !== undefined || this.#derived?.some((one) => one.isLinked) === true;
   }
 
   /** Sets the stream whose call ends with the reader, also if an interceptor wraps its replies. */
@@ -55,6 +73,7 @@ export class ReaderSignal {
     this.#isAborted = true;
     // First, so that a pending read ends without the error of the signal.
     this.#stream?.onReaderReturned();
+    for (const one of this.#derived ?? NONE) one.abort();
     this.#controller?.abort();
     this.release();
   }
@@ -63,5 +82,8 @@ export class ReaderSignal {
   release(): void {
     this.#release?.();
     this.#release = undefined;
+    for (const one of this.#derived ?? NONE) one.release();
   }
 }
+
+const NONE: readonly ReaderSignal[] = [];

@@ -41,7 +41,9 @@ export class ReplyStreamCall extends ClientCall {
     signal?: AbortSignal;
   }): ClientCall {
     const changed = super.with(changes);
-    return changes.signal === undefined ? new ReplyStreamCall(changed, this.#reader) : changed;
+    const { signal } = changes;
+    const reader = signal === undefined ? this.#reader : this.#reader.derive(signal);
+    return new ReplyStreamCall(changed, reader);
   }
 }
 

@@ -77,6 +77,8 @@ export class Frame {
   headerEnd = 0;
   bodyStart = 0;
   bodyEnd = 0;
+  /** Whether the frame is larger than maxMessageBytes: only the fields above `bytes` are valid. */
+  isTooLarge = false;
   /** Whether no byte has arrived after the frame. */
   isLast = false;
 
@@ -141,12 +143,7 @@ export function readFrame(
   if (command === COMMAND.credit && length !== CREDIT_BYTES)
     throw badFrameError(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
   const total = FRAME_HEADER_BYTES + length;
-  if (total > maxBytes)
-    throw gettyError(
-      'MESSAGE_TOO_LARGE',
-      `a frame of ${total} bytes is announced; maxMessageBytes is ${maxBytes}`,
-    );
-  if (available < total) {
+  if (available < total && total <= maxBytes) {
     input.want(total);
     return false;
   }
@@ -158,6 +155,13 @@ export function readFrame(
   frame.logIdHigh = view.getInt32(position + 20, true);
   frame.code = view.getInt16(position + 24, true);
   frame.codec = codec;
+  if (total > maxBytes) {
+    frame.isTooLarge = true;
+    throw gettyError(
+      'MESSAGE_TOO_LARGE',
+      `a frame of ${total} bytes is announced; the session option maxMessageBytes is ${maxBytes} at its receiver`,
+    );
+  }
   frame.bytes = bytes;
   frame.view = view;
   frame.size = total;

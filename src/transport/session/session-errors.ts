@@ -70,13 +70,15 @@ export function incompleteMessageError(remoteAddress: string, rest: number): Get
   );
 }
 
-/**
- * `clause` completes "a message of N bytes …": "is for ADDRESS", or "or more came from ADDRESS".
- */
-export function tooLargeError(size: number, maxMessageBytes: number, clause: string): GettyError {
+/** For a message of this side, of `size` bytes. */
+export function sentTooLargeError(
+  remoteAddress: string,
+  size: number,
+  maxMessageBytes: number,
+): GettyError {
   return gettyError(
     'MESSAGE_TOO_LARGE',
-    `a message of ${size} bytes ${clause}; maxMessageBytes is ${maxMessageBytes}`,
+    `a message to ${remoteAddress} has ${size} bytes; the session option maxMessageBytes is ${maxMessageBytes} at its sender`,
   );
 }
 
@@ -86,7 +88,10 @@ export function receivedTooLargeError(
   size: number,
   maxMessageBytes: number,
 ): GettyError {
-  return tooLargeError(size, maxMessageBytes, `or more came from ${remoteAddress}`);
+  return gettyError(
+    'MESSAGE_TOO_LARGE',
+    `a message from ${remoteAddress} has ${size} bytes or more; the session option maxMessageBytes is ${maxMessageBytes} at its receiver`,
+  );
 }
 
 export function closedError(remoteAddress: string, cause?: unknown): GettyError {

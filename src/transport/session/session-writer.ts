@@ -18,7 +18,7 @@ import {
   blockedError,
   closedError,
   nestedWriteError,
-  tooLargeError,
+  sentTooLargeError,
 } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
@@ -103,7 +103,7 @@ export class SessionWriter<In, Out> implements Flushable {
       size = output.length - content;
       const { maxMessageBytes } = this.#setup;
       if (size > maxMessageBytes)
-        throw tooLargeError(size, maxMessageBytes, `is for ${connection.remoteAddress}`);
+        throw sentTooLargeError(connection.remoteAddress, size, maxMessageBytes);
       if (this.#framesMessages) connection.endMessage?.(output, start);
     } catch (error) {
       this.#encodingFrom = NOT_ENCODING;

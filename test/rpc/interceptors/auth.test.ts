@@ -258,17 +258,21 @@ test.each<[string, () => unknown]>([
         audience: 'a',
       }),
   ],
-  ['issuer', () => jwt({ keys: { keys: [] }, issuer: '', audience: 'a' })],
-  ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i' } as never)],
-  ['issuer', () => jwt({ keys: { keys: [] }, issuer: [], audience: 'a' })],
-  ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: ['a', ''] })],
+  ['issuer', () => jwt({ keys: { keys: [{ kty: 'oct' }] }, issuer: '', audience: 'a' })],
+  ['audience', () => jwt({ keys: { keys: [{ kty: 'oct' }] }, issuer: 'i' } as never)],
+  ['issuer', () => jwt({ keys: { keys: [{ kty: 'oct' }] }, issuer: [], audience: 'a' })],
+  ['audience', () => jwt({ keys: { keys: [{ kty: 'oct' }] }, issuer: 'i', audience: ['a', ''] })],
   ...[[], ['none'], 'ES256', [5]].map((algorithms): [string, () => unknown] => [
     'algorithms',
-    () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', algorithms } as never),
+    () =>
+      jwt({ keys: { keys: [{ kty: 'oct' }] }, issuer: 'i', audience: 'a', algorithms } as never),
   ]),
   ['options', () => jwt(undefined as never)],
   ['options', () => auth(undefined as never)],
-  ['cacheFor', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', cacheFor: -1 })],
+  [
+    'cacheFor',
+    () => jwt({ keys: { keys: [{ kty: 'oct' }] }, issuer: 'i', audience: 'a', cacheFor: -1 }),
+  ],
 ])(
   'auth(), bearer() and jwt() throw BAD_OPTION for an invalid option, case %#: %s',
   (name, make) => {

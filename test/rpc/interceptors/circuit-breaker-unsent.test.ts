@@ -6,6 +6,7 @@ import {
   type Interceptor,
   implement,
   RpcError,
+  retry,
   serve,
   unary,
 } from '../../../src/rpc/index.js';
@@ -71,4 +72,28 @@ test('does not count a call that a later interceptor of the server refuses', asy
       expect(await outcome(client.stub(Store).ask())).toBe('RESOURCE_EXHAUSTED');
     expect(states).toEqual(expected);
   }
+});
+
+test('does not count the refusals of another circuitBreaker() behind it', async () => {
+  const Two = contract('Two', { bad: unary<void, void>(), good: unary<void, string>() });
+  const service = implement(Two, {
+    bad() {
+      throw new RpcError('INTERNAL', 'broken');
+    },
+    good: () => 'ok',
+  });
+  await using server = await serve(freeMemory(), [service]);
+  await using client = await connectOnce(server.address, {
+    interceptors: [
+      circuitBreaker({ failures: 3 }),
+      // It throws copies of the refusals.
+      retry({ attempts: 2, initialDelay: 1 }),
+      circuitBreaker({ key: ({ method }) => method.name, failures: 2 }),
+    ],
+  });
+  const stub = client.stub(Two);
+  const codes: string[] = [];
+  for (let n = 0; n < 5; n++) codes.push(await outcome(stub.bad()));
+  expect(codes).toEqual(['INTERNAL', 'INTERNAL', 'UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE']);
+  expect(await outcome(stub.good())).toBe('ok');
 });

@@ -323,3 +323,18 @@ describe('jwt()', () => {
     expect(await uncached(withToken(token))).not.toBe(await uncached(withToken(token)));
   });
 });
+
+test.each([
+  ['an empty object', { keys: {} }, /^keys: got an object, expected a key set with at least one/],
+  ['an array', { keys: [] }, /^keys: got an array, expected a key set/],
+  ['an empty key set', { keys: { keys: [] } }, /^keys: got an object, expected a key set/],
+  ['a file URL', { keys: new URL('file:///keys.json') }, /^keys: got "file:.*http: URL$/],
+  [
+    'an unknown algorithm',
+    { algorithms: ['FOO'] },
+    /^algorithms: got "FOO", expected some of RS256/,
+  ],
+])('rejects %s with BAD_OPTION', (_, options, message) => {
+  const all = { keys: new Uint8Array(32), issuer: 'i', audience: 'a', ...options };
+  expect(() => jwt(all as never)).toThrow(message);
+});

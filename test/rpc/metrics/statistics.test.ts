@@ -13,7 +13,9 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
 import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
+import { rejection } from '../../fixtures/transports.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract(
@@ -291,6 +293,32 @@ describe('statistics()', () => {
       bytesSent: 0,
     });
   });
+});
+
+test('a client counts the calls that fail because there is no session', async () => {
+  await using s = await openShop();
+  await s.stub.price('pen');
+  s.server.destroy();
+  await until(() => s.client.channels.size === 0, 'the loss of the session');
+  for (let n = 0; n < 3; n++)
+    expect(await rejection(s.stub.price('pen'))).toMatchObject({
+      code: 'UNAVAILABLE',
+      unsent: true,
+      method: 'Shop.price',
+    });
+  expect(s.client.statistics().calls).toMatchObject([
+    { method: 'price', started: 4, succeeded: 1, failed: { UNAVAILABLE: 3 }, inFlight: 0 },
+  ]);
+});
+
+test('a client counts a call that fails while it waits for the first frame of its peer', async () => {
+  await using server = await RawServer.serve({}, () => true);
+  await using client = await connectOnce(server.address, { heartbeatPeriod: 0 });
+  const replies = client.stub(Shop).list(1, { timeout: 30 })[Symbol.asyncIterator]();
+  expect(await rejection(replies.next())).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  expect(client.statistics().calls).toMatchObject([
+    { method: 'list', started: 1, failed: { DEADLINE_EXCEEDED: 1 }, inFlight: 0 },
+  ]);
 });
 
 test('a server counts the peers that it refuses', async () => {

@@ -2,7 +2,7 @@
 import { getEventListeners, once } from 'node:events';
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
-import { consume } from '../../../src/micro/index.js';
+import { consume, failfast, failover, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
   connect,
@@ -50,6 +50,43 @@ test.each([
     }
     expect(items).toEqual(count < 0 ? ['NOT_FOUND'] : [0, 1].slice(0, count));
     expect(getEventListeners(abort.signal, 'abort')).toEqual([]);
+  },
+);
+
+test.each(['failover', 'an interceptor'])(
+  'a stream leaves nothing at a signal that %s accesses during or after its last step',
+  async (accessor) => {
+    const watch = (): never => {
+      throw new RpcError('NOT_FOUND', 'none');
+    };
+    const wrapping: Interceptor = (next) => async (call) => {
+      const replies = (await next(call)) as AsyncIterable<number>;
+      return (async function* () {
+        try {
+          yield* replies;
+        } finally {
+          void call.signal;
+        }
+      })();
+    };
+    await using registry = memory();
+    await using _provider = await provide({
+      registry,
+      address: 'memory://',
+      services: [implement(News, { watch })],
+    });
+    await using consumer = consume({
+      registry,
+      interceptors: accessor === 'failover' ? [] : [wrapping],
+      strategy: accessor === 'failover' ? failover() : failfast(),
+    });
+    const { signal } = new AbortController();
+    // The first call waits for the list and for a connection, which accesses its signal before.
+    for (const options of [undefined, { signal }]) {
+      const replies = consumer.stub(News).watch(undefined, options)[Symbol.asyncIterator]();
+      await expect(replies.next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    }
+    await until(() => getEventListeners(signal, 'abort').length === 0, 'the listeners to go');
   },
 );
 
@@ -136,7 +173,16 @@ test('return() ends the call and settles the pending next() if an interceptor wr
   };
   const readingSignal: Interceptor = (next) => (call) =>
     call.signal?.aborted ? Promise.reject(call.signal.reason) : next(call);
-  for (const interceptors of [[wrapping], [readingSignal, wrapping], [timeout(60_000), wrapping]]) {
+  const own = new AbortController();
+  const settingSignal: Interceptor = (next) => (call) => next(call.with({ signal: own.signal }));
+  for (const interceptors of [
+    [wrapping],
+    [readingSignal, wrapping],
+    [timeout(60_000), wrapping],
+    [settingSignal, wrapping],
+    [wrapping, settingSignal],
+    [wrapping, settingSignal, readingSignal],
+  ]) {
     const cancelled = gate();
     const watch = async function* (
       _: void,
@@ -155,6 +201,7 @@ test('return() ends the call and settles the pending next() if an interceptor wr
     expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
     await within(cancelled.promise, 'the handler to be cancelled');
     expect(client.statistics().calls).toMatchObject([{ inFlight: 0 }]);
+    expect(getEventListeners(own.signal, 'abort')).toEqual([]);
   }
 });
 
