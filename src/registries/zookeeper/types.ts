@@ -133,8 +133,8 @@ export interface ZooKeeperClientOptions {
   tls?: TlsOptions;
   /**
    * Called with `connected`, `away`, `expired` and `closed`. A change to `connecting` is not
-   * reported. `cause`: the reason of `away` and `expired`. An error that it throws becomes a warning
-   * of the process. Default: none.
+   * reported. `cause`: the reason of `away` and `expired`. An error that it throws becomes a
+   * warning of the process. Default: none.
    */
   onState?: (state: ClientState, cause?: Error) => unknown;
 }

@@ -62,8 +62,8 @@ export function onTimersReplaced(callback: () => void): void {
 }
 
 /**
- * A test may replace setInterval() and performance.now(), and restore them. Timers that were made
- * before do not fire any more then. Each tick that reads the clock checks it.
+ * A test may replace the timers and the clock of the process, and restore them. Timers that were
+ * made before do not fire any more then. Each tick that reads the clock checks it.
  */
 export function checkTimers({ now: clock } = performance): void {
   if (globalThis.setInterval === usedInterval && clock === usedClock) return;

@@ -64,7 +64,7 @@ describe('TLS options', () => {
     [
       'a passphrase of the wrong type',
       { passphrase: 52_437 },
-      ['tls.passphrase', '"number"', 'a string'],
+      ['tls.passphrase', 'a number', 'a string'],
       '52437',
     ],
     [
