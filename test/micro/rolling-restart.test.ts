@@ -143,8 +143,8 @@ noTimersLeft();
 
 /**
  * The registry, the balancer, and the smallest allowed share of each provider at the end, relative
- * to an equal share. Balancers by latency or load do not give equal shares: on a busy machine a provider
- * may seem slow to p2cEwma(), and gets few calls.
+ * to an equal share. Balancers by latency or load do not give equal shares: on a busy machine a
+ * provider may seem slow to p2cEwma(), and gets few calls.
  */
 it.each([
   ['memory', 'roundRobin', roundRobin(), 0.5],
