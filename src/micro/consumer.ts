@@ -161,9 +161,11 @@ class ServiceConsumer implements Consumer {
     this.#counters.reset();
   }
 
-  #poolOf({ name, version, codec }: ContractName, options: StubOptions): NodePool {
+  #poolOf(contract: ContractName, options: StubOptions): NodePool {
+    if (typeof contract?.name !== 'string')
+      throw badOption('contract', contract, 'a contract, or { name, version, codec }');
     checkStubNames(options);
-    return this.#findPool(name, version, options.codec ?? codec);
+    return this.#findPool(contract.name, contract.version, options.codec ?? contract.codec);
   }
 
   #findPool(service: string, version: string, codec: CodecName): NodePool {

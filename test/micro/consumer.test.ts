@@ -214,7 +214,8 @@ it('throws BAD_OPTION for arguments of a wrong type', async () => {
   const wrong: [string, () => unknown][] = [
     ['options', () => consume(null as never)],
     ['options', () => consume(5 as never)],
-    ['service', () => consumer.resolver({} as never)],
+    ['contract', () => consumer.resolver({} as never)],
+    ['contract', () => consumer.notify(undefined as never, () => {})],
     ['protocol', () => consumer.notify(Greeter, () => {}, { codec: 'x' as never })],
     ['listener', () => consumer.resolver(Greeter).onChange(5 as never)],
     ['timeout', () => consumer.resolver(Greeter).ready({ timeout: -1 })],
@@ -225,4 +226,8 @@ it('throws BAD_OPTION for arguments of a wrong type', async () => {
     expect(run, name).toThrowError(
       expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(`${name}:`) }),
     );
+  await expect(consumer.explain(undefined as never)).rejects.toMatchObject({
+    code: 'BAD_OPTION',
+    message: 'contract: got undefined, expected a contract, or { name, version, codec }',
+  });
 });

@@ -1,4 +1,4 @@
-/** RpcError.from(), which converts any thrown value to an RpcError. */
+/** The constructor of RpcError, and RpcError.from(), which converts any thrown value. */
 import { describe, expect, test, vi } from 'vitest';
 import { RpcError } from '../../src/rpc/errors.js';
 import {
@@ -20,6 +20,19 @@ async function otherRpcError(): Promise<typeof RpcError> {
   expect(Other).not.toBe(RpcError);
   return Other;
 }
+
+test('new RpcError() throws BAD_OPTION for invalid arguments', () => {
+  const invalid: [string, () => unknown][] = [
+    ['code: got "NOPE"', () => new RpcError('NOPE' as never, 'x')],
+    ['code: got undefined', () => new RpcError(undefined as never, 'x')],
+    ['metadata', () => new RpcError('ABORTED', 'x', { metadata: { a: 5 as never } })],
+    ['details: got "x"', () => new RpcError('ABORTED', 'x', { details: 'x' as never })],
+  ];
+  for (const [message, make] of invalid)
+    expect(make).toThrow(
+      expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(message) }),
+    );
+});
 
 describe('RpcError.from()', () => {
   test('returns an RpcError as it is', () => {
