@@ -105,6 +105,13 @@ class Resources implements ResourceTracker {
     ];
   }
 
+  /** What a simulated process holds, without its timers. */
+  heldBy(owner: SimulatedProcess): Leak[] {
+    return [...this.#open].flatMap(([resource, record]) =>
+      record.process === owner ? this.#describe(resource, record) : [],
+    );
+  }
+
   #describe(resource: object, { kind, stack }: OpenResource): Leak[] {
     if (kind === 'consumer') return [this.#leak(kind, 'consumer', resource, String(stack))];
     if (kind === 'endpoint') {
@@ -173,6 +180,11 @@ resources.tracker = tracked;
  */
 export function leaks(): Leak[] {
   return tracked.leaks();
+}
+
+/** What a simulated process holds, in the form of leaks(), without its timers. */
+export function heldBy(process: SimulatedProcess): Leak[] {
+  return tracked.heldBy(process);
 }
 
 /**
