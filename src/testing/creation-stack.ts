@@ -18,10 +18,26 @@ export class CreationStack {
     Error.stackTraceLimit = stackTraceLimit;
   }
 
+  /** The frames of the program, innermost first. */
+  get programFrames(): string[] {
+    return this.#frames.filter((frame) => !isForeign(frame));
+  }
+
+  get #frames(): string[] {
+    return (this.#holder.stack ?? '').split('\n').slice(1);
+  }
+
   /** The frames of the program, or, when it has none, the first ones of this package. */
   toString(): string {
-    const frames = (this.#holder.stack ?? '').split('\n').slice(1);
-    const own = frames.filter((frame) => !frame.includes(PACKAGE) && !/\bnode:/.test(frame));
-    return (own.length > 0 ? own : frames).slice(0, SHOWN_FRAMES).join('\n');
+    const own = this.programFrames;
+    return (own.length > 0 ? own : this.#frames).slice(0, SHOWN_FRAMES).join('\n');
   }
+}
+
+/** Such as `at Promise.all (index 0)` and `at new Promise (<anonymous>)`. */
+const OF_V8 = /\((?:<anonymous>|index \d+)\)$/;
+
+/** Whether a frame is code of this package, of Node.js or of V8. */
+function isForeign(frame: string): boolean {
+  return frame.includes(PACKAGE) || /\bnode:/.test(frame) || OF_V8.test(frame);
 }

@@ -23,7 +23,7 @@ export interface Leak {
   readonly description: string;
   /**
    * The stack of the code that created it; of a session, call, stream or handler: that created its
-   * endpoint. Empty when it is unknown.
+   * endpoint; of a call of a mock stub: that made the call. Empty when it is unknown.
    */
   readonly stack: string;
   /** Different for each resource of this process. */

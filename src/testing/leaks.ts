@@ -64,7 +64,11 @@ class Resources implements ResourceTracker {
   onOpen(kind: ResourceKind, resource: object): void {
     if (kind === 'timer') this.#addTimer(resource as NodeJS.Timeout);
     else if (!this.#open.has(resource)) {
-      const hasStack = kind === 'endpoint' || kind === 'consumer';
+      // A channel without a session is a call of a mock stub.
+      const hasStack =
+        kind === 'endpoint' ||
+        kind === 'consumer' ||
+        (kind === 'channel' && (resource as RpcChannel).session === undefined);
       const stack = hasStack ? new CreationStack() : undefined;
       this.#open.set(resource, { kind, stack, process: activeProcess() });
     }
@@ -105,6 +109,13 @@ class Resources implements ResourceTracker {
     ];
   }
 
+  /** What a simulated process holds, without its timers. */
+  heldBy(owner: SimulatedProcess): Leak[] {
+    return [...this.#open].flatMap(([resource, record]) =>
+      record.process === owner ? this.#describe(resource, record) : [],
+    );
+  }
+
   #describe(resource: object, { kind, stack }: OpenResource): Leak[] {
     if (kind === 'consumer') return [this.#leak(kind, 'consumer', resource, String(stack))];
     if (kind === 'endpoint') {
@@ -114,7 +125,7 @@ class Resources implements ResourceTracker {
       const text = run === undefined ? `${type} ${place}` : `${type} of ${run}`;
       return [this.#leak(type, text, resource, String(stack))];
     }
-    if (kind === 'channel') return this.#callsOf(resource as RpcChannel);
+    if (kind === 'channel') return this.#callsOf(resource as RpcChannel, stack);
     const { id, localAddress, remoteAddress, endpoint } = resource as Session<unknown>;
     const text = `session ${id} of a ${endpoint.type}, from ${localAddress} to ${remoteAddress}`;
     return [this.#leak('session', text, resource, this.#stackOf(endpoint), endpoint)];
@@ -124,9 +135,9 @@ class Resources implements ResourceTracker {
     return String((endpoint && this.#open.get(endpoint)?.stack) ?? '');
   }
 
-  #callsOf({ inFlight, peer, session }: RpcChannel): Leak[] {
+  #callsOf({ inFlight, peer, session }: RpcChannel, ownStack: CreationStack | undefined): Leak[] {
     const endpoint = session?.endpoint;
-    const stack = this.#stackOf(endpoint);
+    const stack = ownStack === undefined ? this.#stackOf(endpoint) : String(ownStack);
     const nameOf = ({ method }: Call): string => `${method.service}.${method.name}`;
     return [
       ...inFlight.made.map((call) => {
@@ -173,6 +184,11 @@ resources.tracker = tracked;
  */
 export function leaks(): Leak[] {
   return tracked.leaks();
+}
+
+/** What a simulated process holds, in the form of leaks(), without its timers. */
+export function heldBy(process: SimulatedProcess): Leak[] {
+  return tracked.heldBy(process);
 }
 
 /**

@@ -1,7 +1,9 @@
 /** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
 import { settle } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
+import { resources } from '../core/resource-tracker.js';
 import { waitToSend } from '../rpc/calls/call-errors.js';
+import type { RpcChannel } from '../rpc/calls/channel.js';
 import { timeLeft } from '../rpc/calls/client-call.js';
 import {
   type Call,
@@ -143,6 +145,18 @@ class Mock implements MockStub<MethodSpecs> {
   };
 
   async #invoke(call: Call): Promise<unknown> {
+    const open = new OpenCall(call);
+    try {
+      const answer = await this.#handle(call, open);
+      if (!streamsReplies(call.method.kind)) open.end();
+      return answer;
+    } catch (error) {
+      open.end();
+      throw error;
+    }
+  }
+
+  async #handle(call: Call, open: OpenCall): Promise<unknown> {
     const { metadata, timeout, signal } = call;
     const { service, name, kind } = call.method;
     const localName = this.#names.get(call.method) as string;
@@ -167,12 +181,17 @@ class Mock implements MockStub<MethodSpecs> {
     const answer = await limited(call, () =>
       settle(() => (handler as AnyHandler).call(this.#handlers, input, context)),
     );
-    if (streamsReplies(kind)) return this.#replies(call, answer, context);
+    if (streamsReplies(kind)) return this.#replies(call, answer, context, open);
     passMetadata(call, context);
     return kind === 'oneway' || kind === 'noReply' ? undefined : answer;
   }
 
-  #replies(call: Call, answer: unknown, context: MockContext): AsyncIterable<unknown> {
+  #replies(
+    call: Call,
+    answer: unknown,
+    context: MockContext,
+    open: OpenCall,
+  ): AsyncIterable<unknown> {
     if (!isIterable(answer))
       throw new RpcError(
         'INTERNAL',
@@ -183,14 +202,46 @@ class Mock implements MockStub<MethodSpecs> {
         const items = iteratorOf(answer);
         return {
           async next() {
-            const item = await limited(call, async () => items.next());
-            if (item.done) passMetadata(call, context);
-            return item;
+            try {
+              const item = await limited(call, async () => items.next());
+              if (!item.done) return item;
+              passMetadata(call, context);
+              open.end();
+              return item;
+            } catch (error) {
+              open.end();
+              throw error;
+            }
           },
-          return: async (value) => (await items.return?.(value)) ?? { done: true, value },
+          async return(value) {
+            open.end();
+            return (await items.return?.(value)) ?? { done: true, value };
+          },
         };
       },
     };
+  }
+}
+
+/** A call that has not ended. leaks() sees a channel with this call. */
+class OpenCall implements Pick<RpcChannel, 'inFlight' | 'peer' | 'session'> {
+  readonly peer = 'mockStub()';
+  readonly session = undefined;
+  readonly #call: Call;
+
+  constructor(call: Call) {
+    this.#call = call;
+    resources.tracker?.onOpen('channel', this);
+  }
+
+  /** A real call ends by itself at its deadline, and when its signal aborts. */
+  get inFlight(): { readonly made: readonly Call[]; readonly served: readonly Call[] } {
+    const isOver = timeLeft(this.#call) <= 0 || this.#call.signal?.aborted === true;
+    return { made: isOver ? [] : [this.#call], served: [] };
+  }
+
+  end(): void {
+    resources.tracker?.onClose(this);
   }
 }
 

@@ -168,6 +168,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
   'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
   'rpc/streams/item-iterator.ts': [['micro', 'testing'], 'all callers read streams alike'],
+  'rpc/wire/frame-summary.ts': [['testing'], 'the trace of a simulation names the calls'],
   'registries/shared/registration.ts': [['testing'], 'all registries inform providers alike'],
   'registries/shared/watch-query.ts': [['testing'], 'all registries have the same watches'],
   'micro/registry-entry.ts': [['registries', 'testing'], 'all registries have the same entries'],

@@ -8,11 +8,12 @@ import {
   connect as connectRpc,
   contract,
   implement,
+  type StubOf,
   serve as serveRpc,
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { assertNoLeaks, type Leak, leaks } from '../../src/testing/index.js';
+import { assertNoLeaks, type Leak, leaks, mockStub } from '../../src/testing/index.js';
 import { connect, lines, serve } from '../../src/transport/index.js';
 import { gate, until } from '../fixtures/waiting.js';
 
@@ -108,6 +109,87 @@ test('finds calls, streams and handlers that have not ended', async () => {
     () => !leaks().some(({ kind }) => ['call', 'stream', 'handler'].includes(kind)),
     'the end of the calls',
   );
+});
+
+test('finds the calls and streams of a mock stub that have not ended', async () => {
+  const { promise, open } = gate<string>();
+  const { stub } = mockStub(Waiter, {
+    wait: () => promise,
+    async *waitForItems() {
+      yield 'first';
+      yield 'second';
+    },
+  });
+  const startCall = (): Promise<string> => stub.wait('a');
+  const call = startCall();
+  const items = stub.waitForItems('b')[Symbol.asyncIterator]();
+  expect(kindsOf(leaks())).toEqual(['call', 'timer']);
+  await items.next();
+  expect(kindsOf(leaks())).toEqual(['call', 'stream', 'timer']);
+  expect(find('call')).toMatchObject({
+    description: 'call Waiter.wait to mockStub()',
+    stack: expect.stringMatching(/^\s+at startCall .*leaks\.test\.ts/),
+  });
+  expect(find('stream')).toMatchObject({
+    description: 'stream Waiter.waitForItems to mockStub()',
+    stack: expect.stringContaining('leaks.test.ts'),
+  });
+  expect((await failure()).message).toContain('stream Waiter.waitForItems to mockStub()\n    at ');
+  open('done');
+  await call;
+  await items.return?.();
+  expect(leaks()).toEqual([]);
+});
+
+test.each<[string, (stub: StubOf<typeof Waiter>) => Promise<unknown>]>([
+  [
+    'was read to its end',
+    async (stub) => {
+      for await (const _ of stub.waitForItems(''));
+    },
+  ],
+  [
+    'was left early',
+    async (stub) => {
+      for await (const _ of stub.waitForItems('')) break;
+    },
+  ],
+  [
+    'has failed',
+    async (stub) => {
+      await expect(stub.waitForItems('wrong')[Symbol.asyncIterator]().next()).rejects.toThrow();
+    },
+  ],
+  [
+    'has reached its deadline',
+    async (stub) => {
+      await stub
+        .waitForItems('', { timeout: 1 })
+        [Symbol.asyncIterator]()
+        .next()
+        .catch(() => {});
+      await until(() => leaks().length === 0, 'the deadline');
+    },
+  ],
+  [
+    'was cancelled',
+    async (stub) => {
+      const cancel = new AbortController();
+      await stub.waitForItems('', { signal: cancel.signal })[Symbol.asyncIterator]().next();
+      expect(kindsOf(leaks())).toEqual(['stream']);
+      cancel.abort();
+    },
+  ],
+])('finds no stream of a mock stub that %s', async (_, use) => {
+  const { stub } = mockStub(Waiter, {
+    async *waitForItems(input) {
+      if (input === 'wrong') throw new Error('wrong');
+      yield 'first';
+      yield 'second';
+    },
+  });
+  await use(stub);
+  expect(leaks()).toEqual([]);
 });
 
 test('finds a timer of the package, also one that does not keep the process running', () => {

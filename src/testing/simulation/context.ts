@@ -123,7 +123,7 @@ export class SimulatedProcess {
   readonly host: { readonly name: string; clockOffset: number };
   readonly moduleState: ModuleState = [];
   /** Timers that have not fired, by their ids. */
-  readonly timers = new Map<number, { cancel(): void }>();
+  readonly timers = new Map<number, { readonly due: number; cancel(): void }>();
   /** Connections and sockets of this process. */
   readonly sockets = new Set<ProcessSocket>();
   isDead = false;
@@ -180,6 +180,11 @@ export class SimulatedProcess {
   failForRealIo(type: string): void {
     const text = `${this.host.name} uses a socket, thread or process of the system (${type})`;
     this.world.fail(text, new Error('a simulation has none: use sim:// or simudp://'));
+  }
+
+  /** How many events wait for resume(). */
+  get deferredEvents(): number {
+    return this.#deferred.length;
   }
 
   resume(): void {

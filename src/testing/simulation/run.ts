@@ -7,6 +7,7 @@ import { activeProcess, enterDriver, ownByDriver } from './context.js';
 import { type Duration, parseDuration } from './durations.js';
 import { SimulatedHost } from './host.js';
 import type { SimulatedNetwork } from './network/network.js';
+import { type StackRecorder, stallReport } from './stall-report.js';
 import type { Clock, Host, Simulation, SimulationResult } from './types.js';
 import type { World } from './world.js';
 
@@ -30,6 +31,7 @@ export class SimulationRun<T> {
   readonly #world: World;
   readonly #network: SimulatedNetwork;
   readonly #duration: number | undefined;
+  readonly #recorder: StackRecorder | undefined;
   readonly #hosts = new Map<string, SimulatedHost<unknown>>();
   #outcome: Outcome<T>;
   #isTimeOver = false;
@@ -37,10 +39,17 @@ export class SimulationRun<T> {
   #stalledAt: number | undefined;
   #resolve: () => void = () => {};
 
-  constructor(world: World, network: SimulatedNetwork, duration: number | undefined) {
+  /** `recorder`: undefined without the option `stacks`. */
+  constructor(
+    world: World,
+    network: SimulatedNetwork,
+    duration: number | undefined,
+    recorder: StackRecorder | undefined,
+  ) {
     this.#world = world;
     this.#network = network;
     this.#duration = duration;
+    this.#recorder = recorder;
   }
 
   /** Resolves when the simulation is over. */
@@ -88,23 +97,23 @@ export class SimulationRun<T> {
     if (this.#duration === undefined && this.#outcome !== undefined) return true;
     if (!this.#isTimeOver) return false;
     if (this.#outcome === undefined) {
-      this.#world.fail(
-        'SIMULATION_TIMEOUT',
-        gettyError(
-          'SIMULATION_TIMEOUT',
-          `the scenario is not done after ${this.#duration ?? LONGEST_SCENARIO} virtual ms`,
-        ),
-      );
+      const limit = this.#duration ?? LONGEST_SCENARIO;
+      this.#failUndone('SIMULATION_TIMEOUT', `the scenario is not done after ${limit} virtual ms`);
     }
     return true;
+  }
+
+  #failUndone(code: 'SIMULATION_STALLED' | 'SIMULATION_TIMEOUT', reason: string): void {
+    const report = stallReport(this.#hosts.values(), this.#recorder);
+    this.#world.fail(code, gettyError(code, `${reason}\n${report}`));
   }
 
   /** Real work, such as the import of a module, may still continue the scenario. */
   #onStall(): void {
     this.#stalledAt ??= realNow();
     if (realNow() - this.#stalledAt > STALL_PATIENCE) {
-      const message = 'the scenario waits, and no timer, packet or action is scheduled';
-      this.#world.fail('SIMULATION_STALLED', gettyError('SIMULATION_STALLED', message));
+      const reason = 'the scenario waits, and no timer, packet or action is scheduled';
+      this.#failUndone('SIMULATION_STALLED', reason);
       return this.#resolve();
     }
     ownByDriver(afterRealTime(this.#step, 1));

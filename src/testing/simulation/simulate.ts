@@ -11,6 +11,7 @@ import { checkLink } from './network/link.js';
 import { SimulatedNetwork } from './network/network.js';
 import { sim } from './network/streams.js';
 import { type Scenario, SimulationRun } from './run.js';
+import { StackRecorder } from './stall-report.js';
 import type { SimulationOptions, SimulationResult } from './types.js';
 import { World } from './world.js';
 
@@ -29,6 +30,7 @@ const OPTION_NAMES = {
   startDate: true,
   link: true,
   onTrace: true,
+  stacks: true,
 } satisfies NamesOf<SimulationOptions>;
 
 /** A simulation that runs: one at a time, because the globals of the process are replaced. */
@@ -38,13 +40,15 @@ function checkOptions(options: SimulationOptions): void {
   if (typeof options !== 'object' || options === null)
     throw badOption('options', options, 'an object');
   checkNames('simulate()', options, OPTION_NAMES);
-  const { seed, startDate, link, onTrace } = options;
+  const { seed, startDate, link, onTrace, stacks } = options;
   if (seed !== undefined && !Number.isSafeInteger(seed))
     throw badOption('seed', seed, 'an integer');
   if (startDate !== undefined) checkNumber('startDate', startDate, 0, 8.64e15);
   if (link !== undefined) checkLink('link', link);
   if (onTrace !== undefined && typeof onTrace !== 'function')
     throw badOption('onTrace', onTrace, 'a function');
+  if (stacks !== undefined && typeof stacks !== 'boolean')
+    throw badOption('stacks', stacks, 'true or false');
 }
 
 /**
@@ -57,7 +61,7 @@ function checkOptions(options: SimulationOptions): void {
  * simulation runs; SIMULATION_FAILED if the scenario, an action or the start of a host fails (the
  * cause is its error); SIMULATION_STALLED if the scenario waits and nothing is scheduled;
  * SIMULATION_TIMEOUT if the scenario is not done in time. The message has the seed and the last
- * events.
+ * events; of the last two codes also what each host waits for.
  *
  * ```ts
  * await simulate({ seed: 7, duration: '10m' }, async ({ host, clock }) => {
@@ -85,17 +89,21 @@ export async function simulate<T>(
   isRunning = true;
   try {
     const world = new World(seed, await createVirtualClock(), startDate, options.onTrace);
+    const recorder = options.stacks === true ? new StackRecorder(() => world.now) : undefined;
     const run = new SimulationRun<T>(
       world,
       new SimulatedNetwork(world, options.link ?? {}),
       duration,
+      recorder,
     );
     const restore = installGlobals();
     startTracking();
+    recorder?.start();
     try {
       await run.start(scenario);
     } finally {
       run.stop();
+      recorder?.stop();
       stopTracking();
       restore();
     }

@@ -17,6 +17,8 @@ export class VirtualTimer extends AsyncResource {
   readonly #isRepeated: boolean;
   readonly #id = ++lastId;
   #event: ScheduledEvent | undefined;
+  /** Virtual milliseconds since the start: when the timer fires. Meaningless after that. */
+  due = 0;
   #hasRef = true;
 
   /** Call it in code of `process`. */
@@ -37,6 +39,7 @@ export class VirtualTimer extends AsyncResource {
   #start(): void {
     const { world, isDead, timers } = this.#process;
     if (isDead) return;
+    this.due = world.now + (this.#ms ?? 0);
     const fire = (): void => this.#process.dispatch(this.#call, this);
     this.#event =
       this.#ms === undefined ? world.clock.scheduleImmediate(fire) : world.schedule(this.#ms, fire);

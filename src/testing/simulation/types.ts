@@ -17,6 +17,12 @@ export interface SimulationOptions {
   readonly link?: LinkOptions | undefined;
   /** Called with each line of the trace. If it throws or rejects, the simulation fails. */
   readonly onTrace?: ((line: string) => unknown) | undefined;
+  /**
+   * Whether the message of SIMULATION_STALLED and SIMULATION_TIMEOUT has each `await` that has not
+   * ended, and the code that has created each timer. The simulation takes longer then, and has the
+   * same trace. Default: false.
+   */
+  readonly stacks?: boolean | undefined;
 }
 
 /** The path of packets from one host to another. */

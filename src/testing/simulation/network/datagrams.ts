@@ -4,6 +4,7 @@ import { gettyError } from '../../../core/errors.js';
 import type { Address } from '../../../transport/address.js';
 import type { Connection, Listener, Transport, UdpOptions } from '../../../transport/types.js';
 import type { SimulatedProcess } from '../context.js';
+import type { Payload } from '../trace.js';
 import { DatagramConnection, type DatagramSocket } from './datagram-connection.js';
 import type { NetworkHost, SimulatedNetwork } from './network.js';
 import { systemError } from './stream-connection.js';
@@ -13,6 +14,12 @@ import { isOwnHost, listenError, outsideError, ownPlace } from './streams.js';
 const LARGEST_DATAGRAM = 65_507;
 /** The first datagram of a client, as on UDP. It is not a message. */
 const CONNECT_PING = Buffer.from('connect-ping');
+
+const payloadOf = (datagram: Buffer): Payload => ({
+  written: datagram,
+  start: 0,
+  end: datagram.length,
+});
 
 interface Place {
   readonly process: SimulatedProcess;
@@ -62,7 +69,8 @@ abstract class Socket implements DatagramSocket {
     const label = `${this.host.name}:${this.port} ~> ${host}:${port}`;
     const link = this.network.link(this.host.name, host);
     const arrivals = link.datagramArrivals(world.now, datagram.length);
-    if (arrivals.length === 0) world.trace.add(label, `loses ${datagram.length} bytes`);
+    if (arrivals.length === 0)
+      world.trace.add(label, `loses ${datagram.length} bytes`, payloadOf(datagram));
     for (const at of arrivals)
       world.schedule(at - world.now, () => this.#arrive(peer, datagram, { host, port, label }));
   }
@@ -77,7 +85,7 @@ abstract class Socket implements DatagramSocket {
     if (!target?.isUp || !network.isOpen(host.name, to.host)) return;
     const socket = target.ports.get(`simudp ${to.port}`);
     if (socket instanceof Socket) {
-      network.world.trace.add(to.label, `${datagram.length} bytes`);
+      network.world.trace.add(to.label, `${datagram.length} bytes`, payloadOf(datagram));
       const from = `${host.name}:${this.port}`;
       socket.process.dispatch(() => socket.receive(datagram, from), socket.resource);
       return;

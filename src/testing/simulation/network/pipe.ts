@@ -1,6 +1,7 @@
 /** One direction of a stream: bytes in order, with retransmission and flow control as in TCP. */
 import { Queue } from '../../../core/queue.js';
 import type { ScheduledEvent } from '../clock.js';
+import type { Payload } from '../trace.js';
 import { retransmissionDelay } from './link.js';
 import type { NetworkHost, OpenStream, SimulatedNetwork } from './network.js';
 
@@ -19,8 +20,17 @@ const EMPTY = Buffer.alloc(0);
 interface Segment {
   readonly bytes: Buffer;
   readonly isEnd: boolean;
+  /** The bytes of the write that contains the segment, and where it begins in them. */
+  readonly written: Buffer;
+  readonly start: number;
   arrival: number;
 }
+
+const payloadOf = ({ written, start, bytes }: Segment): Payload => ({
+  written,
+  start,
+  end: start + bytes.length,
+});
 
 /** The side of a connection that receives from a pipe. */
 export interface PipeReceiver {
@@ -94,7 +104,7 @@ export class Pipe {
     if (this.#isOver) return;
     const copy = Buffer.from(bytes);
     for (let at = 0; at < copy.length; at += SEGMENT_BYTES)
-      this.#push(copy.subarray(at, at + SEGMENT_BYTES), false);
+      this.#push(copy.subarray(at, at + SEGMENT_BYTES), false, copy, at);
     this.flush();
   }
 
@@ -111,11 +121,11 @@ export class Pipe {
     if (this.#isEnded) return;
     let excess = this.bufferedBytes;
     while (excess > 0 && this.#waiting.length > 0) {
-      const { bytes } = this.#waiting.pop() as Segment;
+      const { bytes, written, start } = this.#waiting.pop() as Segment;
       const kept = bytes.subarray(0, Math.max(0, bytes.length - excess));
       excess -= bytes.length - kept.length;
       this.#waitingBytes -= bytes.length;
-      if (kept.length > 0) this.#push(kept, false);
+      if (kept.length > 0) this.#push(kept, false, written, start);
     }
     this.end();
   }
@@ -139,8 +149,8 @@ export class Pipe {
     this.#waiting = [];
   }
 
-  #push(bytes: Buffer, isEnd: boolean): void {
-    this.#waiting.push({ bytes, isEnd, arrival: 0 });
+  #push(bytes: Buffer, isEnd: boolean, written = bytes, start = 0): void {
+    this.#waiting.push({ bytes, isEnd, written, start, arrival: 0 });
     this.#waitingBytes += bytes.length;
   }
 
@@ -166,7 +176,7 @@ export class Pipe {
     const { world } = this.#network;
     const link = this.#network.link(this.#from.name, this.#to.name);
     const { at, losses } = link.segmentArrival(world.now, segment.bytes.length);
-    if (losses > 0) world.trace.add(this.#label, `loses a segment ${losses}x`);
+    if (losses > 0) world.trace.add(this.#label, `loses a segment ${losses}x`, payloadOf(segment));
     this.#lastArrival = Math.max(this.#lastArrival, at);
     segment.arrival = this.#lastArrival;
   }
@@ -192,7 +202,8 @@ export class Pipe {
     const segment = this.#sent.shift() as Segment;
     this.#attempts = 0;
     this.#sentBytes -= segment.bytes.length;
-    world.trace.add(this.#label, segment.isEnd ? 'end' : `${segment.bytes.length} bytes`);
+    const { isEnd, bytes } = segment;
+    world.trace.add(this.#label, isEnd ? 'end' : `${bytes.length} bytes`, payloadOf(segment));
     if (!this.#canReach(this.#to, this.#from)) this.#missAck(segment.bytes.length);
     this.#receiver.arrive(segment.bytes, segment.isEnd);
     if (this.#isOver) return;
