@@ -577,9 +577,9 @@ export interface RpcOptions {
   logger?: Logger | undefined;
   /**
    * Options of the sessions. A client sets cronPeriod to heartbeatPeriod unless that is 0. On a
-   * server idleTimeout is 180,000 by default. allowHalfOpen is always false. taskPool is BAD_OPTION:
-   * use concurrencyLimit(). maxHandling has no effect: see maxPendingCalls. Default: those of
-   * SessionOptions.
+   * server idleTimeout is 180,000 by default. allowHalfOpen is always false. taskPool is
+   * BAD_OPTION: use concurrencyLimit(). maxHandling has no effect: see maxPendingCalls. Default:
+   * those of SessionOptions.
    */
   session?: SessionOptions | undefined;
 }
@@ -607,8 +607,8 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
    * While calls wait and nothing arrives, the client sends a heartbeat after 500 ms. Each such
    * heartbeat that is answered doubles this time, up to heartbeatPeriod, until a call starts or
    * settles. Without an answer within 250 ms it reports false. With heartbeatPeriod 0 it sends no
-   * such heartbeats. Calls are still sent. A caller that has other servers can prefer them. Default:
-   * none.
+   * such heartbeats. Calls are still sent. A caller that has other servers can prefer them.
+   * Default: none.
    */
   onResponsive?: ((responsive: boolean) => unknown) | undefined;
 }

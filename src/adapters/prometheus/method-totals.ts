@@ -29,8 +29,8 @@ export class MethodTotals {
   }
 
   /**
-   * `rows`: all statistics of this method. The statistics() of an object that is not of this package
-   * may list a method several times.
+   * `rows`: all statistics of this method. A user's own object with statistics() may list a method
+   * several times.
    * `wasReset`: the statistics were reset after the last update.
    */
   update(rows: readonly MethodStatistics[], wasReset: boolean): void {
