@@ -777,7 +777,7 @@ export interface ConnectionCapabilities {
    * Default: false.
    */
   readonly copiesOnWrite?: boolean;
-  /** Milliseconds: the idleTimeout of a session whose setup has none. Default: 0, no timeout. */
+  /** Milliseconds: the default of SessionOptions.idleTimeout. Default: 0, no timeout. */
   readonly idleTimeout?: number;
 }
 
