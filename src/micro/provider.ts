@@ -1,5 +1,5 @@
 /** A provider: an rpc server whose services are published in a registry. */
-import { notifyOrWarn, settle } from '../core/callbacks.js';
+import { callAsync, notifyOrWarn } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger } from '../core/logger.js';
 import { type RpcServer, type RpcStatistics, serve } from '../rpc/index.js';
@@ -232,7 +232,9 @@ class ServiceProvider implements Provider, EntryOwner {
     await Promise.all(this.#nodes.map((node) => leaveEntry(this.#registry, node, this)));
     // An unreachable registry removes the entries later; the calls in flight still finish.
     const outcomes = await Promise.allSettled(
-      this.#registered.map(({ registration }) => settle(() => registration[Symbol.asyncDispose]())),
+      this.#registered.map(({ registration }) =>
+        callAsync(() => registration[Symbol.asyncDispose]()),
+      ),
     );
     await this.#server.close();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');

@@ -206,16 +206,16 @@ export type OutputOf<C extends Contract, Name extends keyof SpecsIn<C>> = TypeOf
   'stubOutput'
 >;
 
-type Answer<T> = T | Promise<T>;
+type MaybePromise<T> = T | Promise<T>;
 
 interface HandlerMethods<Input, Output> {
-  unary: (input: Input, context: CallContext) => Answer<Output>;
+  unary: (input: Input, context: CallContext) => MaybePromise<Output>;
   // The result of these two is not sent.
   oneway: (input: Input, context: CallContext) => unknown;
   noReply: (input: Input, context: CallContext) => unknown;
-  serverStream: (input: Input, context: CallContext) => Answer<Messages<Output>>;
-  clientStream: (input: AsyncIterable<Input>, context: CallContext) => Answer<Output>;
-  duplex: (input: AsyncIterable<Input>, context: CallContext) => Answer<Messages<Output>>;
+  serverStream: (input: Input, context: CallContext) => MaybePromise<Messages<Output>>;
+  clientStream: (input: AsyncIterable<Input>, context: CallContext) => MaybePromise<Output>;
+  duplex: (input: AsyncIterable<Input>, context: CallContext) => MaybePromise<Messages<Output>>;
 }
 
 /**
@@ -422,7 +422,7 @@ export interface MethodStatistics {
   readonly latency: LatencyStatistics;
 }
 
-/** The calls of one session, in both directions. */
+/** The calls of one session, in both directions, and its bytes. */
 export interface PeerStatistics {
   /** The peer's address. */
   readonly peer: string;

@@ -1,5 +1,5 @@
 /** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
-import { settle } from '../core/callbacks.js';
+import { callAsync } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
 import { resources } from '../core/resource-tracker.js';
 import { waitToSend } from '../rpc/calls/call-errors.js';
@@ -32,15 +32,15 @@ export interface MockContext {
   readonly replyMetadata: Record<string, string>;
 }
 
-type Answer<T> = T | Promise<T>;
+type MaybePromise<T> = T | Promise<T>;
 
 interface MockMethods<Input, Output> {
-  unary: (input: Input, context: MockContext) => Answer<Output>;
+  unary: (input: Input, context: MockContext) => MaybePromise<Output>;
   oneway: (input: Input, context: MockContext) => unknown;
   noReply: (input: Input, context: MockContext) => unknown;
-  serverStream: (input: Input, context: MockContext) => Answer<Messages<Output>>;
-  clientStream: (input: AsyncIterable<Input>, context: MockContext) => Answer<Output>;
-  duplex: (input: AsyncIterable<Input>, context: MockContext) => Answer<Messages<Output>>;
+  serverStream: (input: Input, context: MockContext) => MaybePromise<Messages<Output>>;
+  clientStream: (input: AsyncIterable<Input>, context: MockContext) => MaybePromise<Output>;
+  duplex: (input: AsyncIterable<Input>, context: MockContext) => MaybePromise<Messages<Output>>;
 }
 
 /** The functions that answer the calls of a mock stub. Each of them may be missing. */
@@ -179,7 +179,7 @@ class Mock implements MockStub<MethodSpecs> {
       });
     const context: MockContext = { metadata, timeout, signal, replyMetadata: {} };
     const answer = await limited(call, () =>
-      settle(() => (handler as AnyHandler).call(this.#handlers, input, context)),
+      callAsync(() => (handler as AnyHandler).call(this.#handlers, input, context)),
     );
     if (streamsReplies(kind)) return this.#replies(call, answer, context, open);
     passMetadata(call, context);

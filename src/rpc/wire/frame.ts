@@ -29,7 +29,7 @@ export const MAX_PLAIN_BODY_BYTES = 0xffff;
 /** Commands from 5 on are for extended peers only. */
 export const COMMAND = {
   heartbeat: 1,
-  heartbeatReply: 2,
+  heartbeatAnswer: 2,
   request: 3,
   response: 4,
   /** One message of a stream: the sections of a request, with an empty header. */
