@@ -86,7 +86,7 @@ export class RpcError extends GettyError {
   readonly method: string | undefined;
 
   /**
-   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details` is
+    if (!isRpcCode(code)) throw badOption('code', code, 'an RpcCode');
    * no Uint8Array.
    */
   constructor(
