@@ -38,9 +38,9 @@ export interface Provider extends AsyncDisposable {
   resetStatistics(): void;
   /**
    * Replaces the published metadata. Every list has the node meanwhile; a registry with
-   * `goConsumers` lists it for 500 ms with `-replacing` after its id. Updates run one after another.
-   * Rejects with BAD_OPTION, and changes nothing; with REGISTRY_FAILED, and publishes the old
-   * metadata again; or with ENDPOINT_CLOSED after close() or destroy().
+   * `goConsumers` lists it for 500 ms with `-replacing` after its id. Updates run one after
+   * another. Rejects with BAD_OPTION, and changes nothing; with REGISTRY_FAILED, and publishes the
+   * old metadata again; or with ENDPOINT_CLOSED after close() or destroy().
    */
   update(changes: ProviderUpdate): Promise<void>;
   /**

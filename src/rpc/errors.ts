@@ -86,8 +86,8 @@ export class RpcError extends GettyError {
   readonly method: string | undefined;
 
   /**
-   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details` is
-   * no Uint8Array.
+   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details`
+   * is no Uint8Array.
    */
   constructor(
     code: RpcCode,
