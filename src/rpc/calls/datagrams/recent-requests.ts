@@ -59,9 +59,9 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 
 /**
  * The requests of one peer, and their answers. A request is kept for its timeout and
- * ARRIVAL_MARGIN, because it may arrive again until then. A request that is sent again later counts
- * as new: only one with a timeout above MAX_RETENTION, or without a timeout. Above the limit, new
- * requests are refused.
+ * ARRIVAL_MARGIN, because it may arrive again until then. A request without a timeout, or with one
+ * above MAX_RETENTION, may arrive again after it was removed: it then counts as new. Above the
+ * limit, new requests are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, RecentRequest>();
