@@ -3,21 +3,26 @@
  * a simulation has none. They would stay open, and keep the process alive, after its end.
  */
 
-/** Their events come at a real time, so the same seed would give different traces. */
-const FORBIDDEN: ReadonlySet<string> = new Set([
-  'TCPCONNECTWRAP',
-  'TCPSERVERWRAP',
-  'PIPECONNECTWRAP',
-  'PIPESERVERWRAP',
-  'UDPWRAP',
-  'GETADDRINFOREQWRAP',
-  'PROCESSWRAP',
-  'WORKER',
+type Kind = 'forbidden' | 'handle' | 'request';
+
+/** By type. One look-up for each async resource of a simulation keeps the hook fast. */
+const KINDS: ReadonlyMap<string, Kind> = new Map([
+  // Their events come at a real time, so the same seed would give different traces.
+  ['TCPCONNECTWRAP', 'forbidden'],
+  ['TCPSERVERWRAP', 'forbidden'],
+  ['PIPECONNECTWRAP', 'forbidden'],
+  ['PIPESERVERWRAP', 'forbidden'],
+  ['UDPWRAP', 'forbidden'],
+  ['GETADDRINFOREQWRAP', 'forbidden'],
+  ['PROCESSWRAP', 'forbidden'],
+  ['WORKER', 'forbidden'],
+  // They belong to forbidden resources. The standard streams have such handles too.
+  ['TCPWRAP', 'handle'],
+  ['PIPEWRAP', 'handle'],
+  ['WRITEWRAP', 'request'],
+  ['SHUTDOWNWRAP', 'request'],
+  ['UDPSENDWRAP', 'request'],
 ]);
-/** Handles that belong to forbidden resources. The standard streams have such a handle too. */
-const HANDLES: ReadonlySet<string> = new Set(['TCPWRAP', 'PIPEWRAP']);
-/** Requests of handles. */
-const REQUESTS: ReadonlySet<string> = new Set(['WRITEWRAP', 'SHUTDOWNWRAP', 'UDPSENDWRAP']);
 /** The file descriptors of standard input, output and error. */
 const STANDARD_STREAMS: readonly unknown[] = [0, 1, 2];
 const SIGKILL = 9;
@@ -42,12 +47,13 @@ export class SystemResources {
 
   /** Records what closeAll() must end. Returns whether the simulation fails for this resource. */
   add(type: string, resource: SystemResource): boolean {
-    const isForbidden = FORBIDDEN.has(type);
+    const kind = KINDS.get(type);
+    if (kind === undefined) return false;
+    const isForbidden = kind === 'forbidden';
     if (isForbidden) this.#hasForbidden = true;
-    if (isForbidden || HANDLES.has(type)) this.#handles.push([type, resource]);
+    if (kind !== 'request') this.#handles.push([type, resource]);
     // Node.js sets `oncomplete` after it has created the request.
-    if (isForbidden || (this.#hasForbidden && REQUESTS.has(type)))
-      queueMicrotask(() => silence(resource));
+    if (this.#hasForbidden && kind !== 'handle') queueMicrotask(() => silence(resource));
     return isForbidden;
   }
 
