@@ -91,8 +91,9 @@ function endOf({ duration, limit, signal }: SimulationOptions): End {
  * Needs the package @sinonjs/fake-timers. Rejects with BAD_OPTION; SIMULATION_ACTIVE if another
  * simulation runs; SIMULATION_FAILED if the scenario, an action or the start of a host fails (the
  * cause is its error); SIMULATION_STALLED if the scenario waits and nothing is scheduled;
- * SIMULATION_TIMEOUT if the scenario is not done in time; SIMULATION_ABORTED if `signal` aborts. The
- * errors of a simulation that has begun are SimulationErrors, with the seed and the last events.
+ * SIMULATION_TIMEOUT if the scenario is not done in time; SIMULATION_ABORTED if `signal` aborts.
+ * The errors of a simulation that has begun are SimulationErrors, with the seed and the last
+ * events.
  * The messages of the last three codes have what each host waits for.
  *
  * ```ts

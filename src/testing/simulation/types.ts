@@ -7,8 +7,8 @@ export interface SimulationOptions {
   /** An integer. The same seed gives the same trace. Default: 1. */
   readonly seed?: number | undefined;
   /**
-   * How long the hosts run, in virtual time, also when the scenario is done earlier. Default: until
-   * the scenario is done.
+   * How long the hosts run, in virtual time, also when the scenario is done earlier. Default:
+   * until the scenario is done.
    */
   readonly duration?: Duration | undefined;
   /**
@@ -17,8 +17,8 @@ export interface SimulationOptions {
    */
   readonly limit?: Duration | undefined;
   /**
-   * Ends the simulation when it aborts, in real time: with SIMULATION_ABORTED, and the reason of the
-   * signal as the cause. Give it the signal of a test, so that a test that times out leaves no
+   * Ends the simulation when it aborts, in real time: with SIMULATION_ABORTED, and the reason of
+   * the signal as the cause. Give it the signal of a test, so that a test that times out leaves no
    * simulation. Default: none.
    */
   readonly signal?: AbortSignal | undefined;

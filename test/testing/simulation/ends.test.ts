@@ -1,5 +1,4 @@
 /** How a simulation ends: `duration`, `limit` and `signal`; and what its error has. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { connect, serve } from '../../../src/rpc/index.js';
 import {
@@ -8,6 +7,7 @@ import {
   simulate,
 } from '../../../src/testing/simulation/index.js';
 import type { Scenario } from '../../../src/testing/simulation/run.js';
+import { gate, within } from '../../fixtures/waiting.js';
 
 async function failureOf(
   options: SimulationOptions,
@@ -51,7 +51,7 @@ test('with a duration the limit is for the scenario alone', async () => {
 test('without a duration and a limit a scenario that hangs fails within seconds', async () => {
   const error = await failureOf({}, hang);
   expect(error.message).toContain('not done after 3600000 virtual ms (the default limit)');
-}, 5_000);
+});
 
 test('a stall is found with a limit and a duration', async () => {
   const error = await failureOf({ duration: '2m', limit: '1m' }, () => new Promise(() => {}));
@@ -62,8 +62,12 @@ test('a signal that aborts ends the simulation with its report, and the next one
   const controller = new AbortController();
   const reason = new Error('the test has timed out');
   const { signal } = controller;
-  const run = failureOf({ seed: 8, limit: '1000d', signal }, hang);
-  await sleep(20);
+  const begun = gate();
+  const run = failureOf({ seed: 8, limit: '1000d', signal }, (simulation) => {
+    simulation.clock.at('1m', () => begun.open());
+    return hang(simulation);
+  });
+  await within(begun.promise, 'a minute of the scenario');
   await expect(simulate({}, () => {})).rejects.toMatchObject({
     code: 'SIMULATION_ACTIVE',
     message: expect.stringContaining('with the seed 8; await it'),

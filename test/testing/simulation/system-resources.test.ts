@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as rpc from '../../../src/rpc/index.js';
 import { simulate } from '../../../src/testing/simulation/index.js';
 import { lines, serve } from '../../../src/transport/index.js';
+import { until } from '../../fixtures/waiting.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'system-'));
 const idle = join(folder, 'idle.mjs');
@@ -78,5 +79,8 @@ test.each<[string, () => unknown]>([
     code: 'SIMULATION_FAILED',
     message: expect.stringContaining('uses a socket, thread or process of the system'),
   });
-  await expect.poll(openHandles, { timeout: 2_000 }).toEqual(before);
+  await until(
+    () => openHandles().join() === before.join(),
+    () => `${openHandles()} become ${before}`,
+  );
 });
