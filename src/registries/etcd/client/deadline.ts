@@ -10,10 +10,10 @@ const TURNS = 8;
 
 /**
  * Calls `onExpired` after `ms` milliseconds in which the event loop has turned at least TURNS
- * times. Starts again if `onExpired` returns true. Returns the function that stops it. Keeps the
- * process alive.
+ * times. Starts again if `onExpired` returns true. Returns the function that stops it.
+ * `keepsAlive`: whether the process waits for the deadline.
  */
-export function startDeadline(ms: number, onExpired: () => boolean): () => void {
+export function startDeadline(ms: number, onExpired: () => boolean, keepsAlive = true): () => void {
   let turns = 0;
   let isStopped = false;
   const timer = startInterval(() => {
@@ -24,6 +24,7 @@ export function startDeadline(ms: number, onExpired: () => boolean): () => void 
       if (!isStopped && !onExpired()) stop();
     });
   }, ms / TURNS);
+  if (!keepsAlive) timer.unref();
   const stop = (): void => {
     isStopped = true;
     clearInterval(timer);

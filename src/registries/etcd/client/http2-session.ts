@@ -8,6 +8,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { Socket } from 'node:net';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { startTimer } from '../../../core/timers.js';
+import { startDeadline } from './deadline.js';
 
 type Headers = Parameters<ClientHttp2Session['request']>[0];
 type Options = Parameters<ClientHttp2Session['request']>[1];
@@ -25,7 +26,8 @@ export class Http2Session {
   readonly #options: PingOptions;
   readonly #onClose: (reason: ConnectError) => void;
   #openStreams = 0;
-  #timer: NodeJS.Timeout | undefined;
+  /** Stops the timer of silence, or the deadline of a ping. */
+  #stopTimer = (): void => {};
   #closeReason: ConnectError | undefined;
   #readCount = 0;
 
@@ -72,7 +74,7 @@ export class Http2Session {
     stream.once('response', () => this.#onRead());
     stream.once('close', () => {
       this.#openStreams--;
-      if (this.#openStreams === 0) clearTimeout(this.#timer);
+      if (this.#openStreams === 0) this.#stopTimer();
     });
     return stream;
   }
@@ -89,25 +91,23 @@ export class Http2Session {
 
   /** Pings the server if nothing is read for `pingInterval` ms. */
   #startSilenceTimer(): void {
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     if (this.#session.destroyed) return;
-    this.#timer = startTimer(() => this.#ping(), this.#options.pingInterval).unref();
+    const timer = startTimer(() => this.#ping(), this.#options.pingInterval).unref();
+    this.#stopTimer = () => clearTimeout(timer);
   }
 
   #ping(): void {
     const { pingTimeout } = this.#options;
     const readCount = this.#readCount;
-    // In a busy process the answer may have arrived and not be read yet: sockets are read between
-    // the timer and setImmediate().
-    const onTimeout = (): void => {
-      setImmediate(() => {
-        if (this.#readCount === readCount)
-          this.destroy(
-            new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable),
-          );
-      });
+    const onExpired = (): boolean => {
+      if (this.#readCount === readCount)
+        this.destroy(
+          new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable),
+        );
+      return false;
     };
-    this.#timer = startTimer(onTimeout, pingTimeout).unref();
+    this.#stopTimer = startDeadline(pingTimeout, onExpired, false);
     // The error of a session that is destroyed meanwhile is reported by its close event.
     this.#session.ping((error) => {
       if (error === null) this.#onRead();
@@ -120,12 +120,12 @@ export class Http2Session {
    */
   destroy(reason: ConnectError): void {
     this.#closeReason ??= reason;
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     if (!this.#session.destroyed) this.#session.destroy(undefined, constants.NGHTTP2_CANCEL);
   }
 
   #onSessionClose(): void {
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     this.#onClose(
       this.#closeReason ?? new ConnectError('the connection is lost', Code.Unavailable),
     );
