@@ -1,0 +1,61 @@
+/** Asks a server about itself, through its introspection service. */
+import { codeOf } from '../../core/errors.js';
+import {
+  Introspection,
+  type RpcClient,
+  type ServiceDescription,
+  type SessionsReport,
+} from '../../rpc/index.js';
+import { AdvisedError } from '../failure.js';
+import { readServices, readSessions, readStart } from './introspection-answer.js';
+
+const ADVICE =
+  'it needs the option `introspection: true`; servers of Go have no introspection. ' +
+  '`getty call --kind` and `--proto` work without it';
+
+export interface IntrospectionSettings {
+  readonly signal: AbortSignal;
+}
+
+/** The services of a server, without the introspection itself. Rejects with AdvisedError. */
+export async function describeServer(
+  client: RpcClient,
+  { signal }: IntrospectionSettings,
+): Promise<ServiceDescription[]> {
+  const answer = await advised(client.stub(Introspection).services(undefined, { signal }));
+  return readServices(answer).filter(({ name }) => name !== Introspection.name);
+}
+
+/** The sessions of a server. Rejects with AdvisedError. */
+export async function listSessions(
+  client: RpcClient,
+  limit: number,
+  { signal }: IntrospectionSettings,
+): Promise<SessionsReport> {
+  return readSessions(await advised(client.stub(Introspection).sessions({ limit }, { signal })));
+}
+
+/** When a server began to count, in milliseconds since the epoch by its own clock. */
+export async function startOfServer(
+  client: RpcClient,
+  { signal }: IntrospectionSettings,
+): Promise<number> {
+  return readStart(await client.stub(Introspection).statistics(undefined, { signal }));
+}
+
+/**
+ * Whether `error` shows that the server has no introspection: a server of Go ends the session when
+ * it does not know the service.
+ */
+function hasNoIntrospection(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'UNIMPLEMENTED' || code === 'UNAVAILABLE';
+}
+
+async function advised<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw hasNoIntrospection(error) ? new AdvisedError(error, ADVICE) : error;
+  }
+}
