@@ -5,12 +5,21 @@ import { RpcError } from '../rpc/index.js';
 import { type DefineCommand, ExitCode } from './command.js';
 import { defineCall } from './commands/call.js';
 import { defineDescribe } from './commands/describe.js';
+import { defineDoctor } from './commands/doctor.js';
+import { defineExplain } from './commands/explain.js';
 import { defineLs } from './commands/ls.js';
 import { defineSessions } from './commands/sessions.js';
 import { exitCodeOf, failureLine, UsageError } from './failure.js';
 import type { Terminal } from './terminal.js';
 
-const COMMANDS: readonly DefineCommand[] = [defineLs, defineDescribe, defineCall, defineSessions];
+const COMMANDS: readonly DefineCommand[] = [
+  defineLs,
+  defineDescribe,
+  defineCall,
+  defineExplain,
+  defineSessions,
+  defineDoctor,
+];
 const HELP_COLUMNS = 98;
 
 const DESCRIPTION = `Look at services of getty, and call them.
