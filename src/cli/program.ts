@@ -4,6 +4,7 @@ import { Command, CommanderError } from '#commander';
 import { RpcError } from '../rpc/index.js';
 import { type DefineCommand, ExitCode } from './command.js';
 import { defineCall } from './commands/call.js';
+import { defineCompletion } from './commands/completion.js';
 import { defineDescribe } from './commands/describe.js';
 import { defineDoctor } from './commands/doctor.js';
 import { defineExplain } from './commands/explain.js';
@@ -19,6 +20,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineExplain,
   defineSessions,
   defineDoctor,
+  defineCompletion,
 ];
 const HELP_COLUMNS = 98;
 
