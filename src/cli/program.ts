@@ -61,8 +61,8 @@ export function createProgram(terminal: Terminal): Command {
 }
 
 /**
- * Runs the command line `args` and resolves with the exit code. Never rejects: a failure is one line
- * on standard error.
+ * Runs the command line `args` and resolves with the exit code. Never rejects: a failure is one
+ * line on standard error.
  */
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const program = createProgram(terminal);

@@ -30,8 +30,8 @@ export async function servicesAt(
 
 /**
  * The services of a target, of a registry those that it lists. `service`: only this one. Each
- * version of a service is asked of one node that answers. Rejects if a service that is given, or all
- * of them, cannot be described.
+ * version of a service is asked of one node that answers. Rejects if a service that is given, or
+ * all of them, cannot be described.
  */
 export async function servicesOf(
   target: Target,

@@ -1,7 +1,9 @@
 /** An example of a message as JSON, which can be pasted into `getty call` and then changed. */
 import type { FieldDescription, MessageDescription } from '../../rpc/index.js';
 
-/** The JSON of the scalar types of Protobuf, and of the messages that have a JSON form of their own. */
+/**
+ * The JSON of the scalar types of Protobuf, and of the messages that have a JSON form of their own.
+ */
 const EXAMPLES: Readonly<Record<string, unknown>> = {
   double: 0,
   float: 0,

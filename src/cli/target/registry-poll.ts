@@ -5,8 +5,8 @@ import type { Registry, ServiceNode } from '../../micro/index.js';
 
 /**
  * The lists of a registry, one for each `interval` milliseconds, until `signal` aborts.
- * Registry.watch() needs the name of a service, so it does not show new services. While the registry
- * is away, there are no lists, and `report` is called once.
+ * Registry.watch() needs the name of a service, so it does not show new services. While the
+ * registry is away, there are no lists, and `report` is called once.
  */
 export class RegistryPoll implements AsyncIterable<readonly ServiceNode[]> {
   readonly #registry: Registry;

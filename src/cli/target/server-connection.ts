@@ -1,4 +1,6 @@
-/** Connects to the server that a target means: the server of an address, or a node of a registry. */
+/**
+ * Connects to the server that a target means: the server of an address, or a node of a registry.
+ */
 import { messageOf } from '../../core/errors.js';
 import { nearestTo } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
@@ -40,8 +42,8 @@ export function connectTo(
 }
 
 /**
- * Connects to the address of `target`, or to a random node of the registry that `filter` selects. If
- * a node cannot be reached, the next one is tried.
+ * Connects to the address of `target`, or to a random node of the registry that `filter` selects.
+ * If a node cannot be reached, the next one is tried.
  */
 export async function connectToServer(
   target: Target,
