@@ -47,8 +47,8 @@ class Load {
       report({
         type: 'nodes',
         live: nodes.map(({ id }) => id),
-        gone: removed.map(({ id }) => id),
-        back: added.map(({ id }) => id),
+        added: added.map(({ id }) => id),
+        removed: removed.map(({ id }) => id),
       });
     });
   }
@@ -82,7 +82,7 @@ class Load {
       this.#totalLatency.add(latency);
     } catch (error) {
       if (this.#totals.failed++ < REPORTED_FAILURES)
-        report({ type: 'failure', message: messageOf(error) });
+        report({ type: 'callFailed', message: messageOf(error) });
     }
     this.#totals.calls++;
     this.#underWay--;

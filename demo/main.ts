@@ -181,13 +181,13 @@ class Demo {
     if (message.type === 'nodes') {
       this.#liveNodes = message.live;
       if (this.#startTime > 0) {
-        for (const name of message.gone) this.#addEvent(`node gone: ${name}`);
-        for (const name of message.back) this.#addEvent(`node back: ${name}`);
+        for (const name of message.removed) this.#addEvent(`node gone: ${name}`);
+        for (const name of message.added) this.#addEvent(`node back: ${name}`);
       }
       this.#onLiveNodes();
     } else if (message.type === 'second') {
       this.#display.writeSecond(++this.#second, message.figures, this.#liveNodes.length);
-    } else if (message.type === 'failure') {
+    } else if (message.type === 'callFailed') {
       this.#addEvent(`a call failed: ${message.message}`);
     }
   }

@@ -1,8 +1,10 @@
 /** The messages between the processes of the demo. */
 
-/** The figures of a second, or of the whole run. Latencies are in milliseconds. */
+/** The figures of one second, or of the whole run. Latencies are in milliseconds. */
 export interface Figures {
+  /** Calls that ended in the second, or in the whole run. */
   calls: number;
+  /** Since the start of the run, also in the figures of a second; `failovers` too. */
   failed: number;
   failovers: number;
   p50: number;
@@ -11,15 +13,15 @@ export interface Figures {
 
 /** From the consumer process. */
 export type FromConsumer =
-  | { type: 'nodes'; live: readonly string[]; gone: readonly string[]; back: readonly string[] }
+  | { type: 'nodes'; live: readonly string[]; added: readonly string[]; removed: readonly string[] }
   | { type: 'second'; figures: Figures }
-  | { type: 'failure'; message: string }
+  | { type: 'callFailed'; message: string }
   | { type: 'done'; figures: Figures };
 
 /** From a provider process. */
 export type FromProvider =
   | { type: 'ready'; address: string }
-  | { type: 'failure'; message: string };
+  | { type: 'startFailed'; message: string };
 
 /** To a provider or consumer process. */
 export type ToChild = { type: 'start' } | { type: 'stop' };

@@ -5,7 +5,7 @@ const REGISTRIES = 'file:///directory, etcd://host:2379/root or zookeeper://host
 export const USAGE = 'usage: npm start -- [--duration 15s] [--rate 2000] [--json] [--registry URL]';
 export const HELP = `Starts three providers and a consumer as processes, kills one provider and starts it again. No call fails.
 ${USAGE}
-  --duration  the least time of calls, such as 15s or 2m; from 3s to 1440m; default: 15s
+  --duration  the least time to make calls, such as 15s or 2m; from 3s to 1440m; default: 15s
   --rate      calls per second, from 1 to 1000000; default: 2000
   --json      print one JSON object at the end, and nothing else
   --registry  ${REGISTRIES}; default: a temporary directory

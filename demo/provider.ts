@@ -26,7 +26,7 @@ try {
   });
   report({ type: 'ready', address: provider.address });
 } catch (error) {
-  report({ type: 'failure', message: messageOf(error) });
+  report({ type: 'startFailed', message: messageOf(error) });
   process.exitCode = 1;
   process.disconnect?.();
   await registry?.[Symbol.asyncDispose]();

@@ -121,9 +121,10 @@ export const TOOLS: ByteTools =
 export const { allocate, copy, wrap, encode, textBytes, writeText, decode, find } = TOOLS;
 
 /**
- * The bytes from `start` to `end` in a form that takes at most twice their length of memory: a view
- * if they are at least half of their buffer, else a copy. The copy does not use Buffer.from(),
- * which takes small buffers from a pool: each one would keep the whole pool in memory.
+ * The bytes from `start` to `end`, for a caller that keeps them: a view if they are at least half
+ * of their buffer, else a copy. So at most twice their length stays in memory. The copy does not
+ * use Buffer.from(), which takes small buffers from a pool: each one would keep the whole pool in
+ * memory.
  */
 export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   const length = end - start;

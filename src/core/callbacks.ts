@@ -1,5 +1,6 @@
 /**
- * Calls functions of users. Each callback of a user is called through this module. None of the
+ * Calls functions of users, and handles their results. Code that calls such a function itself does
+ * so in a `try` block, and passes a result that may be a promise to promiseOf(). So none of the
  * following ends the process: an exception, a rejected promise, a thenable, a promise of another
  * realm, or a value that throws when it is read (a revoked Proxy).
  */
@@ -42,8 +43,8 @@ export function notifyOrWarn(name: string, callback: () => unknown): void {
   );
 }
 
-/** Calls an asynchronous `callback`. Settles as its outcome, and rejects if it throws. */
-export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
+/** Calls `callback`. The promise settles as its result does, and rejects if it throws. */
+export function callAsync<T>(callback: () => T | PromiseLike<T>): Promise<T> {
   try {
     const outcome = callback();
     return (promiseOf(outcome) as Promise<T> | undefined) ?? Promise.resolve(outcome);
@@ -85,7 +86,7 @@ export function refusePromise(code: ErrorCode, name: string, outcome: unknown): 
  * The result of `callback` if it has the type of `fallback`. If `callback` fails or returns
  * something else, the result is `fallback`, and a HANDLER_FAILED warning of the process says why.
  */
-export function answerOf<T extends boolean | number | string>(
+export function resultOf<T extends boolean | number | string>(
   name: string,
   callback: () => unknown,
   fallback: T,

@@ -29,9 +29,9 @@ export function badSecret(name: string, given: unknown, expected: string): Error
 }
 
 /**
- * The options of `given` that have a default, with `defaults` for the rest. A value must have the
- * type of its default, and a number must be in its range; otherwise BAD_OPTION is thrown. Options
- * without a default are neither checked nor returned.
+ * A copy of `defaults`, with the values that `given` has for the same options. The `typeof` of a
+ * value must be that of its default, and a number must be in its range; otherwise BAD_OPTION is
+ * thrown. Options without a default are neither checked nor returned.
  */
 export function withDefaults<T extends object>(
   defaults: T,
@@ -78,8 +78,8 @@ const NO_OTHER_PLACES: Readonly<Record<string, Names>> = {};
 /**
  * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names
  * the nearest known one. `of`: the function or option that takes the options, such as `serve()` or
- * `reconnect`. `elsewhere`: the names of other functions and options, by the text that says where
- * they belong. It allocates nothing unless it throws.
+ * `reconnect`. `elsewhere`: options that belong to another place, for the message. Each key says
+ * which place it is, such as `connect()`. This function allocates nothing unless it throws.
  */
 export function checkNames(
   of: string,

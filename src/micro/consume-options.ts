@@ -111,11 +111,12 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     services = [],
   } = options;
   checkRegistry(registry, 'watch');
-  checkCalled('balancer', balancer, Object.values(balancers));
-  if (typeof balancer !== 'function') throw badBalancer(balancer);
-  checkCalled('strategy', strategy, [failfast, failover, hedge]);
+  refuseUncalled('balancer', balancer, Object.values(balancers));
+  if (typeof balancer !== 'function')
+    throw badOption('balancer', balancer, 'a balancer, such as roundRobin()');
+  refuseUncalled('strategy', strategy, [failfast, failover, hedge]);
   if (typeof strategy !== 'function')
-    throw badOption('strategy', strategy, 'what failover() or failfast() returns');
+    throw badOption('strategy', strategy, 'a strategy, such as failover()');
   if (group !== undefined) checkGroup(group);
   const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, {
     slowStart: [0, LONGEST_TIMER],
@@ -138,8 +139,8 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   };
 }
 
-/** Throws BAD_OPTION if `given` is one of the functions that make the value of the option. */
-function checkCalled(name: string, given: unknown, makers: readonly { name: string }[]): void {
+/** Throws BAD_OPTION if `given` is one of `makers`, where its result is expected. */
+function refuseUncalled(name: string, given: unknown, makers: readonly { name: string }[]): void {
   const maker = makers.find((other) => other === given);
   if (maker !== undefined)
     throw gettyError(
@@ -163,7 +164,7 @@ function makePicker(balancer: Balancer): Picker {
   const picker = balancer();
   if (typeof picker === 'function') return picker;
   refusePromise('BAD_OPTION', 'the balancer', picker);
-  throw badBalancer(picker);
+  throw badOption('the result of balancer()', picker, 'a picker, which is a function');
 }
 
 /** Throws what `strategy` throws, and BAD_OPTION when it returns no function. */
@@ -171,9 +172,5 @@ export function startStrategy(strategy: Strategy, attempt: Attempt): Invoke {
   const invoke = strategy(attempt);
   if (typeof invoke === 'function') return wrapUserInvoke(invoke);
   refusePromise('BAD_OPTION', 'the strategy', invoke);
-  throw badOption('strategy', invoke, 'a function that returns a function, as failover() does');
-}
-
-function badBalancer(given: unknown): Error {
-  return badOption('balancer', given, 'a function that returns a picker, as roundRobin() is');
+  throw badOption('the result of strategy()', invoke, 'a function that makes a call');
 }

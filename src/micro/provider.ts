@@ -1,5 +1,5 @@
 /** A provider: an rpc server whose services are published in a registry. */
-import { notifyOrWarn, settle } from '../core/callbacks.js';
+import { callAsync, notifyOrWarn } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger } from '../core/logger.js';
 import { type RpcServer, type RpcStatistics, serve } from '../rpc/index.js';
@@ -26,10 +26,10 @@ export interface Provider extends AsyncDisposable {
   /** Peers that were refused, by reason; see RpcServer.refusals. */
   readonly refusals: RpcServer['refusals'];
   /**
-   * The nodes whose entries the registry has confirmed. A node is missing while the registry is
-   * unreachable and has not written its entry, has lost the entry, or another provider with the
-   * same id has written it. The provider publishes a missing node again by itself. Empty after
-   * close(), unless that could not deregister.
+   * The nodes whose entries the registry has confirmed. A node is missing in three cases: its entry
+   * could not be written yet, because the registry is unreachable; the registry has lost the entry;
+   * or another provider with the same id has written it. The provider publishes a missing node
+   * again by itself. Empty after close(), unless close() could not deregister.
    */
   readonly published: readonly ServiceNode[];
   /** The statistics of the server; see RpcServer.statistics(). */
@@ -37,9 +37,10 @@ export interface Provider extends AsyncDisposable {
   /** Resets the counts of the server. */
   resetStatistics(): void;
   /**
-   * Replaces the published metadata. Every list has the node meanwhile. Updates run one after
-   * another. Rejects with BAD_OPTION, with ENDPOINT_CLOSED after close(), or with
-   * REGISTRY_FAILED; in all three cases the old metadata stay published, or are published again.
+   * Replaces the published metadata. Every list has the node meanwhile; a registry with
+   * `goConsumers` lists it for 500 ms with `-replacing` after its id. Updates run one after
+   * another. Rejects with BAD_OPTION, and changes nothing; with REGISTRY_FAILED, and publishes the
+   * old metadata again; or with ENDPOINT_CLOSED after close() or destroy().
    */
   update(changes: ProviderUpdate): Promise<void>;
   /**
@@ -56,7 +57,7 @@ export interface Provider extends AsyncDisposable {
   reloadTls(options: TlsOptions): void;
 }
 
-/** A result of Registry.register(). */
+/** A node and the result of its Registry.register(). */
 interface Registered {
   readonly node: ServiceNode;
   readonly registration: AsyncDisposable;
@@ -68,7 +69,10 @@ class ServiceProvider implements Provider, EntryOwner {
   #options: ProvideOptions;
   #nodes: readonly ServiceNode[];
   #registered: readonly Registered[] = [];
-  /** The nodes whose entries the registry has not confirmed, or has lost. */
+  /**
+   * The nodes whose entries the registry has not confirmed or has lost, or another provider has
+   * taken over; after close() all nodes.
+   */
   readonly #unpublished = new Set<ServiceNode>();
   /** Calls of #register() that have not settled. */
   #registering = 0;
@@ -131,8 +135,9 @@ class ServiceProvider implements Provider, EntryOwner {
   }
 
   /**
-   * Registers all nodes, even if one fails, and then rejects. New registrations are disposed before
-   * old ones: the newest registration of a node owns its entry.
+   * Registers all nodes. If one fails, registers the others too, and then rejects. The newest
+   * registration of a node owns its entry, so an older one need not be disposed. If a node fails,
+   * all are kept: its older registration still owns its entry.
    */
   async #register(nodes: readonly ServiceNode[]): Promise<void> {
     this.#registering++;
@@ -232,7 +237,9 @@ class ServiceProvider implements Provider, EntryOwner {
     await Promise.all(this.#nodes.map((node) => leaveEntry(this.#registry, node, this)));
     // An unreachable registry removes the entries later; the calls in flight still finish.
     const outcomes = await Promise.allSettled(
-      this.#registered.map(({ registration }) => settle(() => registration[Symbol.asyncDispose]())),
+      this.#registered.map(({ registration }) =>
+        callAsync(() => registration[Symbol.asyncDispose]()),
+      ),
     );
     await this.#server.close();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');

@@ -86,8 +86,8 @@ export class RpcError extends GettyError {
   readonly method: string | undefined;
 
   /**
-   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details` is
-   * no Uint8Array.
+   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details`
+   * is no Uint8Array.
    */
   constructor(
     code: RpcCode,
@@ -96,7 +96,7 @@ export class RpcError extends GettyError {
   ) {
     super(code, message, cause);
     this.name = 'RpcError';
-    if (!isRpcCode(code)) throw badOption('code', code, `a code of calls: ${RPC_CODES.join(', ')}`);
+    if (!isRpcCode(code)) throw badOption('code', code, 'an RpcCode');
     if (details !== undefined && !isBytes(details))
       throw badOption('details', details, 'a Uint8Array');
     this.metadata = checkMetadata(metadata);

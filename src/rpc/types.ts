@@ -91,6 +91,7 @@ export interface MethodSpec<
   /** The default timeout of calls, in ms. */
   readonly timeout: number | undefined;
   readonly schemas?: MethodSchemas | undefined;
+  /** The Protobuf classes of the argument and the reply. An absent one: no Protobuf form. */
   readonly protobuf?: Partial<MethodClasses> | undefined;
   /** Never set at run time: it carries the types. */
   readonly types?:
@@ -129,8 +130,9 @@ type SpecsIn<C> = C extends { specs?: infer Specs | undefined }
   : never;
 
 type Types<Spec> = Spec extends { types?: infer T | undefined } ? NonNullable<T> : never;
-/** One of the types that a MethodSpec carries: `Of<Spec, 'stubInput'>`. */
-export type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
+/** One of the types that a MethodSpec carries: `TypeOf<Spec, 'stubInput'>`. */
+export type TypeOf<Spec, Name extends string> =
+  Types<Spec> extends Record<Name, infer T> ? T : never;
 
 /**
  * The callback of an asynchronous call. Called once, when the call has ended: with an error, or
@@ -144,7 +146,7 @@ export type Callback<Output> = (error: Error | null, reply?: Output) => unknown;
  */
 export interface StubMethod<Input, Output> {
   // A call takes the first overload that fits; ReturnType, Parameters and wrappers take the last
-  // one. Both are the promise.
+  // one. So the overload that returns a promise is both the first and the last.
   (input: Input, options?: CallOptions): Promise<Output>;
   (input: Input, callback: Callback<Output>): void;
   (input: Input, options: CallOptions, callback: Callback<Output>): void;
@@ -182,8 +184,8 @@ interface StubMethods<Input, Output> {
  */
 export type Stub<Specs extends MethodSpecs> = {
   readonly [Name in keyof Specs]: StubMethods<
-    Of<Specs[Name], 'stubInput'>,
-    Of<Specs[Name], 'stubOutput'>
+    TypeOf<Specs[Name], 'stubInput'>,
+    TypeOf<Specs[Name], 'stubOutput'>
   >[Specs[Name]['kind']];
 };
 
@@ -193,27 +195,27 @@ export type StubOf<C extends Contract> = Stub<SpecsIn<C>>;
 /**
  * The argument of a stub's method: `InputOf<typeof Greeter, 'hello'>`. Of a stream: one message.
  */
-export type InputOf<C extends Contract, Name extends keyof SpecsIn<C>> = Of<
+export type InputOf<C extends Contract, Name extends keyof SpecsIn<C>> = TypeOf<
   SpecsIn<C>[Name],
   'stubInput'
 >;
 
 /** The reply of a stub's method: `OutputOf<typeof Greeter, 'hello'>`. Of a stream: one message. */
-export type OutputOf<C extends Contract, Name extends keyof SpecsIn<C>> = Of<
+export type OutputOf<C extends Contract, Name extends keyof SpecsIn<C>> = TypeOf<
   SpecsIn<C>[Name],
   'stubOutput'
 >;
 
-type Answer<T> = T | Promise<T>;
+type MaybePromise<T> = T | Promise<T>;
 
 interface HandlerMethods<Input, Output> {
-  unary: (input: Input, context: CallContext) => Answer<Output>;
+  unary: (input: Input, context: CallContext) => MaybePromise<Output>;
   // The result of these two is not sent.
   oneway: (input: Input, context: CallContext) => unknown;
   noReply: (input: Input, context: CallContext) => unknown;
-  serverStream: (input: Input, context: CallContext) => Answer<Messages<Output>>;
-  clientStream: (input: AsyncIterable<Input>, context: CallContext) => Answer<Output>;
-  duplex: (input: AsyncIterable<Input>, context: CallContext) => Answer<Messages<Output>>;
+  serverStream: (input: Input, context: CallContext) => MaybePromise<Messages<Output>>;
+  clientStream: (input: AsyncIterable<Input>, context: CallContext) => MaybePromise<Output>;
+  duplex: (input: AsyncIterable<Input>, context: CallContext) => MaybePromise<Messages<Output>>;
 }
 
 /**
@@ -226,14 +228,14 @@ interface HandlerMethods<Input, Output> {
  */
 export type Handlers<Specs extends MethodSpecs> = {
   readonly [Name in keyof Specs]: HandlerMethods<
-    Of<Specs[Name], 'handlerInput'>,
-    Of<Specs[Name], 'handlerOutput'>
+    TypeOf<Specs[Name], 'handlerInput'>,
+    TypeOf<Specs[Name], 'handlerOutput'>
   >[Specs[Name]['kind']];
 };
 
 /**
- * The handlers of a contract: `class Orders implements HandlersOf<typeof OrdersContract>`. The
- * parameters of a method of a class need their types.
+ * The handlers of a contract: `class Orders implements HandlersOf<typeof OrdersContract>`. Write
+ * the types of the parameters of its methods: TypeScript does not infer them from `implements`.
  */
 export type HandlersOf<C extends Contract> = Handlers<SpecsIn<C>>;
 
@@ -289,7 +291,10 @@ export interface Call {
   /** The argument; for a stream of arguments, an iterable. */
   readonly input: unknown;
   readonly codec: CodecName;
-  /** Milliseconds from when the call was made (client) or received (server). Undefined: none. */
+  /**
+   * Milliseconds from when the call was made (client) or received (server); after with() or a
+   * server's timeout() has changed it, from that moment. Undefined: none.
+   */
   readonly timeout: number | undefined;
   /**
    * When the call ends with DEADLINE_EXCEEDED, in ms of performance.now(). with() keeps it, unless
@@ -328,15 +333,15 @@ export interface Identity {
 export interface CallContext extends Call {
   /**
    * Aborts when the caller cancels, the deadline passes or the session is lost. Its reason is an
-   * RpcError. It is created on first access. A handler that returns no stream and never reads it
-   * runs to its end, also after the deadline.
+   * RpcError. It is created on first access. The signal does not stop a handler: one that ignores
+   * it runs to its end, also after the deadline. Streams of the call end when it aborts.
    */
   readonly signal: AbortSignal;
   /** The caller's address, such as `tcp://127.0.0.1:50100`. */
   readonly peer: string;
   /**
-   * When the caller stops waiting, in ms of performance.now(). Undefined when the caller sent no
-   * timeout.
+   * When the call ends with DEADLINE_EXCEEDED, in ms of performance.now(): when the caller stops
+   * waiting, or earlier if a server's timeout() or with() has set that. Undefined: no deadline.
    */
   readonly deadline: number | undefined;
   /**
@@ -362,7 +367,8 @@ export interface CallContext extends Call {
  */
 export type Invoke = (call: Call) => Promise<unknown>;
 /**
- * Wraps an Invoke. Called once, when a client or server is created, and not for each call.
+ * Wraps an Invoke. Called when a client or server is created, and once for each session, for the
+ * calls of Channel.stub(). It is not called for each call.
  *
  * ```ts
  * const timed: Interceptor = (next) => async (call) => {
@@ -378,9 +384,9 @@ export type Invoke = (call: Call) => Promise<unknown>;
 export type Interceptor = (next: Invoke) => Invoke;
 
 /**
- * Latencies in ms. Percentiles and cumulative() are within 6 % of the true value. On the serving
- * side one quick call in 16 is timed, and counts for all 16; then the other values are approximate
- * too. Otherwise they are exact.
+ * Latencies in ms. A percentile is in whole microseconds, and may be too high, by at most 1/16.
+ * While a handler is quick, the serving side times one call in 16, which counts for all 16. Then
+ * all fields are approximate. Otherwise `count`, `sum`, `mean` and `max` are exact.
  */
 export interface LatencyStatistics {
   readonly count: number;
@@ -390,7 +396,11 @@ export interface LatencyStatistics {
   readonly p90: number;
   readonly p99: number;
   readonly max: number;
-  /** How many latencies did not exceed each of `limits` (in ms, ascending), at this moment. */
+  /**
+   * Returns for each of `limits` (in ms, ascending) how many latencies were up to it, at this
+   * moment. The number may be too low: a latency that equals the limit, or is at most 6 % below it,
+   * may be missing.
+   */
   cumulative(limits: readonly number[]): number[];
 }
 
@@ -412,7 +422,7 @@ export interface MethodStatistics {
   readonly latency: LatencyStatistics;
 }
 
-/** The calls of one session, in both directions. */
+/** The calls of one session, in both directions, and its bytes. */
 export interface PeerStatistics {
   /** The peer's address. */
   readonly peer: string;
@@ -504,15 +514,16 @@ export interface RpcOptions {
   heartbeatTimeout?: number | undefined;
   /**
    * How many calls of one session may be in flight, in each direction. A made call counts until its
-   * answer; calls that wait for the first frame of the peer have the same limit. A served call
-   * counts if its handler returned a promise, until it is answered and the handler has settled.
-   * Further calls fail with RESOURCE_EXHAUSTED. From 1 to 16,777,216. Default: 65,536.
+   * answer. A served call counts if its handler returned a promise, until it is answered and the
+   * handler has settled. Further calls fail with RESOURCE_EXHAUSTED. Made calls that cannot be sent
+   * before the first frame of the peer arrives are counted separately, with the same limit. From 1
+   * to 16,777,216. Default: 65,536.
    */
   maxPendingCalls?: number | undefined;
   /**
-   * How many bytes the requests of one session's peer may hold while they are handled: their bytes,
-   * and 64 for each decoded object. A request above the limit fails with RESOURCE_EXHAUSTED, unless
-   * it is the only one. Default: 67,108,864 (64 MiB).
+   * How many bytes the requests that this side receives in one session may hold while they are
+   * handled: their bytes, and 64 for each decoded object. A request above the limit fails with
+   * RESOURCE_EXHAUSTED, unless it is the only one. Default: 67,108,864 (64 MiB).
    */
   maxPendingBytes?: number | undefined;
   /**
@@ -521,14 +532,14 @@ export interface RpcOptions {
    */
   streamWindow?: number | undefined;
   /**
-   * How many streaming calls of one session's peer may be in flight. Further ones fail with
-   * RESOURCE_EXHAUSTED. Default: 1,024.
+   * How many streaming calls that this side receives in one session may be in flight. Further ones
+   * fail with RESOURCE_EXHAUSTED. Default: 1,024.
    */
   maxStreams?: number | undefined;
   /**
-   * How many bytes may wait to be read in all streams of one session's peer. Each message counts
-   * 256 bytes more. The call whose message would exceed it fails with RESOURCE_EXHAUSTED. At least
-   * 65,536. Default: 67,108,864 (64 MiB).
+   * How many bytes of the streaming calls that this side receives in one session may wait for the
+   * handlers to read them. Each message counts 256 bytes more. The call whose message would exceed
+   * the limit fails with RESOURCE_EXHAUSTED. At least 65,536. Default: 67,108,864 (64 MiB).
    */
   maxStreamBytes?: number | undefined;
   /**
@@ -565,10 +576,10 @@ export interface RpcOptions {
    */
   logger?: Logger | undefined;
   /**
-   * Options of the sessions. cronPeriod is heartbeatPeriod, and idleTimeout on a server is 180,000
-   * by default. allowHalfOpen is always false. taskPool is BAD_OPTION: use
-   * concurrencyLimit(). maxHandling has no effect: see maxPendingCalls. Default: those of
-   * SessionOptions.
+   * Options of the sessions. A client sets cronPeriod to heartbeatPeriod unless that is 0. On a
+   * server idleTimeout is 180,000 by default. allowHalfOpen is always false. taskPool is
+   * BAD_OPTION: use concurrencyLimit(). maxHandling has no effect: see maxPendingCalls. Default:
+   * those of SessionOptions.
    */
   session?: SessionOptions | undefined;
 }
@@ -593,9 +604,11 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
   onReady?: ((ready: boolean) => unknown) | undefined;
   /**
    * Called with true when the server answers, and with false when it does not answer heartbeats.
-   * While calls wait and nothing arrives, the client sends a heartbeat after 500 ms. Without an
-   * answer within 250 ms it reports false. Calls are still sent. A caller that has other servers
-   * can prefer them. Default: none.
+   * While calls wait and nothing arrives, the client sends a heartbeat after 500 ms. Each such
+   * heartbeat that is answered doubles this time, up to heartbeatPeriod, until a call starts or
+   * settles. Without an answer within 250 ms it reports false. With heartbeatPeriod 0 it sends no
+   * such heartbeats. Calls are still sent. A caller that has other servers can prefer them.
+   * Default: none.
    */
   onResponsive?: ((responsive: boolean) => unknown) | undefined;
 }

@@ -1,5 +1,5 @@
 /** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
-import { settle } from '../core/callbacks.js';
+import { callAsync } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
 import { resources } from '../core/resource-tracker.js';
 import { waitToSend } from '../rpc/calls/call-errors.js';
@@ -18,7 +18,7 @@ import {
 } from '../rpc/index.js';
 import { streamsInput, streamsReplies } from '../rpc/method-kind.js';
 import { isIterable, iteratorOf } from '../rpc/streams/item-iterator.js';
-import type { Metadata, MethodKind, Of } from '../rpc/types.js';
+import type { Metadata, MethodKind, TypeOf } from '../rpc/types.js';
 
 /** A call of a mock stub, as its handler sees it. */
 export interface MockContext {
@@ -32,22 +32,22 @@ export interface MockContext {
   readonly replyMetadata: Record<string, string>;
 }
 
-type Answer<T> = T | Promise<T>;
+type MaybePromise<T> = T | Promise<T>;
 
 interface MockMethods<Input, Output> {
-  unary: (input: Input, context: MockContext) => Answer<Output>;
+  unary: (input: Input, context: MockContext) => MaybePromise<Output>;
   oneway: (input: Input, context: MockContext) => unknown;
   noReply: (input: Input, context: MockContext) => unknown;
-  serverStream: (input: Input, context: MockContext) => Answer<Messages<Output>>;
-  clientStream: (input: AsyncIterable<Input>, context: MockContext) => Answer<Output>;
-  duplex: (input: AsyncIterable<Input>, context: MockContext) => Answer<Messages<Output>>;
+  serverStream: (input: Input, context: MockContext) => MaybePromise<Messages<Output>>;
+  clientStream: (input: AsyncIterable<Input>, context: MockContext) => MaybePromise<Output>;
+  duplex: (input: AsyncIterable<Input>, context: MockContext) => MaybePromise<Messages<Output>>;
 }
 
 /** The functions that answer the calls of a mock stub. Each of them may be missing. */
 export type MockHandlers<Specs extends MethodSpecs> = {
   readonly [Name in keyof Specs]?: MockMethods<
-    Of<Specs[Name], 'stubInput'>,
-    Of<Specs[Name], 'stubOutput'>
+    TypeOf<Specs[Name], 'stubInput'>,
+    TypeOf<Specs[Name], 'stubOutput'>
   >[Specs[Name]['kind']];
 };
 
@@ -61,7 +61,7 @@ export type MockCall<Specs extends MethodSpecs> = {
     /** The name of the method in the stub. */
     readonly method: Name;
     /** The argument itself, not a copy. For a stream: the messages that the handler has read. */
-    readonly input: RecordedInput<Specs[Name]['kind'], Of<Specs[Name], 'stubInput'>>;
+    readonly input: RecordedInput<Specs[Name]['kind'], TypeOf<Specs[Name], 'stubInput'>>;
     /** The metadata of the call, as an ordinary object. Without any it is empty. */
     readonly metadata: Metadata;
     /** How long the call may take, in ms: that of the caller, of the method, or 5,000. */
@@ -80,7 +80,7 @@ export interface MockStub<Specs extends MethodSpecs> {
   /** The inputs of the recorded calls of one method. */
   inputsOf<Name extends keyof Specs>(
     method: Name,
-  ): RecordedInput<Specs[Name]['kind'], Of<Specs[Name], 'stubInput'>>[];
+  ): RecordedInput<Specs[Name]['kind'], TypeOf<Specs[Name], 'stubInput'>>[];
   /** Remove the recorded calls. */
   clear(): void;
 }
@@ -179,7 +179,7 @@ class Mock implements MockStub<MethodSpecs> {
       });
     const context: MockContext = { metadata, timeout, signal, replyMetadata: {} };
     const answer = await limited(call, () =>
-      settle(() => (handler as AnyHandler).call(this.#handlers, input, context)),
+      callAsync(() => (handler as AnyHandler).call(this.#handlers, input, context)),
     );
     if (streamsReplies(kind)) return this.#replies(call, answer, context, open);
     passMetadata(call, context);

@@ -140,11 +140,11 @@ function badAddress(given: unknown, schemes: readonly string[]): Error {
     (typeof given === 'string' && /^\s*([a-z][a-z0-9+.-]*):\/\//i.exec(given)) || [];
   const known = schemes.find((other) => other === scheme?.toLowerCase());
   const forms = (known === undefined ? schemes : [known]).map((other) => FORMS[other]).join(' or ');
-  const fault = typeof given === 'string' ? faultOf(given, scheme, known) : '';
+  const mistake = typeof given === 'string' ? mistakeOf(given, scheme, known) : '';
   const ports = forms.includes(':port') ? ', with a port from 0 to 65535' : '';
   return gettyError(
     'BAD_ADDRESS',
-    `address: got ${showUrl(given)}${fault}, expected ${forms}${ports}`,
+    `address: got ${showUrl(given)}${mistake}, expected ${forms}${ports}`,
   );
 }
 
@@ -152,7 +152,7 @@ function badAddress(given: unknown, schemes: readonly string[]): Error {
  * What is wrong with an address, if it is one of the usual mistakes. `known`: its scheme, if it may
  * be used here.
  */
-function faultOf(text: string, scheme: string | undefined, known: string | undefined): string {
+function mistakeOf(text: string, scheme: string | undefined, known: string | undefined): string {
   if (scheme === undefined) return text === '' ? '' : ' without a scheme';
   if (known === undefined) return ` with the scheme ${scheme}`;
   if (scheme !== known) return ' with a scheme in upper case';

@@ -1,4 +1,4 @@
-/** The options of connect() that do not depend on the address. */
+/** Checks the options of connect(), and applies their defaults. */
 import { checkCallback } from '../core/callbacks.js';
 import { badOption, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';

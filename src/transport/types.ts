@@ -433,7 +433,10 @@ export interface Endpoint<In, Out = In> extends AsyncDisposable {
 /** What serve() returns: an endpoint that accepts connections. */
 export interface Server<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'server';
-  /** How many peers were refused since the start, by reason. A copy of the counters. */
+  /**
+   * How many peers were refused since the start, by reason. On UDP each datagram of a refused peer
+   * counts. A copy of the counters.
+   */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
   /**
    * Accept no new connections; open sessions continue. Settles when the port is free, on UDP when
@@ -475,10 +478,10 @@ export interface ServerOptions {
    */
   maxSessionsPerAddress?: number | undefined;
   /**
-   * Called for each peer that is refused before it has a session. `error.reason` is the reason. An
-   * error that it throws is a process warning. Without it, refusals by a limit, a wrong setup or a
-   * fault are process warnings, at most one a minute for each. `server.refusals` counts in either
-   * case. Default: none.
+   * Called for each peer that is refused before it has a session; on UDP for each datagram of such
+   * a peer. `error.reason` is the reason. An error that it throws is a process warning. Without it,
+   * refusals by a limit, a wrong setup or a fault are process warnings, at most one a minute for
+   * each. `server.refusals` counts in either case. Default: none.
    */
   onRefused?: ((peer: Peer, error: RefusedError) => void) | undefined;
   /**
@@ -768,7 +771,7 @@ export interface ConnectionCapabilities {
    */
   readonly isLossy?: boolean;
   /**
-   * The session calls write() once for each message, at once. Default: false, one write() for all
+   * The session calls write() once for each message, at once. Default: false, few write() for all
    * messages of a tick.
    */
   readonly writesEachMessage?: boolean;
@@ -777,13 +780,15 @@ export interface ConnectionCapabilities {
    * Default: false.
    */
   readonly copiesOnWrite?: boolean;
-  /** Milliseconds: the idleTimeout of a session whose setup has none. Default: 0, no timeout. */
+  /** Milliseconds: the default of SessionOptions.idleTimeout. Default: 0, no timeout. */
   readonly idleTimeout?: number;
 }
 
 /**
  * One connection; a transport implements it. It passes received bytes or messages to its
- * ConnectionEvents, and sends the bytes that the session writes. Only a session calls it.
+ * ConnectionEvents, and sends the bytes that the session writes. Only its session calls it, or a
+ * connection around it, such as DEFLATE. If it gets no session, the endpoint calls destroy() or
+ * refuse().
  *
  * A transport of a byte stream, such as TCP, needs the required methods only. The heading of each
  * group of optional methods names the transports that need them.
@@ -878,7 +883,10 @@ export interface Connection extends Peer {
   endMessage?(output: ByteWriter, start: number): void;
 }
 
-/** The limits of a session that a message transport must enforce while it receives. In bytes. */
+/**
+ * Limits of a session, in bytes, for a transport that collects, inflates or queues messages itself.
+ * The session checks the size of each message too.
+ */
 export interface MessageLimits {
   readonly maxMessageBytes: number;
   readonly maxInflatedBytes: number;

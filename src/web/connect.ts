@@ -3,7 +3,7 @@ import { badOption } from '../core/options.js';
 import { connectOn } from '../transport/client.js';
 import type { Platform } from '../transport/platform.js';
 import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transport/types.js';
-import { webSocket } from './websocket.js';
+import { checkPageOptions, webSocket } from './websocket.js';
 
 /** The options of connect() in a page: the ClientOptions that a browser lets a page set. */
 export interface WebClientOptions
@@ -41,10 +41,11 @@ const BROWSER: Platform = {
  * const client = await connect('wss://example.org/live', { codec: lines(), listener });
  * ```
  */
-export function connect<In, Out = In>(
+export async function connect<In, Out = In>(
   address: string,
   setup: Setup<In, Out>,
-  options?: WebClientOptions,
+  options: WebClientOptions = {},
 ): Promise<Client<In, Out>> {
+  checkPageOptions(options);
   return connectOn(BROWSER, address, setup, options);
 }

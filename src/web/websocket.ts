@@ -8,19 +8,20 @@ import { checkWebSocketOptions } from '../transport/websocket/websocket-options.
 import { BrowserConnection } from './browser-connection.js';
 import { type BrowserSocket, type BrowserSocketClass, describeClose } from './browser-socket.js';
 
-interface DialSettings {
-  /** The subprotocols to offer. */
-  readonly protocols: readonly string[];
-  readonly sendsText: boolean;
-}
+/** The options of `websocket` that a page cannot set. */
+const REFUSED = ['headers', 'allowOrigin', 'allowHost', 'compression', 'maxCompressBytes'] as const;
 
-/** Throws BAD_OPTION for an invalid option, and for an option that a page cannot set. */
-function checkOptions({ tls, udp, websocket }: ClientOptions): DialSettings {
-  const { protocols = [], text = false, headers, allowOrigin } = checkWebSocketOptions(websocket);
-  const refused = { tls, udp, 'websocket.headers': headers, 'websocket.allowOrigin': allowOrigin };
-  for (const [name, given] of Object.entries(refused))
+/**
+ * Throws BAD_OPTION for an option that a page cannot set. Call it with the options of the user: to
+ * those of dial() the compression of the setup is added.
+ */
+export function checkPageOptions({ tls, udp, websocket }: ClientOptions): void {
+  const check = (name: string, given: unknown): void => {
     if (given !== undefined) throw badOption(name, given, 'undefined: a page cannot set it');
-  return { protocols, sendsText: text };
+  };
+  check('tls', tls);
+  check('udp', udp);
+  for (const name of REFUSED) check(`websocket.${name}`, websocket?.[name]);
 }
 
 /** `ws://host:port/path`, without user information and query. The path `/` is left out. */
@@ -51,7 +52,7 @@ async function dial(
   options: ClientOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
-  const { protocols, sendsText } = checkOptions(options);
+  const { protocols = [], text: sendsText = false } = checkWebSocketOptions(options.websocket);
   const connectError = (cause: unknown): Error =>
     gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(cause)}`, cause);
   let socket: BrowserSocket;

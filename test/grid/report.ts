@@ -8,8 +8,8 @@ const END = '<!-- grid: end -->';
 const PLACES: Readonly<Record<string, string>> = {
   registry: 'Faults of the registry',
   provider: 'Faults of one of three providers',
-  link: 'Faults between both clients and one provider',
-  client: 'Faults of one of two clients',
+  link: 'Faults between both consumers and one provider',
+  client: 'Faults of one of two consumers',
   scale: 'Large numbers',
 };
 const FIGURES_HEAD = `| fault, transport, registry | outcome | calls | failed | doubled | lost | recovery | longest outage |

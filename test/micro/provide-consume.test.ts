@@ -241,12 +241,12 @@ describe('provide and consume', () => {
     [
       'balancer',
       { registry: memory(), balancer: 'random' },
-      'balancer: got "random", expected a function that returns a picker, as roundRobin() is',
+      'balancer: got "random", expected a balancer, such as roundRobin()',
     ],
     [
       'strategy',
       { registry: memory(), strategy: 'failover' },
-      'strategy: got "failover", expected what failover() or failfast() returns',
+      'strategy: got "failover", expected a strategy, such as failover()',
     ],
   ])('consume() throws BAD_OPTION for a bad %s', (_, options, message) => {
     expect(() => consume(options as never)).toThrowError(

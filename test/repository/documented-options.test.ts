@@ -1,6 +1,7 @@
 /**
- * The tables of the documents list exactly the options of the code with their defaults. The options
- * of the ZooKeeper registry have a test beside that registry.
+ * The option tables of transport.md, rpc.md, interceptors.md, micro.md and etcd.md list exactly the
+ * options of the code with their defaults. The options of the ZooKeeper registry have a test beside
+ * that registry. Other documents are not compared.
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';

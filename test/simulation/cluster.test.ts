@@ -1,21 +1,21 @@
-/** Simulations with random faults, and violations that each check must find. */
+/** Simulations with random faults, and with injected bugs that the checks must find. */
 import { describe, expect, test } from 'vitest';
 import { FOUND_SEEDS } from './found-seeds.js';
-import { PLANTS } from './plants.js';
+import { INJECTED_BUGS } from './injected-bugs.js';
 import { runCluster } from './run.js';
 
 /** Of faults. */
 const SECONDS = 5;
 
-test('a simulation without a planted violation violates nothing', async () => {
+test('a simulation without an injected bug violates nothing', async () => {
   const { violations, calls } = await runCluster(1, SECONDS);
   expect(violations).toEqual([]);
   expect(calls).toBeGreaterThan(100);
 });
 
 describe('the checks find', () => {
-  test.each(Object.entries(PLANTS))('%s', async (_, { plant, expected }) => {
-    const { violations } = await runCluster(1, SECONDS, { plant: plant() });
+  test.each(Object.entries(INJECTED_BUGS))('%s', async (_, { make, expected }) => {
+    const { violations } = await runCluster(1, SECONDS, { bug: make() });
     expect(violations).toContainEqual(expect.stringContaining(expected));
   });
 });

@@ -4,7 +4,7 @@ import { type Simulation, simulate } from '../../src/testing/simulation/index.js
 import { Cluster, HEARTBEAT_PERIOD, REGISTRY_TTL } from './cluster.js';
 import { type FaultName, Faults } from './faults.js';
 import { History } from './history.js';
-import type { Plant } from './plants.js';
+import type { InjectedBug } from './injected-bugs.js';
 import { ResourceLedger } from './resource-ledger.js';
 import { Workload } from './workload.js';
 
@@ -26,7 +26,7 @@ export interface ClusterReport {
 
 export interface ClusterOptions {
   readonly onTrace?: ((line: string) => void) | undefined;
-  readonly plant?: Plant | undefined;
+  readonly bug?: InjectedBug | undefined;
 }
 
 /**
@@ -52,13 +52,13 @@ const REST = 3_600_000;
 export async function runCluster(
   seed: number,
   seconds: number,
-  { onTrace, plant = {} }: ClusterOptions = {},
+  { onTrace, bug = {} }: ClusterOptions = {},
 ): Promise<ClusterReport> {
   using ledger = new ResourceLedger();
   const { value, traceHash, traceLines } = await simulate(
     { seed, onTrace, duration: seconds * 1_000 + REST },
     async (simulation) => {
-      const run = new ClusterRun(simulation, plant, ledger);
+      const run = new ClusterRun(simulation, bug, ledger);
       await run.run(seconds);
       return run;
     },
@@ -79,7 +79,7 @@ export async function runCluster(
 
 class ClusterRun {
   readonly #simulation: Simulation;
-  readonly #plant: Plant;
+  readonly #bug: InjectedBug;
   readonly #ledger: ResourceLedger;
   readonly #cluster: Cluster;
   readonly history: History;
@@ -87,9 +87,9 @@ class ClusterRun {
   recovery = 0;
   duration = 0;
 
-  constructor(simulation: Simulation, plant: Plant, ledger: ResourceLedger) {
+  constructor(simulation: Simulation, bug: InjectedBug, ledger: ResourceLedger) {
     this.#simulation = simulation;
-    this.#plant = plant;
+    this.#bug = bug;
     this.#ledger = ledger;
     this.history = new History(() => simulation.clock.now, simulation.trace);
     this.#cluster = new Cluster(simulation, this.history);
@@ -102,7 +102,7 @@ class ClusterRun {
     const end = clock.now + seconds * 1_000;
     this.#keepCalling(end);
     await this.faults.run(end);
-    this.#plant.onFaultsEnd?.(this.#cluster);
+    this.#bug.onFaultsEnd?.(this.#cluster);
     this.history.violations.push(...(await this.#recover(end)));
     this.recovery = clock.now - end;
     await this.#until(LAST_CALLS, 100, () => this.history.openCalls === 0);
@@ -118,7 +118,7 @@ class ClusterRun {
   }
 
   #workload(host: string): Workload {
-    return new Workload(this.#simulation, this.history, host, this.#plant);
+    return new Workload(this.#simulation, this.history, host, this.#bug);
   }
 
   /** Each process of a consumer host makes calls until the time `end`. */

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { runProgram } from '../fixtures/programs.js';
 import { FAULTS } from './faults.js';
-import { PLANTS } from './plants.js';
+import { INJECTED_BUGS } from './injected-bugs.js';
 
 /** Minutes, because the processes that run beside it can take most of the time. */
 const TIMEOUT = 30 * 60_000;
@@ -37,12 +37,12 @@ test('the same seeds give the same traces, in any process', { timeout: TIMEOUT }
 });
 
 test('a violation gives exit code 1, the command that repeats it, and its trace', async () => {
-  const [plant] = Object.keys(PLANTS) as [string];
-  const args = ['--seeds', '2', '--seed', '4', '--hours', '0.001', '--plant', plant];
+  const [bug] = Object.keys(INJECTED_BUGS) as [string];
+  const args = ['--seeds', '2', '--seed', '4', '--hours', '0.001', '--bug', bug];
   const { code, text } = await simulate(...args);
   expect(code).toBe(1);
   expect(text).toContain('seed 4 FAILED:');
-  expect(text).toContain(`npm run simulate -- --seed 5 --hours 0.001 --plant '${plant}'`);
+  expect(text).toContain(`npm run simulate -- --seed 5 --hours 0.001 --bug '${bug}'`);
   expect(text).toMatch(/^the trace of seed 4: .*seed-4-hours-0\.001\.trace$/m);
   expect(text).toMatch(/^violations +2, of the seeds [45], [45]$/m);
   expect(text).not.toContain('does not repeat');

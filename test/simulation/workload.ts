@@ -3,7 +3,7 @@ import type { Consumer } from '../../src/micro/index.js';
 import type { Simulation } from '../../src/testing/simulation/index.js';
 import { type ConsumerHost, DATAGRAMS } from './cluster.js';
 import type { History } from './history.js';
-import type { Plant } from './plants.js';
+import type { InjectedBug } from './injected-bugs.js';
 import { CODECS, VERSIONS } from './services.js';
 import { type Making, WORKS, type Work } from './works.js';
 
@@ -20,13 +20,13 @@ export class Workload {
   readonly #simulation: Simulation;
   readonly #history: History;
   readonly #host: string;
-  readonly #plant: Plant;
+  readonly #bug: InjectedBug;
 
-  constructor(simulation: Simulation, history: History, host: string, plant: Plant) {
+  constructor(simulation: Simulation, history: History, host: string, bug: InjectedBug) {
     this.#simulation = simulation;
     this.#history = history;
     this.#host = host;
-    this.#plant = plant;
+    this.#bug = bug;
   }
 
   /** Makes calls until the time `end`. Call it on the host of the consumer. */
@@ -71,7 +71,7 @@ export class Workload {
     const call = this.#history.begin({ kind, host: this.#host, isIdempotent, isOneway }, limit);
     const make = (id = call.id): Promise<string> => work.call({ ...making, id });
     try {
-      const answer = await (this.#plant.call?.(make, call, this.#simulation.clock) ?? make());
+      const answer = await (this.#bug.call?.(make, call, this.#simulation.clock) ?? make());
       if (answer !== work.expected(call.id)) this.#history.wrongAnswer(call, answer);
       this.#history.end(call);
       return undefined;

@@ -21,7 +21,7 @@ export interface RpcMetricsOptions {
   /** The beginning of the name of each metric. Default: `getty_rpc_`. */
   prefix?: string | undefined;
   /**
-   * The upper limits of the buckets of durations, in milliseconds, ascending; at most 100. Their
+   * The upper limits of the buckets of durations, in milliseconds, ascending; 1 to 100. Their
    * labels are in seconds. Default: 14 buckets from 0.5 to 10,000.
    */
   buckets?: readonly number[] | undefined;
@@ -66,7 +66,7 @@ export function rpcMetrics(options: RpcMetricsOptions = {}): RpcMetrics {
     throw badOption(
       'buckets',
       buckets,
-      `up to ${MAX_BUCKETS} ascending numbers of milliseconds, above 0`,
+      `1 to ${MAX_BUCKETS} ascending numbers of milliseconds, above 0`,
     );
   }
   return new MetricSet(register as Registry<PrometheusContentType>, prefix, [...buckets]);

@@ -1,4 +1,4 @@
-/** The counts of one method since it was first seen. resetStatistics() does not reset them. */
+/** The counts of one method. resetStatistics() does not reset them. */
 import type { MethodStatistics } from '../../rpc/index.js';
 
 /** The code of calls without an error. */
@@ -14,7 +14,7 @@ export class MethodTotals {
   readonly #limits: readonly number[];
   readonly method: Pick<MethodStatistics, 'service' | 'version' | 'method'>;
   inFlight = 0;
-  /** The sums of the latest counts, by key. */
+  /** The sums of the latest counts, by the keys of #countsOf(). */
   #latestCounts: Counts = new Map();
   /** The sums of the counts before each reset. */
   readonly #countsBeforeReset = new Map<string, number>();
@@ -29,7 +29,8 @@ export class MethodTotals {
   }
 
   /**
-   * `rows`: all statistics of this method. A source of the user's own may have several of them.
+   * `rows`: all statistics of this method. A user's own object with statistics() may list a method
+   * several times.
    * `wasReset`: the statistics were reset after the last update.
    */
   update(rows: readonly MethodStatistics[], wasReset: boolean): void {
@@ -104,7 +105,7 @@ export class MethodTotals {
     return this.#total('latency sum');
   }
 
-  /** For each limit the number of latencies that do not exceed it. */
+  /** For each limit the number of latencies up to it; see LatencyStatistics.cumulative(). */
   get buckets(): number[] {
     return this.#limits.map((_, bucket) => this.#total(`bucket ${bucket}`));
   }

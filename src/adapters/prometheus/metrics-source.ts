@@ -103,7 +103,7 @@ export class MetricsSource {
     this.#updateTotals('client', calls, wasReset);
   }
 
-  /** The counts since the first update, over all resets. */
+  /** Returns the latest counts, with the counts before each reset. */
   #addCountsBeforeReset(latest: ConsumerCounts, wasReset: boolean): ConsumerCounts {
     if (wasReset)
       this.#consumerCountsBeforeReset = sumOf(

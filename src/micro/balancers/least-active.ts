@@ -3,7 +3,7 @@ import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
 import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
-/** Calls in flight that a failure rate of 1 counts as. */
+/** A failure rate of 1 counts as this many calls in flight. */
 const FAILURE_WEIGHT = 100;
 
 function callsAt({ inFlight, failureRate }: NodeLoad): number {

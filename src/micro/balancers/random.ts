@@ -1,5 +1,5 @@
 /** The balancer random(), and the random numbers of all balancers. */
-import { answerOf, checkCallback } from '../../core/callbacks.js';
+import { checkCallback, resultOf } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import type { Balancer, ServiceNode } from '../types.js';
 
@@ -27,7 +27,7 @@ export function guardedRandom(options: RandomOptions): () => number {
   const { random } = options;
   if (random === undefined) return Math.random;
   checkCallback('random', random);
-  return () => answerOf('random', random, Math.random());
+  return () => resultOf('random', random, Math.random());
 }
 
 /** Picks each node with the same probability. Throws BAD_OPTION. */

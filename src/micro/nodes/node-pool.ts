@@ -217,9 +217,9 @@ export class NodePool implements HealthHooks {
   }
 
   #reason(node: ServiceNode, { health, joinTime }: NodeState, candidate: boolean): string {
-    const fault = this.#clients.unavailableReason(node.address) ?? ejectionReason(health);
-    if (fault !== undefined)
-      return candidate ? `${fault}; used because all nodes are ejected or unavailable` : fault;
+    const problem = this.#clients.unavailableReason(node.address) ?? ejectionReason(health);
+    if (problem !== undefined)
+      return candidate ? `${problem}; used because all nodes are ejected or unavailable` : problem;
     const share = shareAt(performance.now() - joinTime, this.#settings.slowStart);
     if (share < 1) return `new: receives ${Math.round(share * 100)} % of its share`;
     return health?.phase === 'probe-due'

@@ -1,5 +1,5 @@
 /** The replies of a call that streams. The call is retried while none of them has arrived. */
-import { settle } from '../../core/callbacks.js';
+import { callAsync } from '../../core/callbacks.js';
 import { iteratorOf } from '../../rpc/streams/item-iterator.js';
 import type { Messages } from '../../rpc/types.js';
 
@@ -60,7 +60,7 @@ export class RetriedReplies implements AsyncIterableIterator<unknown> {
 
   /** Ends an attempt that was answered after return(). */
   #closeLate(): Step {
-    settle(() => this.#source.return?.()).catch(() => {});
+    callAsync(() => this.#source.return?.()).catch(() => {});
     return { done: true, value: undefined };
   }
 

@@ -45,7 +45,7 @@ export class AnswerSender {
 
   sendHeartbeatAnswer(frame: Frame): void {
     const answer = this.#answer;
-    answer.setHeartbeat(frame, serviceIdFor(frame));
+    answer.setHeartbeatAnswer(frame, serviceIdFor(frame));
     this.#write(answer);
   }
 

@@ -219,7 +219,7 @@ export class RpcChannel
   onMessage(_session: RpcSession, frame: Frame): void {
     const { command } = frame;
     const { capabilities } = this.#peer;
-    if (command === COMMAND.response || command === COMMAND.heartbeatReply) {
+    if (command === COMMAND.response || command === COMMAND.heartbeatAnswer) {
       capabilities.learn(frame.serviceId === EXTENDED_ANSWER);
       this.#caller.onAnswer(frame);
     } else if (command >= COMMAND.item) this.#onExtension(frame);

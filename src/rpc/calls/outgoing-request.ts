@@ -61,7 +61,7 @@ export class OutgoingCall extends OutgoingRequest {
   readonly #counter: OutgoingCallCounter;
   /**
    * When the call began, by now(). Undefined for a call with a timeout, which began at `deadline` -
-   * `timeout`: V8 boxes doubles in fields, so a second time would cost an allocation.
+   * `timeout`: V8 boxes doubles in fields, so one more double would cost one more allocation.
    */
   readonly #startedAt: number | undefined;
   /** Calls onMetadata in the async context of the caller. */
@@ -105,7 +105,7 @@ export class OutgoingCall extends OutgoingRequest {
     this.received += frame.bodyEnd - frame.bodyStart;
     try {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end)
-        throw new TypeError('it is the answer to a heartbeat');
+        throw new TypeError('it is a heartbeat answer');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd);
         if (error.metadata !== NO_METADATA) this.#notifyMetadata?.(error.metadata);

@@ -90,13 +90,13 @@ export class RequestAcceptor {
       const { route } = header;
       callType = header.callType;
       if (route instanceof RpcError) throw route;
+      method = route.method;
       if (recent?.add(frame, header.timeout, now()) === false)
         throw new RpcError(
           'RESOURCE_EXHAUSTED',
           `${recent.size} requests of this peer are remembered because UDP may repeat them`,
           REFUSED,
         );
-      method = route.method;
       let bytes = headerBytesOf(frame, header.metadata);
       this.#limits.check(bytes);
       if (method.kind !== 'unary') this.#checkKind(method, frame, callType);

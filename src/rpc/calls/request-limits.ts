@@ -53,7 +53,10 @@ export class RequestLimits {
     const held = this.#handlers.bytes;
     const { maxPendingBytes } = this.#setup;
     if (held + bytes > maxPendingBytes && held > 0)
-      throw exhaustedError(`${held} bytes of requests`, `maxPendingBytes is ${maxPendingBytes}`);
+      throw exhaustedError(
+        `a request that counts ${bytes} bytes has arrived while ${held} bytes of requests`,
+        `maxPendingBytes is ${maxPendingBytes}`,
+      );
   }
 
   /** Throws RESOURCE_EXHAUSTED when another stream would exceed maxStreams. */

@@ -73,8 +73,8 @@ export class Responder implements ServerCallOwner {
   }
 
   /**
-   * Makes the call of a request. Undefined: the request was refused, and the refusal is sent; or it
-   * is a repeated datagram.
+   * Makes the call of a request. Undefined: the request was refused, and the refusal is sent, or
+   * logged for a oneway method; or it is a repeated datagram.
    */
   accept(frame: Frame): ServerCall | undefined {
     const call = this.#acceptor.accept(frame);

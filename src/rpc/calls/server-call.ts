@@ -141,9 +141,10 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   }
 
   /**
-   * The first access creates the signal and starts the timer of the deadline. So a
-   * running handler is aborted at the deadline only if it or an interceptor uses this signal.
-   * Otherwise checkDeadline() ends the call when the promise of its handler has settled.
+   * The first access creates the signal and starts the timer of the deadline. The handler, an
+   * interceptor and, for a call that streams, Responder.handle() access it. A running call without
+   * an access is not aborted at its deadline: checkDeadline() ends it when the promise of its
+   * handler has settled.
    */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {

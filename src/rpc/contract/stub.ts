@@ -1,6 +1,6 @@
 /** The stub: an object with a function for each method of a contract. */
 
-import { markHandled, settle } from '../../core/callbacks.js';
+import { callAsync, markHandled } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { warn } from '../../core/warning.js';
@@ -185,7 +185,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
 
   /** Closes the stream of a call that began after return(). */
   #closeLateStream(iterator: AsyncIterator<unknown, undefined>): void {
-    settle(() => iterator.return?.()).catch(() => {});
+    callAsync(() => iterator.return?.()).catch(() => {});
   }
 
   next(): Promise<IteratorResult<unknown, undefined>> {

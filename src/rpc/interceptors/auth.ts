@@ -2,7 +2,7 @@
  * Authentication and authorization: auth() for the side that serves, bearer() for the side that
  * calls.
  */
-import { settle } from '../../core/callbacks.js';
+import { callAsync } from '../../core/callbacks.js';
 import { isInstance, messageOf } from '../../core/errors.js';
 import { badOption, badSecret, checkNames, type NamesOf } from '../../core/options.js';
 import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js';
@@ -198,7 +198,7 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
     try {
       current =
         typeof token === 'function'
-          ? checkToken(await waitToSend(call, timeLeft(call), settle(token), onTimeout))
+          ? checkToken(await waitToSend(call, timeLeft(call), callAsync(token), onTimeout))
           : token;
     } catch (error) {
       if (call.signal?.aborted) throw cancelledError(call, true);

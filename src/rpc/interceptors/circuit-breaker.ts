@@ -1,6 +1,6 @@
 /** The circuit breaker: refuses calls to a service that fails, until it has recovered. */
 
-import { answerOf, checkCallback, notifyOrWarn } from '../../core/callbacks.js';
+import { checkCallback, notifyOrWarn, resultOf } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import type { ServerCall } from '../calls/server-call.js';
 import { type RpcCode, RpcError } from '../errors.js';
@@ -235,7 +235,7 @@ class Circuit {
 
   #isFailure(error: RpcError, isNeutral: boolean, hasItems: boolean): boolean {
     const { isFailure } = this.#settings;
-    if (isFailure !== undefined) return answerOf('isFailure', () => isFailure(error), true);
+    if (isFailure !== undefined) return resultOf('isFailure', () => isFailure(error), true);
     // The timeout of a stream is its normal end: the service has sent items until then.
     const isBoundedStream = hasItems && error.code === 'DEADLINE_EXCEEDED';
     return !isNeutral && !isBoundedStream && FAILURE_CODES.includes(error.code);

@@ -9,9 +9,9 @@ const MIN_CHARACTERS = 65_536;
 
 /**
  * Gives at most `max` keys a separate state. Together the keys have at most 256 characters for
- * each of `max`, or 65,536 if that is more. When the bound is reached, idle states are removed.
- * When no state is idle, further keys share one state: new keys do not evade a limit, and known
- * keys keep their states.
+ * each of `max`, or 65,536 if that is more. When the bound is reached, idle states are removed, at
+ * most once a second. While there is no room, further keys share one state: new keys do not evade a
+ * limit, and known keys keep their states.
  */
 export class KeyedStates<State> {
   readonly #make: () => State;

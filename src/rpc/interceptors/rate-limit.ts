@@ -44,9 +44,9 @@ export const RATE_LIMIT_DEFAULTS = {
 } satisfies RateLimitOptions;
 
 /**
- * Makes an interceptor with token buckets: `perSecond` tokens fill a bucket up to `burst`, and each
- * call takes one. A call that finds no token is refused with RESOURCE_EXHAUSTED and `unsent`.
- * Throws BAD_OPTION.
+ * Makes an interceptor with token buckets. Each second adds `perSecond` tokens, until a bucket has
+ * `burst`; each call takes one. A call that finds no token is refused with RESOURCE_EXHAUSTED and
+ * `unsent`. Throws BAD_OPTION.
  */
 export function rateLimit(options: RateLimitOptions = {}): Interceptor {
   checkNames('rateLimit()', options, OPTION_NAMES);

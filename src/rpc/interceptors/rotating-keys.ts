@@ -1,6 +1,6 @@
 /** A key set of jwt() that changes: its keys are loaded, and loaded again. */
 import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose';
-import { settle } from '../../core/callbacks.js';
+import { callAsync } from '../../core/callbacks.js';
 import { within } from '../../core/timers.js';
 
 /** Finds the key of a token. */
@@ -79,7 +79,7 @@ export class RotatingKeys {
     try {
       const keys = await within(
         LOAD_TIMEOUT,
-        settle(() => this.#source.load()),
+        callAsync(() => this.#source.load()),
         () => new Error(`the keys were not loaded within ${LOAD_TIMEOUT} ms`),
       );
       const finder = finderOf(keys);

@@ -2,7 +2,7 @@
  * Calls the functions that a user gives to interceptors. A function that fails ends at most one
  * call.
  */
-import { answerOf, refusePromise } from '../../core/callbacks.js';
+import { refusePromise, resultOf } from '../../core/callbacks.js';
 import { RpcError } from '../errors.js';
 import type { Call } from '../types.js';
 
@@ -12,7 +12,7 @@ import type { Call } from '../types.js';
  */
 export function guardedClock(now: (() => number) | undefined): () => number {
   if (now === undefined) return () => performance.now();
-  return () => answerOf('now', now, performance.now());
+  return () => resultOf('now', now, performance.now());
 }
 
 /** Returns the key of a call. Throws what `key` throws, and INTERNAL when it returns no string. */

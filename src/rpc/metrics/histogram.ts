@@ -1,6 +1,6 @@
 /**
  * The latency histogram, in constant memory. Each power of two is divided into 16 buckets, so a
- * percentile differs from the true value by at most 6 %.
+ * percentile is at most 1/16 above the true value.
  */
 
 /** Each number of microseconds below this has a separate bucket. */

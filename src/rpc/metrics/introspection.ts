@@ -82,12 +82,15 @@ export interface SessionsReport {
 
 /** The argument of the method `sessions`. */
 export interface SessionsRequest {
-  /** The most sessions in the report, from 0 to 10,000. Default: 1,000. */
+  /** The most sessions in the report, from 0 to 3,000. Default: 1,000. */
   readonly limit?: number | undefined;
 }
 
-/** So many sessions fit into one message. */
-const MAX_SESSIONS = 10_000;
+/**
+ * A report of so many sessions, with long addresses and large counts, fits the defaults of
+ * maxMessageBytes and maxDecodedObjects: a session has up to 340 bytes and 25 values and names.
+ */
+const MAX_SESSIONS = 3_000;
 const DEFAULT_SESSIONS = 1_000;
 
 /**

@@ -1,7 +1,10 @@
-/** The memory of the items that wait in all streams of one session. */
+/** The bytes of the items that wait in several streams, and their limit. */
 import { RpcError } from '../errors.js';
 
-/** Counts the bytes of the items that no reader has taken yet. */
+/**
+ * Counts the bytes of the items that no reader has taken yet. All streams that the peer has begun
+ * in one session share an object. Each stream of a call that this side makes has its own.
+ */
 export class StreamMemory {
   bytes = 0;
   readonly #limit: number;
@@ -16,7 +19,7 @@ export class StreamMemory {
     if (this.bytes + bytes > this.#limit) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
-        `${this.bytes} bytes wait to be read in the streams of this session; maxStreamBytes is ${this.#limit}`,
+        `a message that counts ${bytes} bytes has arrived while ${this.bytes} bytes wait to be read in the streams of this session; maxStreamBytes is ${this.#limit}`,
       );
     }
     this.bytes += bytes;

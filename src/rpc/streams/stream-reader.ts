@@ -51,9 +51,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   #hasEnded = false;
   #error: RpcError | undefined;
 
-  /**
-   * `window`: bytes, at least INITIAL_WINDOW. `memory`: the memory of all streams of the session.
-   */
+  /** `window`: bytes, at least INITIAL_WINDOW. `memory`: as in WaitingItems. */
   constructor(window: number, memory: StreamMemory, call: ReaderCall<T>) {
     this.#window = window;
     this.#items = new WaitingItems(memory);

@@ -20,7 +20,7 @@ export class StreamWriter {
   #credit = INITIAL_WINDOW;
   #isStopped = false;
   #iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined;
-  /** Resumes sendAll() while it waits for credit. */
+  /** Ends the wait of sendAll() for credit. Undefined: it does not wait for credit. */
   #resume: (() => void) | undefined;
 
   constructor(sink: ItemSink) {
@@ -50,7 +50,8 @@ export class StreamWriter {
     const iterator = this.#iterator;
     this.#iterator = undefined;
     try {
-      // A generator that awaits a promise returns when that promise has settled.
+      // Nothing waits for return(): an async generator that awaits a promise returns only when that
+      // promise has settled.
       Promise.resolve(iterator?.return?.()).catch(() => {});
     } catch {
       // Nothing reads the items any more, so the error has no receiver.
@@ -68,6 +69,7 @@ export class StreamWriter {
     }
     const iterator = iteratorOf(source);
     this.#iterator = iterator;
+    // The first item calls spend() at once, so that many short streams use up the budget too.
     for (let units = UNITS_PER_SPEND; ; ) {
       const step = await iterator.next();
       // Without this, an iterable whose promises have settled would block the event loop.

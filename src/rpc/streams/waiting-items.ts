@@ -33,7 +33,7 @@ export class WaitingItems {
   /** Bytes of `#shared` that hold bodies. */
   #used = 0;
 
-  /** `memory`: the memory of all streams of the session. */
+  /** `memory`: counts the items. Other streams may share it. */
   constructor(memory: StreamMemory) {
     this.#memory = memory;
   }

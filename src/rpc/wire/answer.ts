@@ -43,10 +43,10 @@ export class Answer {
     own.logIdHigh = ids.logIdHigh;
   }
 
-  /** Makes this the answer to a heartbeat. */
-  setHeartbeat(ids: CallIds & { codec: number }, serviceId: number): void {
+  /** Makes this a heartbeat answer. */
+  setHeartbeatAnswer(ids: CallIds & { codec: number }, serviceId: number): void {
     this.#copyIds(ids, serviceId);
-    this.#command = COMMAND.heartbeatReply;
+    this.#command = COMMAND.heartbeatAnswer;
     this.#codecNumber = ids.codec;
   }
 
@@ -89,7 +89,7 @@ export class Answer {
   }
 
   write(output: ByteWriter): void {
-    if (this.#command === COMMAND.heartbeatReply || this.#isHeaderOnly)
+    if (this.#command === COMMAND.heartbeatAnswer || this.#isHeaderOnly)
       this.#writeFrameHeader(output);
     else if (this.#error === undefined && this.#metadata === NO_METADATA)
       this.#writePlainSuccess(output);
@@ -97,7 +97,7 @@ export class Answer {
   }
 
   #writeFrameHeader(output: ByteWriter): void {
-    const isFailure = this.#command !== COMMAND.heartbeatReply && this.#error !== undefined;
+    const isFailure = this.#command !== COMMAND.heartbeatAnswer && this.#error !== undefined;
     const code = isFailure ? CODE.failed : CODE.ok;
     beginFrame(output, this.#command, code, this.#codecNumber, this.ids);
     this.bodyLength = 0;

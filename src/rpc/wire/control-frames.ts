@@ -60,9 +60,9 @@ export class ControlFrame {
     this.#credit = credit;
   }
 
-  /** The answer to no heartbeat: it shows the peer that this side is alive. */
+  /** A heartbeat answer without a heartbeat: it shows the peer that this side is alive. */
   static signOfLife(): ControlFrame {
-    return new ControlFrame(COMMAND.heartbeatReply, NO_SEQUENCE, 'json', 0, EXTENDED_ANSWER);
+    return new ControlFrame(COMMAND.heartbeatAnswer, NO_SEQUENCE, 'json', 0, EXTENDED_ANSWER);
   }
 
   static goaway(): ControlFrame {

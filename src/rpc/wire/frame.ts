@@ -1,7 +1,7 @@
 /**
  * The frame of the rpc protocol: a 32-byte frame header, a section with the rpc header and a
- * section with the body. All integers are little-endian. The rpc of
- * Go getty, version 1, has this layout and calls it a package.
+ * section with the body. All integers are little-endian. Go getty, version 1, has the same layout
+ * and calls a frame a package.
  *
  *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId
  *   24 int16 code · 26 int16 codec · 28 int32 packageLength: the bytes after this header
@@ -29,7 +29,7 @@ export const MAX_PLAIN_BODY_BYTES = 0xffff;
 /** Commands from 5 on are for extended peers only. */
 export const COMMAND = {
   heartbeat: 1,
-  heartbeatReply: 2,
+  heartbeatAnswer: 2,
   request: 3,
   response: 4,
   /** One message of a stream: the sections of a request, with an empty header. */
@@ -93,7 +93,10 @@ export class Frame {
 export interface HeaderOnlyAnswers {
   /** False: isHeaderOnly() would return false, so it need not be called. */
   readonly mayBeHeaderOnly: boolean;
-  /** Whether the answer with these numbers ends with its frame header. Called once for each. */
+  /**
+   * Whether the answer with these numbers ends with its frame header. Returns true once for each
+   * such answer. Called again while the frame of another answer is incomplete.
+   */
   isHeaderOnly(serviceId: number, sequenceLow: number): boolean;
 }
 
@@ -230,7 +233,7 @@ export function beginFrame(
   return at;
 }
 
-/** Reserves the length of a section, which endSection() writes. Returns its position. */
+/** Begins a section: reserves its length, and returns the position for endSection(). */
 export function beginSection(output: ByteWriter): number {
   return output.reserve(SECTION_BYTES);
 }

@@ -29,13 +29,14 @@ import { FrameIds, NO_SEQUENCE } from './sequence.js';
 export const EXTENDED_REQUEST = 1;
 export const EXTENDED_ANSWER = 2;
 
-/** The call types of the kinds of methods that Go has too. */
+/** The call types of kinds of methods. All other kinds, streams included, have twoWay. */
 const CALL_TYPE_OF: Readonly<Partial<Record<MethodKind, number>>> = {
   oneway: CALL_TYPE.oneWay,
   noReply: CALL_TYPE.twoWayNoReply,
 };
 
-const NO_IDS = new FrameIds(EXTENDED_REQUEST, NO_SEQUENCE);
+/** writeRequest() replaces the sequence and the log id. */
+const TEMPLATE_IDS = new FrameIds(EXTENDED_REQUEST, NO_SEQUENCE);
 
 /**
  * The bytes that every request of the method begins with: frame header, length of the header
@@ -46,7 +47,7 @@ export function requestTemplate(
   { service, version, name, kind }: Pick<Method, 'service' | 'version' | 'name' | 'kind'>,
 ): Uint8Array {
   const output = new ByteWriter(512);
-  beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_IDS);
+  beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], TEMPLATE_IDS);
   beginSection(output);
   writeConstantRequestHeader(
     output,
@@ -93,7 +94,8 @@ export function writeRequest(
     throw new TypeError(`${method.service}.${method.name} has no ${codec} form`);
   // The messages of a stream follow in separate frames.
   if (!streamsInput(method.kind)) bodyCodec.encode(output, call.input);
-  // A Go server closes the session after an empty JSON body.
+  // A Go server closes the session after an empty JSON body. It reads UNDEFINED, which is `null `
+  // with a space, as null; an extended peer reads it as undefined.
   if (extended !== true && codec === 'json' && output.length === body + SECTION_BYTES)
     output.append(extended === false ? NULL : UNDEFINED);
   const bodyLength = endSection(output, body);

@@ -32,8 +32,8 @@ export interface Faults {
    */
   halfOpen?: boolean | undefined;
   /**
-   * After so many bytes of one connection it is reset. Further datagrams are lost. Default:
-   * Infinity.
+   * The most bytes of one connection. At the limit a stream is reset; a datagram that would exceed
+   * the limit is lost. Default: Infinity.
    */
   limit?: number | undefined;
   /**
@@ -49,7 +49,7 @@ export interface Faults {
   reordering?: number | undefined;
 }
 
-/** The faults of both directions, and those of one direction, which come before them. */
+/** The faults of both directions. A fault in `toServer` or `toClient` replaces the common one. */
 export interface ProxyFaults extends Faults {
   /** Faults of what clients send. Default: those of both directions. */
   toServer?: Faults | undefined;

@@ -1,6 +1,6 @@
 /** Calls onMessage for a session, and limits how many messages are handled at the same time. */
 
-import { promiseOf, settle } from '../../core/callbacks.js';
+import { callAsync, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
 import type { Connection, Session } from '../types.js';
 import { handlerError } from './session-errors.js';
@@ -94,7 +94,7 @@ export abstract class MessageDelivery<In, Out> {
     this.#pauseReading();
     if (this.#awaitsRoom) return;
     this.#awaitsRoom = true;
-    settle(() => pool.room()).then(
+    callAsync(() => pool.room()).then(
       () => {
         this.#awaitsRoom = false;
         this.#continueIfNotFull();

@@ -45,7 +45,10 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
     this.#session = session;
     this.#connection = connection;
     this.#setup = setup;
-    this.#idleTimeout = setup.idleTimeout || connection.capabilities?.idleTimeout || 0;
+    const transportDefault = setup.isIdleTimeoutGiven
+      ? undefined
+      : connection.capabilities?.idleTimeout;
+    this.#idleTimeout = transportDefault ?? setup.idleTimeout;
   }
 
   get idleTimeout(): number {

@@ -36,7 +36,11 @@ export const SESSION_DEFAULTS = {
 type Defaulted = typeof SESSION_DEFAULTS;
 /** A setup whose missing options have their defaults. */
 export type ResolvedSetup<In, Out> = SessionSetup<In, Out> &
-  Defaulted & { compression: Compression };
+  Defaulted & {
+    compression: Compression;
+    /** False: the default of the transport replaces `idleTimeout`. */
+    isIdleTimeoutGiven: boolean;
+  };
 
 const RANGES: Ranges<Defaulted> = {
   maxMessageBytes: [1, 2 ** 31 - 1],
@@ -78,6 +82,7 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
     listener,
     taskPool,
     compression,
+    isIdleTimeoutGiven: setup.idleTimeout !== undefined,
     ...withDefaults(SESSION_DEFAULTS, setup, RANGES),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * A session: one codec and one listener over one connection, also over a connection that transports
- * messages (UDP, WebSocket). Only the session calls the connection.
+ * messages (UDP, WebSocket). From attach() on only the session calls the connection.
  */
 
 import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core/async-context.js';

@@ -4,7 +4,10 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
 import type { Address } from '../address.js';
 
-/** An 'error' event without a listener would end the process. The socket keeps the error. */
+/**
+ * Listener of 'error': without one, the event would end the process. Destroys the socket, whose
+ * property `errored` keeps the error for SocketConnection.
+ */
 function destroyWithError(this: Socket, error: Error): void {
   this.destroy(error);
 }
@@ -24,9 +27,9 @@ function isOwnPeer(socket: Socket): boolean {
 }
 
 /**
- * Settles when the socket emits `event`, by which it is connected. Rejects with CONNECT_FAILED and
- * destroys the socket if it fails or `signal` aborts first. The socket keeps a later error for the
- * SocketConnection that is made of it.
+ * Settles when the socket emits `event`, which says that it is connected. Rejects with
+ * CONNECT_FAILED and destroys the socket if the socket fails or `signal` aborts first. For a later
+ * error see destroyWithError().
  */
 export function untilConnected(
   socket: Socket,

@@ -11,10 +11,7 @@ import {
 } from './udp-connection.js';
 import type { ResolvedUdpOptions } from './udp-options.js';
 
-/**
- * Milliseconds: the idleTimeout of a session whose setup has none. A peer does not announce its
- * end.
- */
+/** Milliseconds: the default of SessionOptions.idleTimeout. A peer does not announce its end. */
 const IDLE_TIMEOUT = 60_000;
 
 const PEER_CAPABILITIES: ConnectionCapabilities = {

@@ -104,6 +104,7 @@ describe('add() and close()', () => {
       Array.from({ length: 101 }, (_, at) => at + 1),
     ])
       expectBadOption({ buckets });
+    expect(() => rpcMetrics({ register, buckets: [] })).toThrow(/expected 1 to 100 ascending/);
     new Counter({
       name: 'getty_rpc_client_bytes_total',
       help: 'another metric of this name',

@@ -242,7 +242,7 @@ describe('maxPendingBytes', () => {
         reason: 'refused',
         unsent: true,
         message: expect.stringMatching(
-          /^9\d{4} bytes of requests of this session are being handled; maxPendingBytes is 100000$/,
+          /^a request that counts 3\d{4} bytes has arrived while 9\d{4} bytes of requests of this session are being handled; maxPendingBytes is 100000$/,
         ),
       });
       hold.open();

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   auth,
+  type Channel,
   contract,
   Introspection,
   implement,
@@ -15,6 +16,8 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
+import { withIntrospection } from '../../../src/rpc/metrics/introspection.js';
+import { RpcCounters } from '../../../src/rpc/metrics/statistics.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   ListsSchema,
@@ -218,8 +221,27 @@ describe('Introspection', () => {
     await waiting;
   });
 
+  test('reports as many sessions as the limit permits within the defaults of a client', async () => {
+    const limit = 3_000;
+    const counts = { started: 9_999_999_999, succeeded: 9_999_999_999, failed: 9_999_999_999 };
+    // Linux permits paths of Unix sockets up to 107 bytes.
+    const peer = `unix://${'/'.padEnd(107, 'a')}#10000000`;
+    const channel = { peer, extended: false, pending: 65_536, serving: 65_536 };
+    const statistics = { calls: counts, served: counts };
+    const channels = Array.from({ length: limit + 1 }, () => ({ ...channel, statistics }));
+    const services = withIntrospection(
+      [],
+      new Set(channels as unknown as Channel[]),
+      new RpcCounters(),
+    );
+    await using s = await openShop({}, services);
+    const { total, sessions } = await s.introspection.sessions({ limit });
+    expect([total, sessions.length]).toEqual([limit + 1, limit]);
+    expect(sessions[limit - 1]).toEqual({ ...channel, calls: counts, served: counts });
+  });
+
   test.each<[unknown]>([
-    [{ limit: 10_001 }],
+    [{ limit: 3_001 }],
     [{ limit: -1 }],
     [{ limit: 0.5 }],
     [{ limit: '5' }],

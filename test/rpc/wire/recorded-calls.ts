@@ -83,7 +83,7 @@ export function encodeAgain(frame: Frame, methods: ReadonlyMap<string, Method>):
     answer.write(output);
   } else if (frame.command === 2) {
     const answer = new Answer();
-    answer.setHeartbeat(frame, frame.serviceId);
+    answer.setHeartbeatAnswer(frame, frame.serviceId);
     answer.write(output);
   } else beginFrame(output, frame.command, frame.code, frame.codec, frame);
   return output.bytes.subarray(0, output.length);

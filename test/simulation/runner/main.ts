@@ -4,9 +4,9 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { PLANTS } from '../plants.js';
+import { INJECTED_BUGS } from '../injected-bugs.js';
 import { type ClusterReport, runCluster } from '../run.js';
-import { resultOf, type SeedResult, serveSeeds, simulateSeeds } from './seed-pool.js';
+import { resultOf, runWorker, type SeedResult, simulateSeeds } from './seed-pool.js';
 import { Summary } from './summary.js';
 
 const PROGRAM = fileURLToPath(import.meta.url);
@@ -18,7 +18,8 @@ const USAGE = `usage: npm run simulate -- [options]
   --seed S       the first seed; default 1
   --hours H      virtual hours of faults of each seed; default 0.05
   --processes P  how many processes; default: the cores of this machine
-  --trace        prints the trace; for one seed only`;
+  --trace        prints the trace; for one seed only
+  --bug NAME     injects a bug that a check must find; an unknown NAME prints all names`;
 
 function fail(message: string): never {
   console.error(`${message}\n${USAGE}`);
@@ -34,8 +35,9 @@ function parseArguments() {
         hours: { type: 'string', default: '0.05' },
         processes: { type: 'string', default: `${availableParallelism()}` },
         trace: { type: 'boolean', default: false },
-        plant: { type: 'string' },
-        serve: { type: 'boolean', default: false },
+        bug: { type: 'string' },
+        // Not in USAGE: the runner starts its worker processes with this flag.
+        worker: { type: 'boolean', default: false },
       },
     }).values;
   } catch (error) {
@@ -59,15 +61,18 @@ const seconds = hours * 3_600;
 const first = integer('seed', values.seed ?? '1');
 const count = integer('seeds', values.seeds ?? (values.seed === undefined ? '10' : '1'));
 const processes = Math.min(integer('processes', values.processes), count);
-const plant = values.plant === undefined ? undefined : PLANTS[values.plant];
-if (values.plant !== undefined && plant === undefined)
-  fail(`--plant: got ${values.plant}, expected one of: ${Object.keys(PLANTS).join('; ')}`);
-if (values.trace && count > 1) fail('--trace: expected one seed: --seed S');
+const injected = values.bug === undefined ? undefined : INJECTED_BUGS[values.bug];
+if (values.bug !== undefined && injected === undefined)
+  fail(`--bug: got ${values.bug}, expected one of: ${Object.keys(INJECTED_BUGS).join('; ')}`);
+if (values.trace && count > 1) fail(`--trace: got ${count} seeds, expected one`);
 
 const simulate = (seed: number, onTrace?: (line: string) => void): Promise<ClusterReport> =>
-  runCluster(seed, seconds, { onTrace, plant: plant?.plant() });
+  runCluster(seed, seconds, { onTrace, bug: injected?.make() });
 
-/** Repeats the simulation of a seed that has failed, and writes its trace. Returns the path. */
+/**
+ * Repeats the simulation of a seed that has failed, and writes its trace. Returns the path, and a
+ * remark if the second run differs from the first.
+ */
 async function keepTrace({ seed, ...result }: SeedResult): Promise<string> {
   const path = join(dirname(PROGRAM), `seed-${seed}-hours-${hours}.trace`);
   mkdirSync(dirname(path), { recursive: true });
@@ -87,8 +92,8 @@ async function main(): Promise<void> {
   const failures: SeedResult[] = [];
   const elapsed = (): number => performance.now() - start;
   const command = (seed: number): string => {
-    const planted = values.plant === undefined ? '' : ` --plant '${values.plant}'`;
-    return `npm run simulate -- --seed ${seed} --hours ${hours}${planted}`;
+    const bug = values.bug === undefined ? '' : ` --bug '${values.bug}'`;
+    return `npm run simulate -- --seed ${seed} --hours ${hours}${bug}`;
   };
   const onResult = (result: SeedResult): void => {
     const violations = summary.add(result);
@@ -107,7 +112,7 @@ async function main(): Promise<void> {
     const onTrace = values.trace ? (line: string) => console.log(line) : undefined;
     onResult(await resultOf(first, (seed) => simulate(seed, onTrace)));
   } else {
-    const args = [...process.argv.slice(2), '--serve'];
+    const args = [...process.argv.slice(2), '--worker'];
     await simulateSeeds(seeds, { program: PROGRAM, args, processes, onResult });
   }
   clearInterval(progress);
@@ -117,5 +122,5 @@ async function main(): Promise<void> {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
-if (values.serve) serveSeeds(simulate);
+if (values.worker) runWorker(simulate);
 else await main();

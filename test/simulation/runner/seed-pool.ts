@@ -11,7 +11,7 @@ export type SeedResult =
 const SEEDS_PER_PROCESS = 200;
 
 export interface SeedPoolOptions {
-  /** The program that calls serveSeeds(). */
+  /** The program that calls runWorker(). */
   readonly program: string;
   readonly args: readonly string[];
   readonly processes: number;
@@ -52,8 +52,8 @@ export async function simulateSeeds(
   await Promise.all(Array.from({ length: processes }, work));
 }
 
-/** In a process of the pool: simulates each seed that arrives, until the pool disconnects. */
-export function serveSeeds(simulate: (seed: number) => Promise<ClusterReport>): void {
+/** Makes this process a worker of simulateSeeds(): it simulates each seed that arrives. */
+export function runWorker(simulate: (seed: number) => Promise<ClusterReport>): void {
   process.on('message', async (seed: number) => {
     process.send?.(await resultOf(seed, simulate));
   });

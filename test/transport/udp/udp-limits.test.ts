@@ -154,6 +154,13 @@ describe('a silent peer', () => {
     }
   });
 
+  it('keeps its session if idleTimeout of the setup is 0', async () => {
+    await using server = await serveRaw(ECHO, { idleTimeout: 0 });
+    using peer = new PlainPeer(server.address);
+    await peer.request('hello');
+    expect([...server.endpoint.sessions][0]?.idleTimeout).toBe(0);
+  });
+
   it('keeps its session when the system clock is set forward by an hour', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
     try {

@@ -17,11 +17,12 @@ const GUARANTEED_ANSWER_BYTES_PER_PEER = 8 * 1024;
 /** Bytes of the memory of a request, and of an answer besides its content. */
 const REQUEST_BYTES = 160;
 const ANSWER_OVERHEAD = 160;
-/** Milliseconds for which a request without a timeout is kept. */
+/** Milliseconds for which a request without a timeout is kept, besides ARRIVAL_MARGIN. */
 const DEFAULT_RETENTION = 30_000;
 /**
- * The most milliseconds for which a request is kept. It is more than the maximum segment lifetime
- * of RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left in the network.
+ * The most milliseconds for which a request is kept, besides ARRIVAL_MARGIN. It is more than the
+ * maximum segment lifetime of RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left
+ * in the network.
  */
 const MAX_RETENTION = 300_000;
 /** Milliseconds after the deadline: a datagram that is sent at the deadline arrives later. */
@@ -57,8 +58,10 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 }
 
 /**
- * The requests of one peer, and their answers. A request is kept until its deadline has passed,
- * because it may arrive again until then. Above the limit, new requests are refused.
+ * The requests of one peer, and their answers. A request is kept for its timeout and
+ * ARRIVAL_MARGIN, because it may arrive again until then. A request without a timeout, or with one
+ * above MAX_RETENTION, may arrive again after it was removed: it then counts as new. Above the
+ * limit, new requests are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, RecentRequest>();

@@ -46,7 +46,7 @@ export function listenError(target: Address, code: string): Error {
   return gettyError('LISTEN_FAILED', `cannot listen at ${target.text}: ${cause.message}`, cause);
 }
 
-/** Whether the host of `address` is the host with this name, or all addresses of it. */
+/** Whether `address` names the host `name`, or all addresses: no host, or 0.0.0.0. */
 export function isOwnHost({ host }: Address, name: string): boolean {
   return host === '' || host === '0.0.0.0' || host === name;
 }
@@ -75,7 +75,6 @@ class Dial {
     this.#host = place.host;
     this.#resolve = settle.resolve;
     this.#reject = settle.reject;
-    // A server may listen at the same number: the ports of clients are not in use by servers.
     this.#port = place.network.openPort(place.host, 'sim', 0, this) ?? 0;
   }
 

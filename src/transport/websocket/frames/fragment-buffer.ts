@@ -2,7 +2,7 @@ import { allocate } from '../../../core/bytes.js';
 import { messageTooLarge } from './frame-error.js';
 
 /**
- * The headers of a message's fragments may have as many bytes more than maxMessageBytes. This
+ * The headers of all fragments of a message may take maxMessageBytes and this many bytes more. This
  * limits the number of empty fragments.
  */
 const EXTRA_HEADER_BYTES = 64 * 1024;
@@ -12,7 +12,7 @@ const EMPTY = allocate(0);
 
 /** The largest payload of a message in bytes, before it is inflated. */
 export function maxPayloadBytes(maxMessageBytes: number, isCompressed: boolean): number {
-  // DEFLATE makes content larger that it cannot compress.
+  // Content that DEFLATE cannot compress becomes slightly larger.
   return isCompressed ? maxMessageBytes + (maxMessageBytes >>> 10) + 64 : maxMessageBytes;
 }
 

@@ -1,6 +1,7 @@
 /** Calls over UDP: lost datagrams, duplicates, and messages that are too large. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { RecentRequests } from '../../../../src/rpc/calls/datagrams/recent-requests.js';
 import { contract, implement, serve, serverStream, unary } from '../../../../src/rpc/index.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { connectOnce } from '../../../fixtures/rpc.js';
@@ -182,6 +183,23 @@ describe('calls over datagrams', () => {
     );
     expect(replies).toEqual(Array.from({ length: 100 }, (_, i) => `${i}: 21 degrees`));
     expect(s.calls.length).toBe(100);
+  });
+
+  test('a request above the limit of remembered requests is refused, and counts in served', async () => {
+    const add = vi.spyOn(RecentRequests.prototype, 'add').mockReturnValue(false);
+    try {
+      await using s = await sensor();
+      expect(await rejection(s.stub.count('one'))).toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        unsent: true,
+      });
+      expect(s.calls).toEqual([]);
+      expect(s.server.statistics().served).toMatchObject([
+        { method: 'count', started: 1, failed: { RESOURCE_EXHAUSTED: 1 } },
+      ]);
+    } finally {
+      add.mockRestore();
+    }
   });
 
   test('a message larger than a datagram and a stream fail before a byte is sent', async () => {

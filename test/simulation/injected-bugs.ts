@@ -1,4 +1,4 @@
-/** Violations that are made on purpose, so that tests show that each check finds its violation. */
+/** Bugs that tests inject into a simulation, to show that each check finds its violation. */
 import { consume, failfast } from '../../src/micro/index.js';
 import {
   connect,
@@ -17,7 +17,7 @@ import type { RecordedCall } from './history.js';
 type Make = (id?: string) => Promise<string>;
 
 /** What a simulation does wrong. */
-export interface Plant {
+export interface InjectedBug {
   /** Makes a call of a consumer. Undefined: the call is made as usual. */
   call?(make: Make, call: RecordedCall, clock: Clock): Promise<string> | undefined;
   /** Called when the faults are over. */
@@ -28,7 +28,7 @@ export interface Plant {
 function firstCall(
   kind: string,
   change: (make: Make, call: RecordedCall, clock: Clock) => Promise<string>,
-): Plant {
+): InjectedBug {
   let isDone = false;
   return {
     call(make, call, clock) {
@@ -40,7 +40,7 @@ function firstCall(
 }
 
 /** Does something on the first consumer host, which it does not end. */
-function onConsumerHost(act: (host: Cluster['consumers'][number]) => unknown): Plant {
+function onConsumerHost(act: (host: Cluster['consumers'][number]) => unknown): InjectedBug {
   return {
     onFaultsEnd({ consumers: [host] }) {
       const found = host as Cluster['consumers'][number];
@@ -59,15 +59,15 @@ async function connectToItself(): Promise<RpcClient> {
 }
 
 /** By what is violated. `expected`: a part of the report. */
-export const PLANTS: Readonly<
-  Record<string, { readonly plant: () => Plant; readonly expected: string }>
+export const INJECTED_BUGS: Readonly<
+  Record<string, { readonly make: () => InjectedBug; readonly expected: string }>
 > = {
   'a call without an outcome': {
-    plant: () => firstCall('order', () => new Promise<string>(() => {})),
+    make: () => firstCall('order', () => new Promise<string>(() => {})),
     expected: 'it has 0 outcomes',
   },
   'a call that is not idempotent and runs twice': {
-    plant: () =>
+    make: () =>
       firstCall('order', async (make) => {
         await make();
         return make();
@@ -75,11 +75,11 @@ export const PLANTS: Readonly<
     expected: 'it is not idempotent, and ran 2x',
   },
   'an idempotent call that succeeds and never runs': {
-    plant: () => firstCall('read', async (_, { id }) => id),
+    make: () => firstCall('read', async (_, { id }) => id),
     expected: 'it succeeded, and did not run',
   },
   'an outcome 60 ms after the deadline': {
-    plant: () =>
+    make: () =>
       firstCall('read', async (make, { deadline }, clock) => {
         const answer = await make();
         await clock.sleep(deadline + 60 - clock.now);
@@ -88,7 +88,7 @@ export const PLANTS: Readonly<
     expected: 'its outcome is 10 ms late',
   },
   'an unsent call that ran': {
-    plant: () =>
+    make: () =>
       firstCall('order', async (make) => {
         await make();
         throw new RpcError('UNAVAILABLE', 'not sent', { unsent: true });
@@ -96,41 +96,41 @@ export const PLANTS: Readonly<
     expected: 'it is reported as unsent, and ran 1x',
   },
   'the answer of another call': {
-    plant: () => firstCall('read', (make) => make('0')),
+    make: () => firstCall('read', (make) => make('0')),
     expected: 'it got the answer of another call: 0',
   },
   'an entry that no list has': {
-    plant: () => ({ onFaultsEnd: ({ store }) => store.setHidden('provider-a', true) }),
+    make: () => ({ onFaultsEnd: ({ store }) => store.setHidden('provider-a', true) }),
     expected:
       'consumer-a, failfast lists sim://provider-c:1000 for 1.0 in json, not sim://provider-a',
   },
   'calls that keep failing after the faults': {
-    plant: () => ({
+    make: () => ({
       call: (_, { kind }) =>
         kind.includes('settle') && kind.includes('after the faults')
-          ? Promise.reject(new RpcError('UNAVAILABLE', 'planted'))
+          ? Promise.reject(new RpcError('UNAVAILABLE', 'injected'))
           : undefined,
     }),
-    expected: 'of consumer-a: RpcError: planted',
+    expected: 'of consumer-a: RpcError: injected',
   },
   'a host that stays crashed': {
-    plant: () => ({ onFaultsEnd: ({ providers }) => (providers[0] as Host).crash() }),
+    make: () => ({ onFaultsEnd: ({ providers }) => (providers[0] as Host).crash() }),
     expected: 'provider-a is crashed',
   },
   'a timer that is left': {
-    plant: () => onConsumerHost(() => globalThis.setInterval(() => {}, 1_000)),
+    make: () => onConsumerHost(() => globalThis.setInterval(() => {}, 1_000)),
     expected: 'consumer-a keeps: 1 timers',
   },
   'a client that is left': {
-    plant: () => onConsumerHost(() => connect(REGISTRY_ADDRESS)),
+    make: () => onConsumerHost(() => connect(REGISTRY_ADDRESS)),
     expected: 'consumer-a keeps: endpoint',
   },
   'a session that is left': {
-    plant: () => onConsumerHost(connectToItself),
+    make: () => onConsumerHost(connectToItself),
     expected: 'consumer-a keeps: session',
   },
   'a call that is left': {
-    plant: () =>
+    make: () =>
       onConsumerHost(async () => {
         const client = await connectToItself();
         await client.stub(Unanswered).wait(null, { timeout: Number.POSITIVE_INFINITY });
@@ -138,7 +138,7 @@ export const PLANTS: Readonly<
     expected: 'consumer-a keeps: 1 calls that it made',
   },
   'a consumer that is left': {
-    plant: () =>
+    make: () =>
       onConsumerHost(async (host) => {
         const { registry } = await host.ready();
         consume({ registry, strategy: failfast() });
