@@ -13,7 +13,7 @@ interface SessionsOptions extends ConnectionOptions, JsonOption {
 }
 
 /** The most sessions that the introspection of a server reports. */
-const MAX_SESSIONS = 10_000;
+const MAX_SESSIONS = 3_000;
 const DEFAULT_LIMIT = 100;
 
 /** The calls of the peer are those that the server serves. */

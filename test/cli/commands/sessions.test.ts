@@ -49,7 +49,7 @@ describe('getty sessions', () => {
     });
     expect(await getty('sessions', 'tcp://127.0.0.1:1', '--limit', '0')).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/--limit: got "0", expected a whole number from 1 to 10000/),
+      stderr: expect.stringMatching(/--limit: got "0", expected a whole number from 1 to 3000/),
     });
   });
 });
