@@ -10,6 +10,7 @@ import { defineDoctor } from './commands/doctor.js';
 import { defineExplain } from './commands/explain.js';
 import { defineLs } from './commands/ls.js';
 import { defineSessions } from './commands/sessions.js';
+import { defineTop } from './commands/top.js';
 import { exitCodeOf, failureLine, UsageError } from './failure.js';
 import type { Terminal } from './terminal.js';
 
@@ -20,6 +21,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineExplain,
   defineSessions,
   defineDoctor,
+  defineTop,
   defineCompletion,
 ];
 const HELP_COLUMNS = 98;

@@ -5,7 +5,7 @@ import { codeOf, messageOf } from '../../core/errors.js';
 import type { RpcClient, ServiceDescription } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
 import { type ConnectionOptions, isEncrypted } from '../target/connection-options.js';
-import { describeServer, startOfServer } from '../target/introspection.js';
+import { describeServer, statisticsOfServer } from '../target/introspection.js';
 import { connectTo } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 import { checkCertificate } from './certificate.js';
@@ -94,7 +94,7 @@ function answerCheck(thrown: unknown): Check {
 
 /** A server that says that it has started in the future has another clock. */
 async function checkClock(client: RpcClient, terminal: Terminal): Promise<Check | undefined> {
-  const since = await startOfServer(client, terminal);
+  const { since } = await statisticsOfServer(client, terminal);
   const ahead = since - Date.now();
   if (ahead <= CLOCK_TOLERANCE) return undefined;
   return warning(

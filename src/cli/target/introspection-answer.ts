@@ -2,16 +2,19 @@
  * Reads the answers of the introspection service. Any program may answer, so nothing in an answer
  * is trusted: a part of another type than expected is an error, and unknown parts are left out.
  */
+import { RPC_CODES } from '../../core/errors.js';
 import {
   type CodecName,
   type FieldDescription,
   type MessageDescription,
   type MethodDescription,
   type MethodKind,
+  type MethodReport,
   RpcError,
   type ServiceDescription,
   type SessionReport,
   type SessionsReport,
+  type StatisticsReport,
 } from '../../rpc/index.js';
 
 const KINDS: readonly MethodKind[] = [
@@ -144,7 +147,41 @@ function readCounts(value: unknown): SessionReport['calls'] {
   };
 }
 
-/** When counting began, of the answer of the method `statistics`. Throws INTERNAL. */
-export function readStart(answer: unknown): number {
-  return number(fields(answer, 'statistics'), 'since');
+/** What `getty top` and `getty doctor` need of a StatisticsReport. */
+export type ServedReport = Pick<StatisticsReport, 'since' | 'served'>;
+
+/** The answer of the method `statistics`, without the calls that the server made. Throws INTERNAL. */
+export function readStatistics(answer: unknown): ServedReport {
+  const report = fields(answer, 'statistics');
+  return {
+    since: number(report, 'since'),
+    served: list(own(report, 'served'), 'methods').map(readMethodReport),
+  };
+}
+
+function readMethodReport(value: unknown): MethodReport {
+  const method = fields(value, 'method');
+  const latency = fields(own(method, 'latency'), 'latency');
+  const failed = fields(own(method, 'failed'), 'failed calls');
+  const codes = RPC_CODES.filter((code) => own(failed, code) !== undefined);
+  return {
+    service: text(method, 'service'),
+    version: text(method, 'version'),
+    method: text(method, 'method'),
+    started: number(method, 'started'),
+    succeeded: number(method, 'succeeded'),
+    failed: Object.fromEntries(codes.map((code) => [code, number(failed, code)])),
+    inFlight: number(method, 'inFlight'),
+    bytesSent: number(method, 'bytesSent'),
+    bytesReceived: number(method, 'bytesReceived'),
+    latency: {
+      count: number(latency, 'count'),
+      sum: number(latency, 'sum'),
+      mean: number(latency, 'mean'),
+      p50: number(latency, 'p50'),
+      p90: number(latency, 'p90'),
+      p99: number(latency, 'p99'),
+      max: number(latency, 'max'),
+    },
+  };
 }

@@ -7,7 +7,12 @@ import {
   type SessionsReport,
 } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
-import { readServices, readSessions, readStart } from './introspection-answer.js';
+import {
+  readServices,
+  readSessions,
+  readStatistics,
+  type ServedReport,
+} from './introspection-answer.js';
 
 const ADVICE =
   'it needs the option `introspection: true`; servers of Go have no introspection. ' +
@@ -35,12 +40,14 @@ export async function listSessions(
   return readSessions(await advised(client.stub(Introspection).sessions({ limit }, { signal })));
 }
 
-/** When a server began to count, in milliseconds since the epoch by its own clock. */
-export async function startOfServer(
+/** The calls that a server has served, without those of its introspection. */
+export async function statisticsOfServer(
   client: RpcClient,
   { signal }: IntrospectionSettings,
-): Promise<number> {
-  return readStart(await client.stub(Introspection).statistics(undefined, { signal }));
+): Promise<ServedReport> {
+  const stub = client.stub(Introspection);
+  const { since, served } = readStatistics(await advised(stub.statistics(undefined, { signal })));
+  return { since, served: served.filter(({ service }) => service !== Introspection.name) };
 }
 
 /**

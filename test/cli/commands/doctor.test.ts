@@ -94,7 +94,7 @@ describe('getty doctor of a server', () => {
     });
     const since = Date.now() + 3_600_000;
     await using server = await serve(freeMemory(), [
-      implement(Fake, { services: () => [], statistics: () => ({ since }) }),
+      implement(Fake, { services: () => [], statistics: () => ({ since, served: [] }) }),
     ]);
     const { checks } = await checksOf(server.address);
     expect(checks[2]).toMatchObject({
