@@ -150,7 +150,9 @@ function readCounts(value: unknown): SessionReport['calls'] {
 /** What `getty top` and `getty doctor` need of a StatisticsReport. */
 export type ServedReport = Pick<StatisticsReport, 'since' | 'served'>;
 
-/** The answer of the method `statistics`, without the calls that the server made. Throws INTERNAL. */
+/**
+ * The answer of the method `statistics`, without the calls that the server made. Throws INTERNAL.
+ */
 export function readStatistics(answer: unknown): ServedReport {
   const report = fields(answer, 'statistics');
   return {

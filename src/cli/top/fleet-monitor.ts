@@ -25,7 +25,9 @@ class NodeMonitor {
     this.#address = address;
   }
 
-  /** The rates since the last sample; none for the first one, and for a node that does not answer. */
+  /**
+   * The rates since the last sample; none for the first one, and for a node that does not answer.
+   */
   async sample(options: ConnectionOptions, terminal: Terminal): Promise<MethodRate[]> {
     try {
       this.#client ??= await connectTo(this.#address, options, terminal);

@@ -37,7 +37,9 @@ const NOTHING: Counts = {
   latency: { count: 0, sum: 0, mean: 0, p50: 0, p90: 0, p99: 0, max: 0 },
 };
 
-/** The rates of all methods of a node. `before` may be of an earlier process at the same address. */
+/**
+ * The rates of all methods of a node. `before` may be of an earlier process at the same address.
+ */
 export function methodRates(node: string, before: Sample, after: Sample): MethodRate[] {
   const seconds = Math.max(0.001, (after.time - before.time) / 1_000);
   const known = new Map<string, Counts>();
