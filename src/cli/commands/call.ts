@@ -1,40 +1,17 @@
 /** `getty call`: calls one method, in JSON or with the descriptors of Protobuf. */
 import { codeOf } from '../../core/errors.js';
-import type {
-  CallOptions,
-  CodecName,
-  MethodKind,
-  Replies,
-  ServiceDescription,
-} from '../../rpc/index.js';
+import type { Replies, CallOptions as StubCallOptions } from '../../rpc/index.js';
 import { checkArgument, MessageLines, readMessage } from '../call/call-input.js';
-import {
-  type CallableMethod,
-  describedKind,
-  jsonMethod,
-  METHOD_KINDS,
-} from '../call/callable-method.js';
-import { protobufMethod, readDescriptorSet } from '../call/descriptor-set.js';
+import type { CallableMethod } from '../call/callable-method.js';
+import { addCallOptions, type CallOptions, openCall } from '../call/open-call.js';
 import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
-import { AdvisedError, UsageError } from '../failure.js';
-import { addPair, parseChoice } from '../option-values.js';
+import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
-import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
-import { describeServer } from '../target/introspection.js';
-import { connectTo, connectToServer, type ServerConnection } from '../target/server-connection.js';
-import { parseMethodName } from '../target/service-name.js';
-import { parseTarget } from '../target/target.js';
+import { addConnectionOptions } from '../target/connection-options.js';
+import type { ServerConnection } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 
-interface CallCommandOptions extends ConnectionOptions, JsonOption {
-  readonly meta?: Readonly<Record<string, string>>;
-  readonly codec?: CodecName;
-  readonly proto?: string;
-  readonly kind?: MethodKind;
-  readonly node?: string;
-  readonly group?: string;
-  readonly serviceVersion?: string;
-}
+type CallCommandOptions = CallOptions & JsonOption;
 
 const LOST =
   'the server ended the connection; a server of Go does so if it does not know the service or the ' +
@@ -57,10 +34,8 @@ export const defineCall: DefineCommand = (program, terminal) => {
     async (target: string, name: string, json: string | undefined, options: CallCommandOptions) => {
       const output = outputOf(terminal, options);
       checkArgument(json);
-      const described = describedByFile(name, options);
-      const connection = await connectForCall(target, name, options, terminal, output);
+      const { connection, method } = await openCall(target, name, options, terminal, output);
       try {
-        const method = described ?? (await methodOf(connection, name, options, terminal));
         await call(connection, method, json, options, terminal, output);
         await connection.client.close();
       } finally {
@@ -75,89 +50,7 @@ export const defineCall: DefineCommand = (program, terminal) => {
   );
 };
 
-/** Adds the options that say what is called, and how. */
-function addCallOptions(command: Pick<ReturnType<typeof finish>, 'option'>): void {
-  command.option(
-    '--meta <key=value>',
-    'metadata of the call; can be given several times',
-    (text: string, before: Record<string, string> = {}) => addPair('--meta', text, before),
-  );
-  command.option('--codec <codec>', 'json or protobuf (default: protobuf with --proto)', (text) =>
-    parseChoice<CodecName>('--codec', text, ['json', 'protobuf']),
-  );
-  command.option('--proto <file>', 'a descriptor set: `buf build -o`, `protoc -o`');
-  command.option(
-    '--kind <kind>',
-    `${METHOD_KINDS.join(', ')} (default: the server is asked, else unary)`,
-    (text) => parseChoice('--kind', text, METHOD_KINDS),
-  );
-  command.option('--node <node>', 'the id or address of the node of a registry to call');
-  command.option('--group <group>', 'call a node of this group of a registry');
-  command.option('--service-version <version>', 'the version of the service (default: any)');
-}
-
-function connectForCall(
-  target: string,
-  name: string,
-  options: CallCommandOptions,
-  terminal: Terminal,
-  output: Output,
-): Promise<ServerConnection> {
-  const { service } = parseMethodName(name);
-  const { proto, codec = proto === undefined ? 'json' : 'protobuf' } = options;
-  if (codec === 'protobuf' && proto === undefined)
-    throw new UsageError('--codec: protobuf needs the descriptors of the service: --proto FILE');
-  const { node, group, serviceVersion: version } = options;
-  return connectToServer(
-    parseTarget(target),
-    { service, version, group, codec, node },
-    options,
-    terminal,
-    output,
-  );
-}
-
-/** The method in the file of --proto. Throws UsageError. */
-function describedByFile(name: string, options: CallCommandOptions): CallableMethod | undefined {
-  const { proto, serviceVersion = '', kind } = options;
-  if (proto === undefined) return undefined;
-  const { service, method } = parseMethodName(name);
-  return protobufMethod(readDescriptorSet(proto), service, serviceVersion, method, kind);
-}
-
-async function methodOf(
-  { address, node }: ServerConnection,
-  name: string,
-  options: CallCommandOptions,
-  terminal: Terminal,
-): Promise<CallableMethod> {
-  const { service, method } = parseMethodName(name);
-  const version = options.serviceVersion ?? node?.version ?? '';
-  if (options.kind !== undefined) return jsonMethod(service, version, method, options.kind);
-  const services = await knownServices(address, options, terminal);
-  const kind = services === undefined ? 'unary' : describedKind(services, service, version, method);
-  return jsonMethod(service, version, method, kind);
-}
-
-/** The services of a server; undefined if it does not say them. */
-async function knownServices(
-  address: string,
-  options: ConnectionOptions,
-  terminal: Terminal,
-): Promise<ServiceDescription[] | undefined> {
-  // On a connection of its own, because a server of Go ends the connection of an unknown service.
-  const client = await connectTo(address, options, terminal);
-  try {
-    return await describeServer(client, terminal);
-  } catch {
-    // The call itself reports what is wrong, such as a missing token.
-    return undefined;
-  } finally {
-    client.destroy();
-  }
-}
-
-type AnyMethod = (input: unknown, options: CallOptions) => Promise<unknown> | Replies<unknown>;
+type AnyMethod = (input: unknown, options: StubCallOptions) => Promise<unknown> | Replies<unknown>;
 
 async function call(
   { client }: ServerConnection,
