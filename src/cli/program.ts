@@ -8,6 +8,7 @@ import { defineCompletion } from './commands/completion.js';
 import { defineDescribe } from './commands/describe.js';
 import { defineDoctor } from './commands/doctor.js';
 import { defineExplain } from './commands/explain.js';
+import { defineLoad } from './commands/load.js';
 import { defineLs } from './commands/ls.js';
 import { defineSessions } from './commands/sessions.js';
 import { defineTop } from './commands/top.js';
@@ -22,6 +23,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineSessions,
   defineDoctor,
   defineTop,
+  defineLoad,
   defineCompletion,
 ];
 const HELP_COLUMNS = 98;

@@ -14,7 +14,17 @@ noLeaks();
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MANIFEST = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
-const COMMANDS = ['ls', 'describe', 'call', 'explain', 'sessions', 'doctor', 'top', 'completion'];
+const COMMANDS = [
+  'ls',
+  'describe',
+  'call',
+  'explain',
+  'sessions',
+  'doctor',
+  'top',
+  'load',
+  'completion',
+];
 
 describe('getty', () => {
   test('without a command writes its help on standard error, and ends with 2', async () => {
