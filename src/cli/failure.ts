@@ -50,7 +50,8 @@ export class AdvisedError extends Error {
 export function failureLine(command: string, thrown: unknown, isJson: boolean): string {
   const error = thrown instanceof AdvisedError ? thrown.error : thrown;
   const code = error instanceof UsageError ? 'USAGE' : codeOf(error);
-  const message = messageOf(error);
+  // The errors of OpenSSL end with a line feed.
+  const message = messageOf(error).trim();
   const advice =
     thrown instanceof AdvisedError ? thrown.advice : code === undefined ? undefined : ADVICE[code];
   if (isJson)

@@ -4,7 +4,7 @@ import { UsageError } from '../failure.js';
 import { addPair, parseChoice } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
-import { describeServer } from '../target/introspection.js';
+import { describeServer, isOtherProtocol } from '../target/introspection.js';
 import { connectTo, connectToServer, type ServerConnection } from '../target/server-connection.js';
 import { parseMethodName } from '../target/service-name.js';
 import { parseTarget } from '../target/target.js';
@@ -103,7 +103,8 @@ async function knownServices(
   const client = await connectTo(address, options, terminal);
   try {
     return await describeServer(client, terminal);
-  } catch {
+  } catch (error) {
+    if (isOtherProtocol(error)) throw error;
     // The call itself reports what is wrong, such as a missing token.
     return undefined;
   } finally {

@@ -5,7 +5,7 @@ import { codeOf, messageOf } from '../../core/errors.js';
 import type { RpcClient, ServiceDescription } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
 import { type ConnectionOptions, isEncrypted } from '../target/connection-options.js';
-import { describeServer, statisticsOfServer } from '../target/introspection.js';
+import { describeServer, isOtherProtocol, statisticsOfServer } from '../target/introspection.js';
 import { connectTo } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 import { checkCertificate } from './certificate.js';
@@ -69,6 +69,12 @@ export async function checkAnswers(client: RpcClient, terminal: Terminal): Promi
 function answerCheck(thrown: unknown): Check {
   const error = thrown instanceof AdvisedError ? thrown.error : thrown;
   const message = messageOf(error);
+  if (isOtherProtocol(error))
+    return failed(
+      'answer',
+      message,
+      'another program listens there: check the port and the scheme',
+    );
   switch (codeOf(error)) {
     case 'UNIMPLEMENTED':
       return warning(

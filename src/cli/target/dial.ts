@@ -12,7 +12,7 @@ export type Dial =
 /** How many connections are made at the same time. */
 const CONCURRENCY = 8;
 
-/** Connects to `address` and closes the connection. */
+/** Connects to `address` and closes the connection. Rejects if the user ends the command. */
 export async function dial(
   address: string,
   options: ConnectionOptions,
@@ -25,6 +25,7 @@ export async function dial(
     client.destroy();
     return { connected: true, time };
   } catch (error) {
+    if (terminal.signal.aborted) throw error;
     return { connected: false, error: messageOf(error) };
   }
 }

@@ -14,7 +14,7 @@ import {
   type ServedReport,
 } from './introspection-answer.js';
 
-const ADVICE =
+const NO_INTROSPECTION =
   'it needs the option `introspection: true`; servers of Go have no introspection. ' +
   '`getty call --kind` and `--proto` work without it';
 
@@ -50,19 +50,27 @@ export async function statisticsOfServer(
   return { since, served: served.filter(({ service }) => service !== Introspection.name) };
 }
 
-/**
- * Whether `error` shows that the server has no introspection: a server of Go ends the session when
- * it does not know the service.
- */
-function hasNoIntrospection(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === 'UNIMPLEMENTED' || code === 'UNAVAILABLE';
-}
+const OTHER_PROTOCOL =
+  'the server speaks another protocol: check the address, its port and its scheme';
 
 async function advised<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
-    throw hasNoIntrospection(error) ? new AdvisedError(error, ADVICE) : error;
+    if (isOtherProtocol(error)) throw new AdvisedError(error, OTHER_PROTOCOL);
+    throw hasNoIntrospection(error) ? new AdvisedError(error, NO_INTROSPECTION) : error;
   }
+}
+
+/** A server of Go ends the session when it does not know the service. */
+function hasNoIntrospection(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'UNIMPLEMENTED' || code === 'UNAVAILABLE';
+}
+
+/** Whether `thrown` shows that the server has sent bytes that are no frames of rpc. */
+export function isOtherProtocol(thrown: unknown): boolean {
+  const error = thrown instanceof AdvisedError ? thrown.error : thrown;
+  if (codeOf(error) === 'BAD_FRAME') return true;
+  return error instanceof Error && error.cause !== undefined && isOtherProtocol(error.cause);
 }

@@ -6,7 +6,13 @@ import { nearestTo } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
 import { untilAborted } from '../../core/signals.js';
 import type { ServiceNode } from '../../micro/index.js';
-import { type CodecName, connect, type RpcClient, RpcError } from '../../rpc/index.js';
+import {
+  type CodecName,
+  connect,
+  type RpcClient,
+  type RpcClientOptions,
+  RpcError,
+} from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import type { Terminal } from '../terminal.js';
@@ -24,6 +30,11 @@ export interface NodeFilter {
   readonly node?: string | undefined;
 }
 
+/**
+ * The user has asked for the reply, so it may be large. Time on the event loop is no matter here.
+ */
+const REPLY_LIMITS = { session: { maxMessageBytes: 2 ** 26 }, maxDecodedObjects: 10_000_000 };
+
 export interface ServerConnection {
   readonly client: RpcClient;
   /** The address with its secrets, for another connection. */
@@ -32,13 +43,14 @@ export interface ServerConnection {
   readonly node: ServiceNode | undefined;
 }
 
-/** Connects to one address. Rejects with CONNECT_FAILED and others. */
+/** Connects to one address. Rejects with CONNECT_FAILED and others. `limits`: of what it sends. */
 export function connectTo(
   address: string,
   options: ConnectionOptions,
   { environment, signal }: Terminal,
+  limits: Pick<RpcClientOptions, 'session' | 'maxDecodedObjects'> = {},
 ): Promise<RpcClient> {
-  return connect(address, { ...clientOptions(address, options, environment), signal });
+  return connect(address, { ...clientOptions(address, options, environment), ...limits, signal });
 }
 
 /**
@@ -54,7 +66,7 @@ export async function connectToServer(
 ): Promise<ServerConnection> {
   if (target.kind === 'address')
     return {
-      client: await connectTo(target.url, options, terminal),
+      client: await connectTo(target.url, options, terminal, REPLY_LIMITS),
       address: target.url,
       node: undefined,
     };
@@ -63,7 +75,7 @@ export async function connectToServer(
   let failure: unknown;
   for (const node of selected) {
     try {
-      const client = await connectTo(node.address, options, terminal);
+      const client = await connectTo(node.address, options, terminal, REPLY_LIMITS);
       output.progress(`node ${node.id} at ${redactUrl(node.address)}`);
       return { client, address: node.address, node };
     } catch (error) {

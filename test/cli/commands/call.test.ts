@@ -135,6 +135,16 @@ describe('getty call', () => {
     expect(await finished(running)).toEqual({ code: 1, stdout: '', stderr: '' });
   });
 
+  test('writes a reply that is larger than the limit of other clients', async () => {
+    const text = 'x'.repeat(3_000_000);
+    await using server = await serve(freeMemory(), [testService({ test: () => ({ A: text }) })], {
+      introspection: true,
+      session: { maxMessageBytes: 2 ** 23 },
+    });
+    const { stdout } = await getty('call', server.address, 'TestService/Test', '{}', '--json');
+    expect(stdout).toBe(`{"A":"${text}"}\n`);
+  });
+
   test('escapes what a reply could do to a terminal', async () => {
     await using server = await serveGreeter();
     const evil = '"\\u001b[2J\\u009b1m\\u202e"';

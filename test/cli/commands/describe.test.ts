@@ -1,6 +1,7 @@
 /** `getty describe`. */
 import { describe, expect, test } from 'vitest';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
+import { serve as listen, raw } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory } from '../../fixtures/rpc.js';
 import { serveAsGo } from '../call/go-server.js';
@@ -94,6 +95,31 @@ describe('getty describe', () => {
     expect(lost.code).toBe(14);
     expect(lost.stderr).toMatch(/servers of Go have no introspection/);
   });
+});
+
+test('a server of another protocol is reported by each command', async () => {
+  await using server = await listen(freeMemory(), {
+    codec: raw(),
+    listener: {
+      onOpen: (session) => void session.write(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'.repeat(9))),
+      onMessage() {},
+    },
+  });
+  for (const [command, ...args] of [
+    ['describe'],
+    ['sessions'],
+    ['top'],
+    ['call', 'Greeter/hello'],
+  ] as const) {
+    const { code, stderr } = await getty(command, server.address, ...args);
+    expect(stderr).toMatch(
+      /^getty \w+: UNAVAILABLE: .*\(the server speaks another protocol: .*\n$/,
+    );
+    expect(code).toBe(14);
+  }
+  const doctor = await getty('doctor', server.address);
+  expect(doctor.code).toBe(1);
+  expect(doctor.stdout).toMatch(/failed +answer: .*another program listens there/);
 });
 
 describe('a hostile server', () => {
