@@ -8,18 +8,23 @@ export interface AsyncContext {
    * AsyncLocalStorage.enterWith().
    */
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R;
-  /** Calls `fn` with `self` as `this`, once for all messages of a chunk; see `isEntered`. */
+  /**
+   * Calls `fn` with `self` as `this`. `fn` handles all messages of a chunk. It runs in this context
+   * only if `isEntered` is then true.
+   */
   runAll(fn: () => void, self: object): void;
   /**
-   * True within runAll(), until a store is set. A function that is called directly then runs in
-   * this context, as with run().
+   * True while the `fn` of runAll() runs in this context. A function that is called directly then
+   * runs in this context too, as with run(). Always false in Node.js 24, and in a context in which
+   * a store was set.
    */
   readonly isEntered: boolean;
 }
 
 /**
- * The context in which the session of a listener reads a stream. While `isEntered`, the listener
- * calls handlers without run(), so a chunk with many messages enters the context once.
+ * The name of a listener's property: the context in which its session reads a stream. While
+ * `isEntered`, the listener calls handlers without run(). So in Node.js 20 and 22 a chunk with many
+ * messages enters the context once.
  */
 export const READ_CONTEXT = Symbol('readContext');
 

@@ -29,9 +29,10 @@ export function badSecret(name: string, given: unknown, expected: string): Error
 }
 
 /**
- * A copy of `defaults`, with the values that `given` has for the same options. The `typeof` of a
- * value must be that of its default, and a number must be in its range; otherwise BAD_OPTION is
- * thrown. Options without a default are neither checked nor returned.
+ * A copy of `defaults`, with the values that `given` has for the same options; `defaults` itself if
+ * `given` is undefined. The `typeof` of a value must be that of its default, and a number must be
+ * in its range; otherwise BAD_OPTION is thrown. Options without a default are neither checked nor
+ * returned.
  */
 export function withDefaults<T extends object>(
   defaults: T,
@@ -76,10 +77,11 @@ export type Names = Readonly<Record<string, true>>;
 const NO_OTHER_PLACES: Readonly<Record<string, Names>> = {};
 
 /**
- * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names
- * the nearest known one. `of`: the function or option that takes the options, such as `serve()` or
- * `reconnect`. `elsewhere`: options that belong to another place, for the message. Each key says
- * which place it is, such as `connect()`. This function allocates nothing unless it throws.
+ * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`. The message names
+ * the place of `elsewhere` that has the option, otherwise a similar known name, otherwise all known
+ * names. `of`: the function or option that takes the options, such as `serve()` or `reconnect`.
+ * `elsewhere`: the options of other places, by the place, such as `connect()`. This function
+ * allocates nothing unless it throws.
  */
 export function checkNames(
   of: string,

@@ -1,11 +1,14 @@
 /** A first-in, first-out queue. Array.shift() would move all other items at each call. */
 
 const FIRST_CAPACITY = 8;
-/** An empty queue with a larger ring releases the ring. Items. */
+/** Items. A queue that becomes empty releases a ring that is larger. */
 const KEPT_CAPACITY = 8192;
 
 export class Queue<T> {
-  /** A ring buffer; its length is a power of two. Undefined until the first item. */
+  /**
+   * A ring buffer; its length is a power of two. Undefined before the first item, and after
+   * clear().
+   */
   #ring: (T | undefined)[] | undefined;
   #first = 0;
   #length = 0;

@@ -28,9 +28,12 @@ const QUERY_NAMES = {
 const CODECS: readonly string[] = ['json', 'protobuf'] satisfies CodecName[];
 /** The keys of ATTRIBUTES, in their order in the path. */
 const KEYS = ['group', 'protocol', 'role', 'service', 'version'] as const;
-// Control characters, halves of a surrogate pair, and the ranges that ZooKeeper rejects in a path.
+// Control characters, unpaired surrogates, and the other ranges that ZooKeeper rejects in a path.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it must match them
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uffff]/u;
+
+const FORBIDDEN_NAMES =
+  'control characters, private-use characters, unpaired surrogates, U+FFF0 to U+FFFF';
 
 /** Whether the text can be part of a path in every registry. */
 export function isAllowedInPath(text: string): boolean {
@@ -89,17 +92,12 @@ export function checkGroup(given: unknown): void {
 
 function checkField(name: string, given: unknown): void {
   if (typeof given !== 'string') throw badOption(name, given, 'a string');
-  if (!isAllowedInPath(given))
-    throw badOption(
-      name,
-      given,
-      'a string without control characters, private-use characters and unpaired surrogates',
-    );
+  if (!isAllowedInPath(given)) throw badOption(name, given, `a string without ${FORBIDDEN_NAMES}`);
 }
 
 /**
- * Checks the arguments of Registry.watch(). Throws BAD_OPTION unless the query names a service and
- * its fields are strings.
+ * Checks the arguments of Registry.watch(). Throws BAD_OPTION for invalid fields of the query,
+ * and for unknown names in the query or the options.
  */
 export function checkQuery(
   query: ServiceQuery,
@@ -121,7 +119,7 @@ export function parseAttributes(text: string): Attributes {
       found.set(name, queryUnescape(rest.join('=')));
     }
   } catch (error) {
-    throw badEntry(text, `its attributes are not form-encoded: ${messageOf(error)}`, error);
+    throw badEntry(text, `its attributes cannot be parsed: ${messageOf(error)}`, error);
   }
   const [group, protocol, role, service, version] = KEYS.map((key) => found.get(key) ?? '') as [
     string,
@@ -134,14 +132,14 @@ export function parseAttributes(text: string): Attributes {
   if (role !== 'SRT_Provider' && role !== 'SRT_Consumer')
     throw badEntry(text, `its role is ${quote(role)}, expected SRT_Provider or SRT_Consumer`);
   if (![group, protocol, service, version].every(isAllowedInPath))
-    throw badEntry(text, 'its attributes contain control characters');
+    throw badEntry(text, `its attributes contain one of these: ${FORBIDDEN_NAMES}`);
   return { group, protocol, role, service, version };
 }
 
 /**
  * Whether a node, or an entry with these attributes, matches the query, as Go's consumers decide.
  * The service must be equal, and the role must be that of a provider. Group, protocol and version
- * must be equal if the query gives them and they are not empty.
+ * must be equal unless they are missing or empty in the query.
  */
 export function matches(node: ServiceNode | Attributes, query: ServiceQuery): boolean {
   if (node.service !== query.service) return false;

@@ -418,7 +418,10 @@ export interface MethodStatistics {
   /** Bytes of message bodies; for a stream, bytes of its frames. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** On the calling side from call to answer, on the serving side the handler's time. */
+  /**
+   * On the calling side from call to answer, on the serving side the handler's time. A call that
+   * was refused before its interceptors ran, or that the session could not send, counts as 0.
+   */
   readonly latency: LatencyStatistics;
 }
 

@@ -86,7 +86,8 @@ type OutcomeOf<F> = F extends (...given: never[]) => Promise<infer Reply>
  * `method` is the name that stubs use. A call without a stream of replies rejects with the RpcError
  * that the caller would get; its `cause` is what the handler or an interceptor threw, which a real
  * caller does not see. A oneway call settles with its handler, and rejects with the handler's
- * error. When the call ends early, the signal of the handler aborts. Throws or rejects with
+ * error. The session of the call is closed at its end, so later calls over `context.channel` fail.
+ * When the call ends early, the signal of the handler aborts. Throws or rejects with
  * BAD_OPTION.
  */
 export function callHandler<Specs extends MethodSpecs, Name extends keyof Specs & string>(

@@ -194,10 +194,13 @@ export function heldBy(process: SimulatedProcess): Leak[] {
 /**
  * Waits until leaks() has only what `ignore` has, and what an earlier call has reported. Rejects
  * with an AssertionError if that takes more than `timeout` ms. Its message has the endpoints,
- * consumers and calls with their stacks, and what each of them still holds. Use it after each test:
+ * consumers and calls with their stacks, and what each of them still holds. Use it after each test
+ * and its clean-up. With vitest:
  *
  * ```ts
- * afterEach(() => assertNoLeaks());
+ * beforeEach(() => {
+ *   onTestFinished(() => assertNoLeaks());
+ * });
  * ```
  *
  * Each resource is reported once, so a test that fails before its clean-up does not make the next

@@ -51,6 +51,17 @@ export function addScheme(scheme: string, form: string): void {
   if (!allSchemes.includes(scheme)) allSchemes.push(scheme);
 }
 
+/**
+ * The schemes at which `tls` is rejected. At unix:// and memory:// it is ignored, because no bytes
+ * leave the machine.
+ */
+const UNENCRYPTED_SCHEMES = /^(?:tcp|udp|ws):/;
+
+/** Whether serve() and connect() reject the option `tls` at the address `text`. */
+export function rejectsTls(text: string): boolean {
+  return UNENCRYPTED_SCHEMES.test(text);
+}
+
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 /** Groups: scheme, user information, host, port (at most five digits), path, query. */
 const PARTS =

@@ -3,7 +3,7 @@
  * option does not compile until it is listed here.
  */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import type { Address } from './address.js';
+import { type Address, rejectsTls } from './address.js';
 import type {
   ClientOptions,
   EventListener,
@@ -143,12 +143,6 @@ export function checkSetupNames(setup: object): void {
   checkNames('the setup', setup, SETUP_NAMES, MISPLACED_IN_SETUP);
 }
 
-/**
- * The schemes at which `tls` is rejected. At unix:// and memory:// it is ignored, because no bytes
- * leave the machine.
- */
-const UNENCRYPTED_SCHEMES = ['tcp', 'ws', 'udp'];
-
 /** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
 export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
   checkTlsAddress(options, address);
@@ -165,10 +159,10 @@ export function checkClientNames(options: ClientOptions | undefined, address: Ad
 
 function checkTlsAddress(
   options: ServerOptions | ClientOptions | undefined,
-  { scheme, text }: Address,
+  { text }: Address,
 ): void {
   const tls = options?.tls;
-  if (tls !== undefined && UNENCRYPTED_SCHEMES.includes(scheme))
+  if (tls !== undefined && rejectsTls(text))
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 

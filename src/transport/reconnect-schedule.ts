@@ -42,7 +42,7 @@ export function resolveReconnect(given: ClientOptions['reconnect']): ResolvedRec
 
 export class ReconnectSchedule {
   readonly #options: ResolvedReconnect | undefined;
-  /** Failed attempts in a row. */
+  /** Failed attempts since the last loss of a session that was open for MIN_SESSION_AGE. */
   #failures = 0;
   /** Ends the delay before the next attempt; undefined while there is no delay. */
   #endDelay: (() => void) | undefined;
@@ -60,7 +60,7 @@ export class ReconnectSchedule {
     return this.#options?.retryFirst ?? false;
   }
 
-  /** True when maxAttempts attempts have failed in a row. */
+  /** True when `maxAttempts` failures are counted. */
   get isExhausted(): boolean {
     return this.#failures >= (this.#options?.maxAttempts ?? Number.POSITIVE_INFINITY);
   }

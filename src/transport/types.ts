@@ -74,9 +74,12 @@ export interface EventListener<In, Out = In> {
    * A callback failed (HANDLER_FAILED, with the cause), the peer sent invalid bytes or exceeded a
    * limit, or the connection was lost. The result of this method is ignored.
    *
+   * `error` is always a GettyError. If read() of the codec throws another error, that error is the
+   * cause of BAD_FRAME. If destroy() gets another error, that error is the cause of
+   * SESSION_DESTROYED.
+   *
    * Without this method a failed callback is a process warning, in a browser an uncaught error of
-   * the page. Other errors are then visible only through onClose. An error that is no GettyError is
-   * wrapped as the `cause`: of BAD_FRAME from the codec, of SESSION_DESTROYED from destroy().
+   * the page. Other errors are then not reported: onClose shows only that the session has ended.
    */
   onError?(session: Session<In, Out>, error: GettyError): unknown;
   /**
@@ -417,7 +420,7 @@ export interface Endpoint<In, Out = In> extends AsyncDisposable {
    * replaced by the actual port. Secrets in a client's address are replaced by `***`.
    */
   readonly address: string;
-  /** The sessions that are open or closing. */
+  /** All sessions: from their creation, before onOpen, until their onClose was called. */
   readonly sessions: ReadonlySet<Session<In, Out>>;
   /** True after the first close() or destroy(). */
   readonly closed: boolean;
@@ -480,8 +483,8 @@ export interface ServerOptions {
   /**
    * Called for each peer that is refused before it has a session; on UDP for each datagram of such
    * a peer. `error.reason` is the reason. An error that it throws is a process warning. Without it,
-   * refusals by a limit, a wrong setup or a fault are process warnings, at most one a minute for
-   * each. `server.refusals` counts in either case. Default: none.
+   * refusals by a limit, an invalid setup or a fault are process warnings, at most one a minute for
+   * each error code. `server.refusals` counts in either case. Default: none.
    */
   onRefused?: ((peer: Peer, error: RefusedError) => void) | undefined;
   /**
@@ -506,7 +509,8 @@ export interface ServerOptions {
 
 /**
  * Which processes may connect to a Unix socket. Both options are in force from the moment at which
- * the path exists. They do not apply to a name in the abstract namespace (`unix://@name`).
+ * the path exists. They are BAD_OPTION for a name in the abstract namespace (`unix://@name`), and
+ * in a worker of `node:cluster`.
  */
 export interface UnixOptions {
   /**
@@ -515,7 +519,8 @@ export interface UnixOptions {
    */
   mode?: number | undefined;
   /**
-   * Number of the group that owns the file. Default: the group of the process or of the directory.
+   * Number of the group that owns the file. Default: the system chooses. On Linux that is the group
+   * of the process, or of the directory if its setgid bit is set.
    */
   group?: number | undefined;
 }
@@ -550,17 +555,18 @@ export interface WebSocketOptions {
    */
   text?: boolean | undefined;
   /**
-   * Server only: further origins whose pages may connect, such as `https://example.org`, or a
-   * function that returns true for them or a promise of true. Pages of the server's own host are
-   * always allowed. Other pages receive status 403. A request without an Origin header does not
-   * come from a browser and is not checked. Default: none.
+   * Server only: origins whose pages may connect, such as `https://example.org`, or a function that
+   * returns true for them or a promise of true. A page of the server's own host needs no entry here
+   * if allowHost permits the host. All other pages receive status 403. A request without an Origin
+   * header does not come from a page and is not checked. Default: none.
    */
   allowOrigin?: readonly string[] | ((origin: string) => boolean | Promise<boolean>) | undefined;
   /**
-   * Server only: host names by which pages of the same host may reach the server, such as
-   * `game.example`, or `'any'` for all. A page whose origin has the host of the request's Host
-   * header may connect only if that host is in this list, is the host of the server's address, is
-   * an IP address, or is `localhost` or a name under `.localhost`. Default: none.
+   * Server only: the server's own host names, such as `game.example`, or `'any'` for all names. It
+   * is for pages of the same host: their origin has the host and the port of the request's Host
+   * header. Such a page may connect if the host is in this list, is the host of the server's
+   * address, is an IP address, or is `localhost` or a name under `.localhost`. Otherwise only
+   * allowOrigin can permit it. Default: none.
    */
   allowHost?: readonly string[] | 'any' | undefined;
   /**
@@ -708,9 +714,11 @@ export interface ClientOptions {
   /** Connect again when a session is lost; false: never; an object: how. Default: true. */
   reconnect?: boolean | ReconnectOptions | undefined;
   /**
-   * Called for each new state, synchronously, after the events of the listener. With `down` and
-   * `connecting`, `reason` is why the last session was lost or the last attempt failed. An error
-   * that it throws is a process warning. Default: none.
+   * Called for each new state. `ready` is reported when onOpen has settled, the loss of the last
+   * session after its onClose. `closed` is reported after the call of close() or destroy(), when
+   * sessions may still be closing. With `down` and `connecting`, `reason` is why the last session
+   * was lost or the last attempt failed. An error that it throws is a process warning. Default:
+   * none.
    */
   onState?: ((state: ClientState, reason?: GettyError) => unknown) | undefined;
   /**
@@ -746,9 +754,10 @@ export interface ReconnectOptions {
   /** The longest delay, in ms. Default: 10,000. */
   maxDelay?: number | undefined;
   /**
-   * After this many failed attempts in a row the client stops. A session that ends within 1 s
-   * counts as a failed attempt. The client is then `down`, and session() rejects with the last
-   * failure. Default: no limit.
+   * After this many failed attempts the client stops. A session that ends within 1 s counts as a
+   * failed attempt. When a session is lost that was open for longer, the count begins again at 0; a
+   * successful attempt alone does not change it. A client that has stopped and has no session is
+   * `down`, and session() rejects with the last failure. Default: no limit.
    */
   maxAttempts?: number | undefined;
   /**
@@ -759,8 +768,8 @@ export interface ReconnectOptions {
 }
 
 /**
- * How a connection differs from a TCP connection. A session reads the capabilities once, when it is
- * created.
+ * How a connection differs from a byte stream that cannot be half-open. The properties must not
+ * change.
  */
 export interface ConnectionCapabilities {
   /** One side can end while the other side still sends. Default: false. */
@@ -860,7 +869,7 @@ export interface Connection extends Peer {
    */
   requestWriteAck?(): void;
 
-  // ---- connections that collect received bytes (WebSocket, compression) ----
+  // ---- connections that hold the bytes of an incomplete message (WebSocket, snappy) ----
 
   /**
    * How long the peer has been sending an incomplete message, in ms. 0: no message is incomplete,

@@ -173,7 +173,7 @@ describe('provide and consume', () => {
     await expect(sh.stub(v2).hello('')).rejects.toMatchObject({
       code: 'UNAVAILABLE',
       message:
-        'no node offers Greeter, version v2, group sh, json; consumer.explain() lists the others',
+        'no node offers Greeter, version v2, group sh, json; consumer.explain() says what is published',
     });
   });
 

@@ -26,6 +26,13 @@ const COMPILERS = [
   ['typescript', 'protobuf-2.17'],
 ] as const;
 
+/** The `compilerOptions` that README.md gives to programs. */
+const README_OPTIONS = JSON.parse(
+  /`compilerOptions`:\n\n```json\n(\{[^`]*\})\n```/.exec(
+    readFileSync(join(ROOT, 'README.md'), 'utf8'),
+  )?.[1] ?? '{}',
+) as { types?: string[] };
+
 /** The exported types of options. */
 const OPTIONS = ENTRIES.flatMap(([entry, file]) => {
   const text = readFileSync(file, 'utf8');
@@ -115,6 +122,11 @@ const PROGRAMS = {
     export const unknown: number = (await (await connect('')).stub(contract(TestService, { oneway: ['Event'] as string[] })).add({ A: 1 })).Sum;
     export const interceptor: Interceptor = (next) => (call) => next(call);
   `,
+  'node.ts': `
+    import { serve } from 'getty-ts/rpc';
+    await using server = await serve('memory://', []);
+    console.log(Buffer.from(server.address), AbortSignal.timeout(1_000), process.pid);
+  `,
   'options.ts': `
     import { connect as dial, serve as listen } from 'getty-ts';
     import { type CallContext, connect, contract, type Interceptor, RpcError, retry, serve, unary } from 'getty-ts/rpc';
@@ -163,6 +175,10 @@ describe('the published types', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
+  test('are compiled with the options of README.md', () => {
+    expect(README_OPTIONS.types).toEqual(['node']);
+  });
+
   test('include the types of options', () => {
     expect(OPTIONS.length).toBeGreaterThan(30);
   });
@@ -172,15 +188,11 @@ describe('the published types', () => {
     const library = (path: string): string =>
       join(modules, protobuf, 'dist/esm', path, 'index.d.ts');
     const compilerOptions = {
-      target: 'es2022',
-      module: 'nodenext',
-      strict: true,
+      ...README_OPTIONS,
       exactOptionalPropertyTypes: true,
       noUncheckedIndexedAccess: true,
       noEmit: true,
       skipLibCheck: true,
-      lib: ['es2023', 'esnext.disposable'],
-      types: ['node'],
       typeRoots: [join(modules, '@types')],
       paths: {
         ...Object.fromEntries(ENTRIES.map(([entry, file]) => [entry, [file]])),

@@ -37,7 +37,7 @@ export function makeHistogram(
     }),
     reset() {},
   };
-  // The members of a Metric that a Registry uses.
+  // The object has the members of a Metric that a Registry uses, and no others.
   return metric as unknown as Metric;
 }
 

@@ -9,6 +9,7 @@ import {
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
+import { rejectsTls } from '../../transport/address.js';
 import { DialBackoff, MAX_BACKOFF } from './dial-backoff.js';
 import { IdleCheck } from './idle-check.js';
 import { Waiters } from './waiters.js';
@@ -215,7 +216,7 @@ export class NodeClient {
       signal: this.#closing.signal,
       reconnect: reconnect === true ? { maxDelay: MAX_BACKOFF } : reconnect,
       // The registry decides which nodes use TLS, and connect() rejects the option for the others.
-      tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
+      tls: rejectsTls(this.address) ? undefined : this.#options.tls,
       onResponsive: (isResponsive) => {
         if (attachment.isDetached) return;
         this.#isResponsive = isResponsive;

@@ -93,12 +93,13 @@ export class NodePool implements HealthHooks {
     return this.#pickFrom(this.nodesFor(tried), call);
   }
 
-  /** Picks a connected node; undefined when there is none. */
+  /** Picks a connected node; undefined when there is none. Throws as pick() does. */
   pickConnected(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode | undefined {
     this.#available ??= this.#findAvailable();
     this.#connected ??= this.#available.filter((node) => this.#clients.isConnected(node.address));
     let nodes = withoutTried(this.#connected, tried);
-    // A connected node that is ejected is better than a node without a connection.
+    // If no available node is left, a connected node that is ejected is better than one without a
+    // connection.
     if (nodes.length === 0)
       nodes = this.nodesFor(tried).filter((node) => this.#clients.isConnected(node.address));
     return nodes.length === 0 ? undefined : this.#pickFrom(nodes, call);
@@ -191,7 +192,7 @@ export class NodePool implements HealthHooks {
       .join(', ');
     return hasTried
       ? `no other node offers ${what}`
-      : `no node offers ${what}; consumer.explain() lists the others`;
+      : `no node offers ${what}; consumer.explain() says what is published`;
   }
 
   /** Adds the nodes of the list to `counts`, by state. */
@@ -219,7 +220,7 @@ export class NodePool implements HealthHooks {
   #reason(node: ServiceNode, { health, joinTime }: NodeState, candidate: boolean): string {
     const problem = this.#clients.unavailableReason(node.address) ?? ejectionReason(health);
     if (problem !== undefined)
-      return candidate ? `${problem}; used because all nodes are ejected or unavailable` : problem;
+      return candidate ? `${problem}; used because too few other nodes are left` : problem;
     const share = shareAt(performance.now() - joinTime, this.#settings.slowStart);
     if (share < 1) return `new: receives ${Math.round(share * 100)} % of its share`;
     return health?.phase === 'probe-due'

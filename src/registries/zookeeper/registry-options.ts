@@ -45,9 +45,9 @@ export interface ZooKeeperRegistryOptions {
   /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions | undefined;
   /**
-   * Logs each of these once: no server can be reached or one answers again, the session has
-   * expired, an entry is invalid or cannot be published. Default: none; then each outage is one
-   * warning of the process.
+   * Logs the beginning and the end of each outage, each session that expires, and each entry that
+   * is invalid or cannot be published. A problem of an entry is not logged again while it lasts.
+   * Default: none; then each outage is one warning of the process.
    */
   logger?: Logger | undefined;
 }

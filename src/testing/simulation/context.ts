@@ -13,21 +13,6 @@ const DRIVER = Symbol('driver');
 type Owner = SimulatedProcess | typeof DRIVER | undefined;
 type Owned = { [OWNER]?: Owner };
 
-/**
- * Async resources of sockets and processes of the system. Their events would come at a real time,
- * so the same seed would give different traces.
- */
-const REAL_IO: ReadonlySet<string> = new Set([
-  'TCPCONNECTWRAP',
-  'TCPSERVERWRAP',
-  'PIPECONNECTWRAP',
-  'PIPESERVERWRAP',
-  'UDPWRAP',
-  'GETADDRINFOREQWRAP',
-  'PROCESSWRAP',
-  'WORKER',
-]);
-
 let current: Owner;
 /** The owners of the code that the running async callbacks have interrupted. */
 let interrupted: Owner[] = [];
@@ -52,7 +37,7 @@ const hook = createHook({
   init(_id, type, _trigger, resource) {
     if (current === undefined || current === DRIVER) return;
     (resource as Owned)[OWNER] = current;
-    if (REAL_IO.has(type)) current.failForRealIo(type);
+    if (current.world.systemResources.add(type, resource)) current.failForRealIo(type);
   },
   before() {
     interrupted.push(current);

@@ -2,6 +2,7 @@
 
 export type { Random } from '../random.js';
 export type { Duration } from './durations.js';
+export { SimulationError } from './failure.js';
 export { LINK_DEFAULTS } from './network/link.js';
 export { SIMULATION_DEFAULTS, simulate } from './simulate.js';
 export type {

@@ -1,18 +1,17 @@
 /** One run of a simulation: takes events from the clock until the scenario is over. */
-import { gettyError, messageOf } from '../../core/errors.js';
+import { gettyError } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { startTimer } from '../../core/timers.js';
 import { seededRandom } from '../random.js';
 import { activeProcess, enterDriver, ownByDriver } from './context.js';
-import { type Duration, parseDuration } from './durations.js';
+import { type Duration, formatTime, parseDuration } from './durations.js';
+import { failureError, type UndoneCode } from './failure.js';
 import { SimulatedHost } from './host.js';
 import type { SimulatedNetwork } from './network/network.js';
 import { type StackRecorder, stallReport } from './stall-report.js';
 import type { Clock, Host, Simulation, SimulationResult } from './types.js';
 import type { World } from './world.js';
 
-/** Virtual milliseconds after which a simulation without `duration` fails. */
-const LONGEST_SCENARIO = 24 * 3_600_000;
 /** Real milliseconds to wait for the scenario when no event is scheduled. */
 const STALL_PATIENCE = 1_000;
 /** The host on which the scenario itself runs. */
@@ -24,17 +23,33 @@ const realNow = performance.now.bind(performance);
 
 export type Scenario<T> = (simulation: Simulation) => T | Promise<T>;
 
+/** When a simulation ends. Times are in virtual milliseconds. */
+export interface End {
+  /** The scenario must be done by then. */
+  readonly limit: number;
+  /** The name of the option that has set `limit`, for the message of a failure. */
+  readonly limitedBy: string;
+  /** How long the hosts run. Undefined: until the scenario is done. */
+  readonly duration: number | undefined;
+  /** Ends the simulation as failed when it aborts. */
+  readonly signal: AbortSignal | undefined;
+}
+
 /** What has become of the scenario. */
 type Outcome<T> = { readonly value: T } | undefined;
 
 export class SimulationRun<T> {
   readonly #world: World;
   readonly #network: SimulatedNetwork;
-  readonly #duration: number | undefined;
+  readonly #end: End;
   readonly #recorder: StackRecorder | undefined;
   readonly #hosts = new Map<string, SimulatedHost<unknown>>();
   #outcome: Outcome<T>;
-  #isTimeOver = false;
+  #isLimitOver = false;
+  #isDurationOver = false;
+  /** Events of the clock that end the simulation, and have not happened. */
+  #ends = 0;
+  #isAborted = false;
   /** When no event was found to be scheduled: a real time. */
   #stalledAt: number | undefined;
   #resolve: () => void = () => {};
@@ -43,20 +58,28 @@ export class SimulationRun<T> {
   constructor(
     world: World,
     network: SimulatedNetwork,
-    duration: number | undefined,
+    end: End,
     recorder: StackRecorder | undefined,
   ) {
     this.#world = world;
     this.#network = network;
-    this.#duration = duration;
+    this.#end = end;
     this.#recorder = recorder;
   }
 
   /** Resolves when the simulation is over. */
   start(scenario: Scenario<T>): Promise<void> {
-    this.#world.schedule(this.#duration ?? LONGEST_SCENARIO, () => {
-      this.#isTimeOver = true;
+    const { limit, duration, signal } = this.#end;
+    this.#isAborted = signal?.aborted === true;
+    signal?.addEventListener('abort', this.#onAbort);
+    this.#scheduleEnd(limit, () => {
+      this.#isLimitOver = true;
     });
+    if (duration !== undefined) {
+      this.#scheduleEnd(duration, () => {
+        this.#isDurationOver = true;
+      });
+    }
     const client = this.#addHost(SCENARIO_HOST, undefined) as SimulatedHost<unknown>;
     const simulation = this.#simulation();
     const process = client.process;
@@ -73,6 +96,19 @@ export class SimulationRun<T> {
     });
   }
 
+  #scheduleEnd(ms: number, onEnd: () => void): void {
+    this.#ends++;
+    this.#world.schedule(ms, () => {
+      this.#ends--;
+      onEnd();
+    });
+  }
+
+  /** The next step ends the simulation: this may be code of a simulated process. */
+  readonly #onAbort = (): void => {
+    this.#isAborted = true;
+  };
+
   #stepSoon(): void {
     ownByDriver(onNextRealTurn(this.#step));
   }
@@ -81,7 +117,7 @@ export class SimulationRun<T> {
   readonly #step = (): void => {
     enterDriver();
     if (this.#isOver()) return this.#resolve();
-    const isWaiting = this.#world.clock.pending > (this.#isTimeOver ? 0 : 1);
+    const isWaiting = this.#world.clock.pending > this.#ends;
     if (!isWaiting && this.#outcome === undefined) return this.#onStall();
     this.#stalledAt = undefined;
     try {
@@ -94,18 +130,22 @@ export class SimulationRun<T> {
 
   #isOver(): boolean {
     if (this.#world.failure !== undefined) return true;
-    if (this.#duration === undefined && this.#outcome !== undefined) return true;
-    if (!this.#isTimeOver) return false;
-    if (this.#outcome === undefined) {
-      const limit = this.#duration ?? LONGEST_SCENARIO;
-      this.#failUndone('SIMULATION_TIMEOUT', `the scenario is not done after ${limit} virtual ms`);
+    const { limit, limitedBy, duration, signal } = this.#end;
+    if (this.#isAborted) {
+      const reason = `the signal has aborted at ${formatTime(this.#world.now)} of virtual time`;
+      this.#failUndone('SIMULATION_ABORTED', reason, signal?.reason);
+      return true;
     }
+    if (this.#outcome !== undefined) return duration === undefined || this.#isDurationOver;
+    if (!this.#isLimitOver) return false;
+    const reason = `the scenario is not done after ${limit} virtual ms (${limitedBy})`;
+    this.#failUndone('SIMULATION_TIMEOUT', reason);
     return true;
   }
 
-  #failUndone(code: 'SIMULATION_STALLED' | 'SIMULATION_TIMEOUT', reason: string): void {
+  #failUndone(code: UndoneCode, reason: string, cause?: unknown): void {
     const report = stallReport(this.#hosts.values(), this.#recorder);
-    this.#world.fail(code, gettyError(code, `${reason}\n${report}`));
+    this.#world.fail(code, gettyError(code, `${reason}\n${report}`, cause));
   }
 
   /** Real work, such as the import of a module, may still continue the scenario. */
@@ -174,6 +214,7 @@ export class SimulationRun<T> {
   }
 
   stop(): void {
+    this.#end.signal?.removeEventListener('abort', this.#onAbort);
     for (const host of this.#hosts.values()) host.process?.kill();
   }
 
@@ -189,18 +230,4 @@ export class SimulationRun<T> {
       traceHash: trace.digest(),
     };
   }
-}
-
-function failureError(
-  { seed, trace }: World,
-  { what, error }: { readonly what: string; readonly error: unknown },
-): Error {
-  const isOwn = what === 'SIMULATION_STALLED' || what === 'SIMULATION_TIMEOUT';
-  const lines = trace.lastLines().map((line) => `  ${line}`);
-  const text = isOwn ? messageOf(error) : `${what}: ${messageOf(error)}`;
-  return gettyError(
-    isOwn ? what : 'SIMULATION_FAILED',
-    `${text}\nseed: ${seed}\nlast events:\n${lines.join('\n')}`,
-    isOwn ? undefined : error,
-  );
 }

@@ -5,12 +5,12 @@ import { addTransport } from '../../transport/node.js';
 import { createVirtualClock } from './clock.js';
 import { startTracking, stopTracking } from './context.js';
 import { parseDuration } from './durations.js';
-import { installGlobals } from './globals.js';
+import { installGlobals } from './globals/globals.js';
 import { simudp } from './network/datagrams.js';
 import { checkLink } from './network/link.js';
 import { SimulatedNetwork } from './network/network.js';
 import { sim } from './network/streams.js';
-import { type Scenario, SimulationRun } from './run.js';
+import { type End, type Scenario, SimulationRun } from './run.js';
 import { StackRecorder } from './stall-report.js';
 import type { SimulationOptions, SimulationResult } from './types.js';
 import { World } from './world.js';
@@ -20,6 +20,8 @@ addTransport('simudp', 'simudp://host:port', simudp);
 
 export const SIMULATION_DEFAULTS = {
   seed: 1,
+  /** One hour, in ms. Without `duration`. */
+  limit: 3_600_000,
   /** 2024-01-01T00:00:00Z. */
   startDate: 1_704_067_200_000,
 };
@@ -27,6 +29,8 @@ export const SIMULATION_DEFAULTS = {
 const OPTION_NAMES = {
   seed: true,
   duration: true,
+  limit: true,
+  signal: true,
   startDate: true,
   link: true,
   onTrace: true,
@@ -34,13 +38,20 @@ const OPTION_NAMES = {
 } satisfies NamesOf<SimulationOptions>;
 
 /** A simulation that runs: one at a time, because the globals of the process are replaced. */
-let isRunning = false;
+let active: Active | undefined;
+
+interface Active {
+  readonly seed: number;
+  readonly signal: AbortSignal | undefined;
+  /** Resolves when the next simulation can begin. */
+  readonly isOver: Promise<void>;
+}
 
 function checkOptions(options: SimulationOptions): void {
   if (typeof options !== 'object' || options === null)
     throw badOption('options', options, 'an object');
   checkNames('simulate()', options, OPTION_NAMES);
-  const { seed, startDate, link, onTrace, stacks } = options;
+  const { seed, startDate, link, onTrace, stacks, signal } = options;
   if (seed !== undefined && !Number.isSafeInteger(seed))
     throw badOption('seed', seed, 'an integer');
   if (startDate !== undefined) checkNumber('startDate', startDate, 0, 8.64e15);
@@ -49,6 +60,26 @@ function checkOptions(options: SimulationOptions): void {
     throw badOption('onTrace', onTrace, 'a function');
   if (stacks !== undefined && typeof stacks !== 'boolean')
     throw badOption('stacks', stacks, 'true or false');
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw badOption('signal', signal, 'an AbortSignal');
+}
+
+function endOf({ duration, limit, signal }: SimulationOptions): End {
+  const lasts = duration === undefined ? undefined : parseDuration('duration', duration);
+  if (limit === undefined) {
+    return lasts === undefined
+      ? {
+          limit: SIMULATION_DEFAULTS.limit,
+          limitedBy: 'the default limit',
+          duration: lasts,
+          signal,
+        }
+      : { limit: lasts, limitedBy: 'the duration', duration: lasts, signal };
+  }
+  const ms = parseDuration('limit', limit);
+  if (lasts !== undefined && ms > lasts)
+    throw badOption('limit', limit, `at most the duration, ${duration}`);
+  return { limit: ms, limitedBy: 'the limit', duration: lasts, signal };
 }
 
 /**
@@ -60,8 +91,10 @@ function checkOptions(options: SimulationOptions): void {
  * Needs the package @sinonjs/fake-timers. Rejects with BAD_OPTION; SIMULATION_ACTIVE if another
  * simulation runs; SIMULATION_FAILED if the scenario, an action or the start of a host fails (the
  * cause is its error); SIMULATION_STALLED if the scenario waits and nothing is scheduled;
- * SIMULATION_TIMEOUT if the scenario is not done in time. The message has the seed and the last
- * events; of the last two codes also what each host waits for.
+ * SIMULATION_TIMEOUT if the scenario is not done in time; SIMULATION_ABORTED if `signal` aborts.
+ * The errors of a simulation that has begun are SimulationErrors, with the seed and the last
+ * events.
+ * The messages of the last three codes have what each host waits for.
  *
  * ```ts
  * await simulate({ seed: 7, duration: '10m' }, async ({ host, clock }) => {
@@ -78,22 +111,27 @@ export async function simulate<T>(
   checkOptions(options);
   if (typeof scenario !== 'function') throw badOption('scenario', scenario, 'a function');
   const { seed = SIMULATION_DEFAULTS.seed, startDate = SIMULATION_DEFAULTS.startDate } = options;
-  const duration =
-    options.duration === undefined ? undefined : parseDuration('duration', options.duration);
-  if (isRunning) {
+  const end = endOf(options);
+  // A simulation whose signal has aborted ends soon.
+  while (active?.signal?.aborted) await active.isOver;
+  if (active !== undefined) {
     throw gettyError(
       'SIMULATION_ACTIVE',
-      'another simulation runs in this process; await it before you start the next one',
+      `another simulation runs in this process, with the seed ${active.seed}; await it before you start the next one, and give it the signal of its test, so that it ends when the test times out`,
     );
   }
-  isRunning = true;
+  let onOver = (): void => {};
+  const isOver = new Promise<void>((resolve) => {
+    onOver = resolve;
+  });
+  active = { seed, signal: options.signal, isOver };
   try {
     const world = new World(seed, await createVirtualClock(), startDate, options.onTrace);
     const recorder = options.stacks === true ? new StackRecorder(() => world.now) : undefined;
     const run = new SimulationRun<T>(
       world,
       new SimulatedNetwork(world, options.link ?? {}),
-      duration,
+      end,
       recorder,
     );
     const restore = installGlobals();
@@ -103,12 +141,14 @@ export async function simulate<T>(
       await run.start(scenario);
     } finally {
       run.stop();
+      world.systemResources.closeAll();
       recorder?.stop();
       stopTracking();
       restore();
     }
     return run.result();
   } finally {
-    isRunning = false;
+    active = undefined;
+    onOver();
   }
 }

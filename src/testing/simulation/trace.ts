@@ -6,6 +6,8 @@ import { formatTime } from './durations.js';
 
 /** Lines that are kept for the message of a failure. */
 const KEPT_LINES = 40;
+/** Lines of hosts and of the network that are kept besides: most lines are packets. */
+const KEPT_HOST_LINES = 20;
 /** Frames that a line names. */
 const SHOWN_FRAMES = 4;
 
@@ -18,6 +20,8 @@ export interface Payload {
 }
 
 interface Line {
+  /** The first line has the number 1. */
+  readonly number: number;
   readonly text: string;
   readonly payload: Payload | undefined;
 }
@@ -27,6 +31,7 @@ export class Trace {
   readonly #onLine: ((line: string) => void) | undefined;
   readonly #now: () => number;
   #last: Line[] = [];
+  #lastOfHosts: Line[] = [];
   count = 0;
 
   /** `now`: virtual milliseconds since the start. */
@@ -35,27 +40,53 @@ export class Trace {
     this.#onLine = onLine;
   }
 
-  /**
-   * `source`: the host, or the link, of the event. The frames of `payload` are described when the
-   * line is shown. They are not part of the hash, so a line that is not shown costs no decoding.
-   */
-  add(source: string, text: string, payload?: Payload): void {
-    const line = { text: `${formatTime(this.#now())} ${source} ${text}`, payload };
-    this.count++;
-    this.#hash.update(line.text).update('\n');
-    this.#last.push(line);
-    if (this.#last.length >= 2 * KEPT_LINES) this.#last = this.#last.slice(-KEPT_LINES);
-    this.#onLine?.(show(line));
+  /** An event of a host or of the network as a whole, or a line of the scenario. */
+  add(source: string, text: string): void {
+    this.#lastOfHosts = withLine(this.#lastOfHosts, this.#add(source, text), KEPT_HOST_LINES);
   }
 
-  lastLines(): string[] {
-    return this.#last.slice(-KEPT_LINES).map(show);
+  /**
+   * An event of a link, most often a packet. The frames of `payload` are described when the
+   * line is shown. They are not part of the hash, so a line that is not shown costs no decoding.
+   */
+  addLinkEvent(link: string, text: string, payload?: Payload): void {
+    this.#add(link, text, payload);
+  }
+
+  #add(source: string, text: string, payload?: Payload): Line {
+    this.count++;
+    const line = {
+      number: this.count,
+      text: `${formatTime(this.#now())} ${source} ${text}`,
+      payload,
+    };
+    this.#hash.update(line.text).update('\n');
+    this.#last = withLine(this.#last, line, KEPT_LINES);
+    this.#onLine?.(show(line));
+    return line;
+  }
+
+  /** `earlier`: the last lines of hosts, without those in `last`. `hasGap`: more lies between. */
+  lastLines(): { earlier: string[]; last: string[]; hasGap: boolean } {
+    const last = this.#last.slice(-KEPT_LINES);
+    const first = last[0]?.number ?? 1;
+    const earlier = this.#lastOfHosts
+      .slice(-KEPT_HOST_LINES)
+      .filter(({ number }) => number < first);
+    const hasGap = earlier.length > 0 && earlier.length < first - (earlier[0]?.number ?? first);
+    return { earlier: earlier.map(show), last: last.map(show), hasGap };
   }
 
   /** The SHA-256 of all lines without the descriptions of frames, as hex digits. */
   digest(): string {
     return this.#hash.copy().digest('hex');
   }
+}
+
+/** Adds a line, and returns at least the last `kept` lines. */
+function withLine(lines: Line[], line: Line, kept: number): Line[] {
+  lines.push(line);
+  return lines.length >= 2 * kept ? lines.slice(-kept) : lines;
 }
 
 function show({ text, payload }: Line): string {

@@ -7,10 +7,21 @@ export interface SimulationOptions {
   /** An integer. The same seed gives the same trace. Default: 1. */
   readonly seed?: number | undefined;
   /**
-   * How long the simulation lasts, in virtual time. The scenario must be done by then. Default: the
-   * simulation ends when the scenario is done, and fails after 24 hours.
+   * How long the hosts run, in virtual time, also when the scenario is done earlier. Default:
+   * until the scenario is done.
    */
   readonly duration?: Duration | undefined;
+  /**
+   * The scenario must be done after this virtual time, else the simulation fails with
+   * SIMULATION_TIMEOUT. At most `duration`. Default: `duration`; without it one hour.
+   */
+  readonly limit?: Duration | undefined;
+  /**
+   * Ends the simulation when it aborts, in real time: with SIMULATION_ABORTED, and the reason of
+   * the signal as the cause. Give it the signal of a test, so that a test that times out leaves no
+   * simulation. Default: none.
+   */
+  readonly signal?: AbortSignal | undefined;
   /** The date at the start, in milliseconds since 1970. Default: 2024-01-01T00:00:00Z. */
   readonly startDate?: number | undefined;
   /** The options of all links. Default: a latency of 1 ms, and no faults. */

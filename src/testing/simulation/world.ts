@@ -2,6 +2,7 @@
 import { notify } from '../../core/callbacks.js';
 import { type Random, seededRandom } from '../random.js';
 import type { ScheduledEvent, VirtualClock } from './clock.js';
+import { SystemResources } from './system-resources.js';
 import { Trace } from './trace.js';
 
 export class World {
@@ -13,6 +14,7 @@ export class World {
   readonly networkRandom: Random;
   readonly mathRandom: Random;
   readonly cryptoRandom: Random;
+  readonly systemResources = new SystemResources();
   /** The first failure. */
   failure: { readonly what: string; readonly error: unknown } | undefined;
 

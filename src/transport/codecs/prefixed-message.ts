@@ -1,12 +1,12 @@
-/** A message after a header that has its length. */
+/** Reads a message whose length is in a header before it. */
 import type { Bytes } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import type { ByteReader } from '../buffers/byte-reader.js';
 import type { Session } from '../types.js';
 
 /**
- * Takes a frame of `frameBytes`. Returns it without its first `strippedBytes`; undefined while it
- * is incomplete. Throws MESSAGE_TOO_LARGE as soon as the length is known.
+ * Takes a frame of `frameBytes`, header and message. Returns it without its first `strippedBytes`;
+ * undefined while it is incomplete. Throws MESSAGE_TOO_LARGE as soon as the length is known.
  */
 export function takePrefixedMessage(
   input: ByteReader,

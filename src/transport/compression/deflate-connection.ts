@@ -3,7 +3,7 @@
  * write, as in Go's compress/flate. Each write ends with 00 00 ff ff.
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
-import { gettyError, messageOf } from '../../core/errors.js';
+import { type ErrorCode, gettyError, messageOf } from '../../core/errors.js';
 import { Queue } from '../../core/queue.js';
 import type { Connection } from '../types.js';
 import { CompressedConnection } from './compressed-connection.js';
@@ -34,16 +34,16 @@ export class DeflateConnection extends CompressedConnection {
       this.#hasStreamEnded = true;
       if (this.#inflate.bytesWritten < this.#receivedBytes) this.#failAfterEnd();
     });
-    for (const stream of [this.#deflate, this.#inflate])
-      stream.on('error', (error) =>
-        this.fail(
-          gettyError(
-            'BAD_FRAME',
-            `${this.remoteAddress} sent invalid DEFLATE data: ${messageOf(error)}`,
-            error,
-          ),
-        ),
-      );
+    this.#deflate.on('error', (error) =>
+      this.#failWith(
+        'CONNECTION_LOST',
+        `the bytes to ${this.remoteAddress} cannot be compressed`,
+        error,
+      ),
+    );
+    this.#inflate.on('error', (error) =>
+      this.#failWith('BAD_FRAME', `${this.remoteAddress} sent invalid DEFLATE data`, error),
+    );
   }
 
   write(bytes: Uint8Array): void {
@@ -126,8 +126,12 @@ export class DeflateConnection extends CompressedConnection {
     );
   }
 
+  #failWith(code: ErrorCode, what: string, cause: Error): void {
+    this.fail(gettyError(code, `${what}: ${messageOf(cause)}`, cause));
+  }
+
   protected override finish(): void {
-    // close(), not destroy(): zlib releases its memory when the write in progress has completed.
+    // zlib completes the write that is in progress, and then releases its memory.
     this.#deflate.close();
     this.#inflate.close();
     super.finish();

@@ -122,7 +122,7 @@ test('a partition keeps streams open, and they continue after it', async () => {
 });
 
 test('a stream fails after 15 minutes without an acknowledgement', async () => {
-  await simulate({}, async (sim) => {
+  await simulate({ limit: '2h' }, async (sim) => {
     const { echo, a } = await startEcho(sim);
     sim.network.partition([a], ['client'], { oneWay: true });
     echo.send('hello');

@@ -25,11 +25,14 @@ const snapshot = (): unknown[] => [
 
 test('resolves with the value of the scenario, the virtual time and the trace', async () => {
   const lines: string[] = [];
-  const result = await simulate({ seed: 5, onTrace: (line) => lines.push(line) }, async (sim) => {
-    await sim.clock.sleep('1h30m');
-    sim.trace('done');
-    return 'value';
-  });
+  const result = await simulate(
+    { seed: 5, limit: '2h', onTrace: (line) => lines.push(line) },
+    async (sim) => {
+      await sim.clock.sleep('1h30m');
+      sim.trace('done');
+      return 'value';
+    },
+  );
   expect(result).toMatchObject({ value: 'value', seed: 5, duration: 5_400_000, traceLines: 2 });
   expect(result.traceHash).toMatch(/^[0-9a-f]{64}$/);
   expect(lines).toEqual(['00:00:00.000 client start', '01:30:00.000 client done']);
@@ -94,7 +97,7 @@ test('other code of the process keeps real time while a simulation runs', async 
       expect(Date.now() - before).toBeLessThan(600_000);
     }
   })();
-  await simulate({}, async ({ clock }) => {
+  await simulate({ limit: '1d' }, async ({ clock }) => {
     for (let hour = 0; hour < 2_000; hour++) await clock.sleep('40s');
   });
   isOver = true;
@@ -158,7 +161,7 @@ test.each<[string, string, (sim: Simulation) => unknown]>([
     },
   ],
   ['no timer, packet or action is scheduled', 'SIMULATION_STALLED', () => new Promise(() => {})],
-  ['not done after 86400000 virtual ms', 'SIMULATION_TIMEOUT', ({ clock }) => clock.sleep('25h')],
+  ['not done after 3600000 virtual ms', 'SIMULATION_TIMEOUT', ({ clock }) => clock.sleep('2h')],
 ])('"%s" fails with %s, and the globals are restored', async (text, code, scenario) => {
   const before = snapshot();
   const error = await failureOf(simulate({}, scenario));

@@ -47,7 +47,7 @@ test('a scenario that is too late is explained by calls, sessions and timers', a
     await client.stub(Greeter).hello('Ann', { timeout: 60_000 });
   });
   expect(report.slice(0, -2)).toEqual([
-    'the scenario is not done after 30 virtual ms',
+    'the scenario is not done after 30 virtual ms (the duration)',
     'hosts:',
     '  client: running, 2 timers, the next at 00:00:00.032',
     '    call Greeter.hello to sim://a:1000',

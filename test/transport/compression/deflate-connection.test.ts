@@ -1,7 +1,8 @@
 /** DEFLATE on a stream: its bytes on the wire, and invalid streams of peers. */
 import { randomBytes } from 'node:crypto';
-import { deflateRawSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import type { Transform } from 'node:stream';
+import { DeflateRaw, deflateRawSync } from 'node:zlib';
+import { describe, expect, it, vi } from 'vitest';
 import { raw } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
@@ -84,6 +85,21 @@ describe.each(STREAM_TRANSPORTS)('DEFLATE over $name', (row) => {
       await pairs.expectServerContinues(p);
     },
   );
+
+  it('does not blame the peer when its own compressor fails', async () => {
+    await using p = await pairs.compressing();
+    const failure = new Error('no memory');
+    const zlib = DeflateRaw.prototype as unknown as Transform;
+    const transform = vi.spyOn(zlib, '_transform');
+    transform.mockImplementationOnce((_chunk, _encoding, callback) => callback(failure));
+    p.clientSession.write('lost');
+    expect(await p.clientEvents.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('cannot be compressed: no memory'),
+      cause: failure,
+    });
+    transform.mockRestore();
+  });
 
   it('ends with no other error than BAD_FRAME and CONNECTION_LOST for random bytes', async () => {
     await fc.assert(

@@ -70,7 +70,7 @@ abstract class Socket implements DatagramSocket {
     const link = this.network.link(this.host.name, host);
     const arrivals = link.datagramArrivals(world.now, datagram.length);
     if (arrivals.length === 0)
-      world.trace.add(label, `loses ${datagram.length} bytes`, payloadOf(datagram));
+      world.trace.addLinkEvent(label, `loses ${datagram.length} bytes`, payloadOf(datagram));
     for (const at of arrivals)
       world.schedule(at - world.now, () => this.#arrive(peer, datagram, { host, port, label }));
   }
@@ -85,12 +85,12 @@ abstract class Socket implements DatagramSocket {
     if (!target?.isUp || !network.isOpen(host.name, to.host)) return;
     const socket = target.ports.get(`simudp ${to.port}`);
     if (socket instanceof Socket) {
-      network.world.trace.add(to.label, `${datagram.length} bytes`, payloadOf(datagram));
+      network.world.trace.addLinkEvent(to.label, `${datagram.length} bytes`, payloadOf(datagram));
       const from = `${host.name}:${this.port}`;
       socket.process.dispatch(() => socket.receive(datagram, from), socket.resource);
       return;
     }
-    network.world.trace.add(to.label, 'unreachable');
+    network.world.trace.addLinkEvent(to.label, 'unreachable');
     if (!network.isOpen(to.host, host.name)) return;
     const delay = Math.round(network.link(to.host, host.name).delay());
     network.world.schedule(delay, () =>

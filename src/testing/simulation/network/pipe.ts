@@ -176,7 +176,8 @@ export class Pipe {
     const { world } = this.#network;
     const link = this.#network.link(this.#from.name, this.#to.name);
     const { at, losses } = link.segmentArrival(world.now, segment.bytes.length);
-    if (losses > 0) world.trace.add(this.#label, `loses a segment ${losses}x`, payloadOf(segment));
+    if (losses > 0)
+      world.trace.addLinkEvent(this.#label, `loses a segment ${losses}x`, payloadOf(segment));
     this.#lastArrival = Math.max(this.#lastArrival, at);
     segment.arrival = this.#lastArrival;
   }
@@ -203,7 +204,11 @@ export class Pipe {
     this.#attempts = 0;
     this.#sentBytes -= segment.bytes.length;
     const { isEnd, bytes } = segment;
-    world.trace.add(this.#label, isEnd ? 'end' : `${bytes.length} bytes`, payloadOf(segment));
+    world.trace.addLinkEvent(
+      this.#label,
+      isEnd ? 'end' : `${bytes.length} bytes`,
+      payloadOf(segment),
+    );
     if (!this.#canReach(this.#to, this.#from)) this.#missAck(segment.bytes.length);
     this.#receiver.arrive(segment.bytes, segment.isEnd);
     if (this.#isOver) return;
@@ -238,7 +243,7 @@ export class Pipe {
 
   #timeOut(): void {
     this.stop();
-    this.#network.world.trace.add(this.#label, 'timed out');
+    this.#network.world.trace.addLinkEvent(this.#label, 'timed out');
     this.#sender.onBroken('ETIMEDOUT');
   }
 
@@ -252,7 +257,7 @@ export class Pipe {
     const { world } = this.#network;
     this.stop();
     const back = this.#network.link(this.#to.name, this.#from.name);
-    world.trace.add(this.#label, 'reset by the receiver');
+    world.trace.addLinkEvent(this.#label, 'reset by the receiver');
     world.schedule(Math.round(back.delay()), () => {
       if (this.#canReach(this.#to, this.#from)) this.#sender.onBroken('ECONNRESET');
     });
@@ -272,7 +277,7 @@ export class Pipe {
     this.#isStalled = false;
     if (!this.#canReach(this.#from, this.#to)) return this.#stall();
     const { world } = this.#network;
-    world.trace.add(this.#label, 'sends again');
+    world.trace.addLinkEvent(this.#label, 'sends again');
     this.#lastArrival = world.now;
     for (let left = this.#sent.length; left > 0; left--) {
       const segment = this.#sent.shift() as Segment;

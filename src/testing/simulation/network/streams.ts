@@ -121,13 +121,13 @@ class Dial {
     const listener = target.ports.get(`sim ${this.#address.port}`);
     const delay = Math.round(this.#network.link(name, this.#host.name).delay());
     if (server === undefined || !isListener(listener)) {
-      world.trace.add(this.#label, 'refused');
+      world.trace.addLinkEvent(this.#label, 'refused');
       world.schedule(delay, () =>
         this.#process.dispatch(() => this.fail(systemError('connect', 'ECONNREFUSED'))),
       );
       return;
     }
-    world.trace.add(this.#label, 'connected');
+    world.trace.addLinkEvent(this.#label, 'connected');
     const [near, far] = connectPair(
       this.#network,
       { process: this.#process, address: `sim://${this.#host.name}:${this.#port}` },

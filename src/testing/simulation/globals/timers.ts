@@ -1,7 +1,7 @@
 /** The timers of simulated processes, as those of Node.js. */
 import { AsyncResource } from 'node:async_hooks';
-import type { ScheduledEvent } from './clock.js';
-import type { SimulatedProcess } from './context.js';
+import type { ScheduledEvent } from '../clock.js';
+import type { SimulatedProcess } from '../context.js';
 
 /** As in Node.js: a longer delay becomes 1. */
 const LONGEST_DELAY = 2 ** 31 - 1;

@@ -6,7 +6,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { activeProcess, type SimulatedProcess } from './context.js';
+import { activeProcess, type SimulatedProcess } from '../context.js';
 import { cryptoFunctions } from './crypto.js';
 import { promiseTimers } from './promise-timers.js';
 import { VirtualTimer } from './timers.js';

@@ -1,6 +1,6 @@
 /** node:timers/promises for simulated processes. */
 import type timersPromises from 'node:timers/promises';
-import { activeProcess, type SimulatedProcess } from './context.js';
+import { activeProcess, type SimulatedProcess } from '../context.js';
 import { VirtualTimer } from './timers.js';
 
 interface WaitOptions {

@@ -1,6 +1,6 @@
 /** Random bytes of node:crypto and Web Crypto from the seed, so that ids do not change a trace. */
 import crypto from 'node:crypto';
-import type { SimulatedProcess } from './context.js';
+import type { SimulatedProcess } from '../context.js';
 
 type AnyFunction = (...given: never[]) => unknown;
 /** choose() of globals.ts. */
