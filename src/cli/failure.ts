@@ -16,7 +16,8 @@ const USAGE_CODES: ReadonlySet<unknown> = new Set(['BAD_ADDRESS', 'BAD_OPTION'])
 /** What to do, by the code of the error. */
 const ADVICE: Readonly<Record<string, string>> = {
   CONNECT_FAILED: 'is the server running there? `getty doctor TARGET` checks each step',
-  REGISTRY_FAILED: 'is the registry there, and its path right? `getty doctor REGISTRY` checks each step',
+  REGISTRY_FAILED:
+    'is the registry there, and its path right? `getty doctor REGISTRY` checks each step',
   UNIMPLEMENTED: '`getty describe TARGET` shows what the server offers',
   INVALID_ARGUMENT: '`getty describe TARGET SERVICE/METHOD` shows the argument',
   UNAUTHENTICATED: 'give a token with --token, or in the environment as GETTY_TOKEN',
