@@ -13,7 +13,7 @@ import { type CallableMethod, describedKind, jsonMethod, METHOD_KINDS } from './
 import { protobufMethod, readDescriptorSet } from './descriptor-set.js';
 
 /** What is called, and how. */
-export interface CallOptions extends ConnectionOptions {
+export interface CalledMethodOptions extends ConnectionOptions {
   readonly meta?: Readonly<Record<string, string>>;
   readonly codec?: CodecName;
   readonly proto?: string;
@@ -53,7 +53,7 @@ export function addCallOptions(command: OptionTarget): void {
 function connectForCall(
   target: string,
   name: string,
-  options: CallOptions,
+  options: CalledMethodOptions,
   terminal: Terminal,
   output: Output,
 ): Promise<ServerConnection> {
@@ -72,7 +72,7 @@ function connectForCall(
 }
 
 /** The method in the file of --proto. Throws UsageError. */
-function describedByFile(name: string, options: CallOptions): CallableMethod | undefined {
+function describedByFile(name: string, options: CalledMethodOptions): CallableMethod | undefined {
   const { proto, serviceVersion = '', kind } = options;
   if (proto === undefined) return undefined;
   const { service, method } = parseMethodName(name);
@@ -82,7 +82,7 @@ function describedByFile(name: string, options: CallOptions): CallableMethod | u
 async function methodOf(
   { address, node }: ServerConnection,
   name: string,
-  options: CallOptions,
+  options: CalledMethodOptions,
   terminal: Terminal,
 ): Promise<CallableMethod> {
   const { service, method } = parseMethodName(name);
@@ -122,7 +122,7 @@ export interface OpenCall {
 export async function openCall(
   target: string,
   name: string,
-  options: CallOptions,
+  options: CalledMethodOptions,
   terminal: Terminal,
   output: Output,
 ): Promise<OpenCall> {

@@ -1,9 +1,9 @@
 /** `getty call`: calls one method, in JSON or with the descriptors of Protobuf. */
 import { codeOf } from '../../core/errors.js';
-import type { Replies, CallOptions as StubCallOptions } from '../../rpc/index.js';
+import type { CallOptions, Replies } from '../../rpc/index.js';
 import { checkArgument, MessageLines, readMessage } from '../call/call-input.js';
 import type { CallableMethod } from '../call/callable-method.js';
-import { addCallOptions, type CallOptions, openCall } from '../call/open-call.js';
+import { addCallOptions, type CalledMethodOptions, openCall } from '../call/open-call.js';
 import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
@@ -11,7 +11,7 @@ import { addConnectionOptions } from '../target/connection-options.js';
 import type { ServerConnection } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 
-type CallCommandOptions = CallOptions & JsonOption;
+type CallCommandOptions = CalledMethodOptions & JsonOption;
 
 const LOST =
   'the server ended the connection; a server of Go does so if it does not know the service or the ' +
@@ -50,7 +50,7 @@ export const defineCall: DefineCommand = (program, terminal) => {
   );
 };
 
-type AnyMethod = (input: unknown, options: StubCallOptions) => Promise<unknown> | Replies<unknown>;
+type AnyMethod = (input: unknown, options: CallOptions) => Promise<unknown> | Replies<unknown>;
 
 async function call(
   { client }: ServerConnection,

@@ -1,18 +1,18 @@
 /** Who is called by a load: one server, or all nodes of a registry as a consumer calls them. */
 import { consume, failfast } from '../../micro/index.js';
-import { connect, type CallOptions as StubCallOptions } from '../../rpc/index.js';
+import { type CallOptions, connect } from '../../rpc/index.js';
 import { readMessage } from '../call/call-input.js';
 import type { CallableMethod } from '../call/callable-method.js';
-import type { CallOptions, OpenCall } from '../call/open-call.js';
+import type { CalledMethodOptions, OpenCall } from '../call/open-call.js';
 import { UsageError } from '../failure.js';
 import { clientOptions, DEFAULT_TIMEOUT } from '../target/connection-options.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
 import type { Target } from '../target/target.js';
 import type { Terminal } from '../terminal.js';
 
-type UnaryMethod = (input: unknown, options: StubCallOptions) => Promise<unknown>;
+type UnaryMethod = (input: unknown, options: CallOptions) => Promise<unknown>;
 
-export interface FleetOptions extends CallOptions {
+export interface FleetOptions extends CalledMethodOptions {
   /** The connections to each server. Default: 1. */
   readonly connections?: number;
 }
@@ -96,7 +96,7 @@ function callOf(
   stub: object,
   method: CallableMethod,
   input: unknown,
-  { timeout, meta }: CallOptions,
+  { timeout, meta }: CalledMethodOptions,
 ): () => Promise<unknown> {
   const send = Reflect.get(stub, method.localName) as UnaryMethod;
   const callOptions = { timeout, metadata: meta };

@@ -12,6 +12,9 @@ const REGISTRY = /^(?:file|etcds?|zookeeper):|^memory:(?!\/\/)/;
 const ADDRESS = /^(?:tcp|tls|udp|ws|wss|unix|memory):\/\//;
 const HOST_AND_PORT = /^(?:\[[^\s[\]]+\]|[^\s:/@?#]+):\d{1,5}$/;
 
+/** Without the characters that separate a user, a query or a fragment, which may be secret. */
+const PATH = /^\/[^@?#]*$/;
+
 const ADDRESSES = 'an address such as tcp://host:port, wss://host:port/path or unix:///path';
 const REGISTRIES =
   'a registry such as file:///directory, etcd://host:2379/root or zookeeper://host:2181/root';
@@ -41,6 +44,6 @@ export function parseAddress(text: string): string {
 
 function suggestion(text: string): string {
   if (HOST_AND_PORT.test(text)) return `a scheme; did you mean tcp://${text}?`;
-  if (text.startsWith('/')) return `a scheme; did you mean file://${text}?`;
+  if (PATH.test(text)) return `a scheme; did you mean file://${text}?`;
   return `${ADDRESSES}, or ${REGISTRIES}`;
 }
