@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command `getty` as a process: its streams, signals and exit code. */
+import { failureLine } from './failure.js';
 import { run } from './program.js';
 import type { Terminal } from './terminal.js';
 
@@ -15,6 +16,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 // The reader of a pipe, such as `head`, has ended: there is nothing left to do.
 process.stdout.on('error', () => interrupt.abort());
 process.stderr.on('error', () => {});
+
+// A fault of this command, and not of its arguments: one line too, and no stack.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${failureLine('getty', error, process.argv.includes('--json'))}\n`);
+  process.exit(1);
+});
 
 const terminal: Terminal = {
   input: process.stdin,

@@ -38,9 +38,11 @@ describe('getty load', () => {
       );
     const args = ['load', fleet.url, 'Greeter/hello', '"x"', '--rate', '1000', '--for', '20ms'];
     expect((await getty(...args)).code).toBe(0);
-    expect(counts()).toEqual([10, 10]);
+    // While the connection to one node is slow, the other one gets its calls.
+    const [atA = 0, atB = 0] = counts();
+    expect(atA + atB).toBe(20);
     expect((await getty(...args, '--node', 'b')).code).toBe(0);
-    expect(counts()).toEqual([10, 30]);
+    expect(counts()).toEqual([atA, atB + 20]);
   });
 
   test('ends with the number of the most frequent code', async () => {
