@@ -1,5 +1,6 @@
 /** The messages of a call: the argument JSON, or standard input. */
 import { messageOf } from '../../core/errors.js';
+import { untilAborted } from '../../core/signals.js';
 import { UsageError } from '../failure.js';
 import type { Terminal } from '../terminal.js';
 import type { CallableMethod } from './callable-method.js';
@@ -19,7 +20,8 @@ export async function readMessage(
   terminal: Terminal,
 ): Promise<unknown> {
   if (text === undefined) return encode(method, undefined, 'JSON');
-  const json = text === STANDARD_INPUT ? await readAll(terminal) : text;
+  const json =
+    text === STANDARD_INPUT ? await untilAborted(readAll(terminal), terminal.signal) : text;
   return encode(method, parse(json, 'JSON'), 'JSON');
 }
 

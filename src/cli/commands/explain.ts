@@ -69,7 +69,10 @@ export const defineExplain: DefineCommand = (program, terminal) => {
     nodesOf(published, { service });
     await using consumer = consume({ registry, ...(group !== undefined && { group }) });
     const contract = { name: service, version, codec };
-    await consumer.resolver(contract).ready({ timeout: options.timeout ?? DEFAULT_TIMEOUT });
+    await consumer.resolver(contract).ready({
+      timeout: options.timeout ?? DEFAULT_TIMEOUT,
+      signal: terminal.signal,
+    });
     const { candidates, leftOut } = await consumer.explain(contract);
     const dialed = await inParallel(candidates, async (each) => ({
       ...each,

@@ -84,7 +84,7 @@ export const defineTop: DefineCommand = (program, terminal) => {
     checkFirst(first);
     const { interval = DEFAULT_INTERVAL, count = Number.POSITIVE_INFINITY } = options;
     for (let at = 0; at < count && (await pause(interval, terminal.signal)); at++) {
-      if (registry !== undefined) await followAgain(registry, monitor, output);
+      if (registry !== undefined) await followAgain(registry, monitor, output, terminal.signal);
       const sample = await monitor.sample();
       if (terminal.signal.aborted) return;
       await write(sample, options.nodes === true, output);
@@ -111,10 +111,12 @@ async function followAgain(
   registry: Registry,
   monitor: FleetMonitor,
   output: Output,
+  signal: AbortSignal,
 ): Promise<void> {
   try {
-    monitor.follow(await addressesOf(registry));
+    monitor.follow(await untilAborted(addressesOf(registry), signal));
   } catch (error) {
+    if (signal.aborted) return;
     output.progress(`${messageOf(error)}; the last list is kept`);
   }
 }

@@ -78,18 +78,22 @@ async function openConsumer(
     ...(group !== undefined && { group }),
     ...(tls !== undefined && { tls }),
   });
+  const close = async (): Promise<void> => {
+    await consumer.close();
+    await registry[Symbol.asyncDispose]();
+  };
   const codec = options.codec ?? method.contract.codec;
   const stub = consumer.stub(method.contract, { codec });
-  await consumer
-    .resolver(method.contract, { codec })
-    .ready({ timeout: timeout ?? DEFAULT_TIMEOUT });
-  return {
-    call: callOf(stub, method, input, options),
-    async [Symbol.asyncDispose]() {
-      await consumer.close();
-      await registry[Symbol.asyncDispose]();
-    },
-  };
+  try {
+    await consumer.resolver(method.contract, { codec }).ready({
+      timeout: timeout ?? DEFAULT_TIMEOUT,
+      signal: terminal.signal,
+    });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { call: callOf(stub, method, input, options), [Symbol.asyncDispose]: close };
 }
 
 function callOf(

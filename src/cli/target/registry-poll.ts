@@ -1,5 +1,6 @@
 /** Reads the whole list of a registry again and again. */
 import { messageOf } from '../../core/errors.js';
+import { untilAborted } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
 import type { Registry, ServiceNode } from '../../micro/index.js';
 
@@ -36,11 +37,12 @@ export class RegistryPoll implements AsyncIterable<readonly ServiceNode[]> {
 
   async #list(): Promise<readonly ServiceNode[] | undefined> {
     try {
-      const nodes = await this.#registry.list();
+      const nodes = await untilAborted(this.#registry.list(), this.#signal);
       if (this.#isAway) this.#report('the registry answers again');
       this.#isAway = false;
       return nodes;
     } catch (error) {
+      if (this.#signal.aborted) return undefined;
       if (!this.#isAway)
         this.#report(`${messageOf(error)}; the last list is kept, and the registry is asked again`);
       this.#isAway = true;

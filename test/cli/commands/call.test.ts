@@ -4,7 +4,7 @@ import { SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, testService } from '../../fixtures/rpc.js';
 import { pemPath } from '../../fixtures/tls-endpoints.js';
-import { gate, Inbox } from '../../fixtures/waiting.js';
+import { gate, Inbox, until } from '../../fixtures/waiting.js';
 import { greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
@@ -51,6 +51,21 @@ describe('getty call', () => {
     again.send('"world"');
     again.endInput();
     expect((await finished(again)).stdout).toBe('"hello, world from greeter"\n');
+  });
+
+  test('ends on Ctrl-C while it waits for standard input', async () => {
+    await using server = await serveGreeter();
+    for (const args of [
+      ['Greeter/hello', '-', '--kind', 'unary'],
+      ['Greeter/sum', '--kind', 'clientStream'],
+    ]) {
+      const running = startGetty(['call', server.address, ...args]);
+      await until(() => server.channels.size > 0, 'the command is connected');
+      running.interrupt();
+      expect(await finished(running)).toEqual({ code: 1, stdout: '', stderr: '' });
+      running.endInput();
+      await until(() => server.channels.size === 0, 'the command is disconnected');
+    }
   });
 
   test('calls methods without a reply', async () => {
