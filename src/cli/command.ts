@@ -21,7 +21,10 @@ export interface JsonOption {
 }
 
 /** Adds --json, and two examples, to a command. */
-export function finish(command: Command, ...examples: readonly [string, string]): Command {
+export function addJsonAndExamples(
+  command: Command,
+  ...examples: readonly [string, string]
+): Command {
   return command
     .option('--json', 'write JSON')
     .addHelpText('after', `\nExamples:\n${examples.map((example) => `  ${example}`).join('\n')}`);

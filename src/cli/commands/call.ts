@@ -4,7 +4,7 @@ import type { CallOptions, Replies } from '../../rpc/index.js';
 import { checkArgument, MessageLines, readMessage } from '../call/call-input.js';
 import type { CallableMethod } from '../call/callable-method.js';
 import { addCallOptions, type CalledMethodOptions, openCall } from '../call/open-call.js';
-import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions } from '../target/connection-options.js';
@@ -43,7 +43,7 @@ export const defineCall: DefineCommand = (program, terminal) => {
       }
     },
   );
-  finish(
+  addJsonAndExamples(
     command,
     `getty call tcp://127.0.0.1:8849 Greeter/hello '"world"'`,
     `getty call file:///srv/getty/registry Greeter/hello '"world"' --timeout 2s --json`,

@@ -1,5 +1,5 @@
 /** `getty completion`: the completion of a shell. */
-import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { bashCompletion } from '../completion/bash.js';
 import { commandWords, SHELLS } from '../completion/command-words.js';
 import { fishCompletion } from '../completion/fish.js';
@@ -24,5 +24,5 @@ export const defineCompletion: DefineCommand = (program, terminal) => {
       if (output.isJson) await output.jsonValue({ commands });
       else await output.raw(WRITERS[shell](commands));
     });
-  finish(command, 'getty completion bash', 'getty completion fish');
+  addJsonAndExamples(command, 'getty completion bash', 'getty completion fish');
 };

@@ -1,6 +1,6 @@
 /** `getty describe`: the services, methods and messages of a target. */
 import type { ServiceDescription } from '../../rpc/index.js';
-import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { servicesOf } from '../describe/described-fleet.js';
 import { exampleBody } from '../describe/example-body.js';
 import { methodLines, serviceLines } from '../describe/method-text.js';
@@ -40,7 +40,7 @@ export const defineDescribe: DefineCommand = (program, terminal) => {
       }
     },
   );
-  finish(
+  addJsonAndExamples(
     command,
     'getty describe tcp://127.0.0.1:8849',
     'getty describe file:///srv/getty/registry Greeter/hello',

@@ -1,5 +1,11 @@
 /** `getty doctor`: what is wrong with a server, or with a registry and its nodes. */
-import { type DefineCommand, ExitCode, finish, type JsonOption, outputOf } from '../command.js';
+import {
+  addJsonAndExamples,
+  type DefineCommand,
+  ExitCode,
+  type JsonOption,
+  outputOf,
+} from '../command.js';
 import type { Check } from '../doctor/check.js';
 import { checkRegistry } from '../doctor/registry-checks.js';
 import { checkServer } from '../doctor/server-checks.js';
@@ -37,7 +43,7 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
       );
     if (count('failed') > 0) throw new ExitCode(1);
   });
-  finish(
+  addJsonAndExamples(
     command,
     'getty doctor tcp://127.0.0.1:8849',
     'getty doctor file:///srv/getty/registry --json',

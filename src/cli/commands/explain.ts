@@ -3,7 +3,13 @@ import { redactUrl } from '../../core/redact.js';
 import { untilAborted } from '../../core/signals.js';
 import { consume, type ExplainedNode } from '../../micro/index.js';
 import { type CodecName, RpcError } from '../../rpc/index.js';
-import { type DefineCommand, ExitCode, finish, type JsonOption, outputOf } from '../command.js';
+import {
+  addJsonAndExamples,
+  type DefineCommand,
+  ExitCode,
+  type JsonOption,
+  outputOf,
+} from '../command.js';
 import { exitCodeOf } from '../failure.js';
 import { parseChoice } from '../option-values.js';
 import type { Output } from '../output/output.js';
@@ -82,7 +88,7 @@ export const defineExplain: DefineCommand = (program, terminal) => {
     await write(rows, output);
     if (!rows.some(receivesCalls)) throw new ExitCode(exitCodeOf(NO_NODE));
   });
-  finish(
+  addJsonAndExamples(
     command,
     'getty explain file:///srv/getty/registry Greeter',
     'getty explain file:///srv/getty/registry Greeter --service-version v1 --group bj --json',

@@ -4,7 +4,13 @@ import type { RpcCode } from '../../rpc/index.js';
 import { RpcError } from '../../rpc/index.js';
 import { checkArgument } from '../call/call-input.js';
 import { addCallOptions, openCall } from '../call/open-call.js';
-import { type DefineCommand, ExitCode, finish, type JsonOption, outputOf } from '../command.js';
+import {
+  addJsonAndExamples,
+  type DefineCommand,
+  ExitCode,
+  type JsonOption,
+  outputOf,
+} from '../command.js';
 import { exitCodeOf, UsageError } from '../failure.js';
 import { type FleetOptions, openFleet } from '../load/called-fleet.js';
 import { codesText, reportLines, reportOf } from '../load/load-report.js';
@@ -78,7 +84,7 @@ export const defineLoad: DefineCommand = (program, terminal) => {
       }
     },
   );
-  finish(
+  addJsonAndExamples(
     command,
     `getty load tcp://127.0.0.1:8849 Greeter/hello '"world"' --rate 100 --for 1s`,
     `getty load file:///srv/getty/registry Greeter/hello '"world"' --in-flight 4 --for 1s --json`,

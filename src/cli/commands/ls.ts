@@ -2,7 +2,7 @@
 
 import { untilAborted } from '../../core/signals.js';
 import { compareSnapshots, type ServiceNode } from '../../micro/index.js';
-import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { parseDuration } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { tableLines } from '../output/table.js';
@@ -48,7 +48,7 @@ export const defineLs: DefineCommand = (program, terminal) => {
         before = after;
       }
     });
-  finish(
+  addJsonAndExamples(
     command,
     'getty ls file:///srv/getty/registry',
     'getty ls file:///srv/getty/registry --watch',

@@ -1,6 +1,6 @@
 /** `getty sessions`: the open sessions of a server. */
 import type { SessionReport } from '../../rpc/index.js';
-import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { parseInteger } from '../option-values.js';
 import type { Column } from '../output/table.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
@@ -51,11 +51,10 @@ export const defineSessions: DefineCommand = (program, terminal) => {
     const output = outputOf(terminal, options);
     const client = await connectTo(parseAddress(address), options, terminal);
     try {
-      const { total, sessions } = await listSessions(
-        client,
-        options.limit ?? DEFAULT_LIMIT,
-        terminal,
-      );
+      const { limit = DEFAULT_LIMIT } = options;
+      const { total, sessions: reported } = await listSessions(client, limit, terminal);
+      // A server may report more than it was asked for.
+      const sessions = reported.slice(0, limit);
       if (output.isJson) return await output.jsonValue({ total, sessions });
       const byWork = [...sessions].sort((a, b) => b.serving - a.serving || b.pending - a.pending);
       await output.table(byWork, COLUMNS);
@@ -69,7 +68,7 @@ export const defineSessions: DefineCommand = (program, terminal) => {
       client.destroy();
     }
   });
-  finish(
+  addJsonAndExamples(
     command,
     'getty sessions tcp://127.0.0.1:8849',
     'getty sessions tcp://127.0.0.1:8849 --limit 1000 --json',

@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
 import type { Registry } from '../../micro/index.js';
 import { RpcError } from '../../rpc/index.js';
-import { type DefineCommand, finish, type JsonOption, outputOf } from '../command.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { AdvisedError } from '../failure.js';
 import { parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
@@ -90,7 +90,7 @@ export const defineTop: DefineCommand = (program, terminal) => {
       await write(sample, options.nodes === true, output);
     }
   });
-  finish(
+  addJsonAndExamples(
     command,
     'getty top tcp://127.0.0.1:8849 --count 2 --interval 100ms',
     'getty top file:///srv/getty/registry --nodes --count 1 --json',

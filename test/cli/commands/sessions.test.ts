@@ -1,7 +1,8 @@
 /** `getty sessions`. */
 import { describe, expect, test } from 'vitest';
+import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
 import { Greeter, serveGreeter } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
 
@@ -40,6 +41,17 @@ describe('getty sessions', () => {
     expect(report.sessions).toHaveLength(1);
     const { stderr } = await getty('sessions', server.address, '--limit', '1');
     expect(stderr).toMatch(/^sessions: \d, of which 1 is shown; --limit shows more\n$/);
+  });
+
+  test('shows no more than it asked for, without control characters', async () => {
+    const Fake = contract(Introspection.name, { sessions: unary<unknown, unknown>() });
+    const counts = { started: 0, succeeded: 0, failed: 0 };
+    const session = { peer: '\u001b[2J', pending: 0, serving: 0, calls: counts, served: counts };
+    const sessions = () => ({ total: 9, sessions: new Array(9).fill(session) });
+    await using server = await serve(freeMemory(), [implement(Fake, { sessions })]);
+    const { stdout } = await getty('sessions', server.address, '--limit', '2');
+    expect(stdout.split('\n')).toHaveLength(4);
+    expect(stdout).toMatch(/\n\\u001b\[2J +unknown/);
   });
 
   test('needs an address and a limit that is a number', async () => {

@@ -1,7 +1,8 @@
 /** `getty top`. */
 import { describe, expect, test } from 'vitest';
+import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
 import { serveAsGo } from '../call/go-server.js';
 import { Greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
@@ -73,6 +74,32 @@ describe('getty top', () => {
     expect(line.failures).toEqual([]);
     top.interrupt();
     expect((await finished(top)).code).toBe(0);
+  });
+
+  test('shows 40 rows at most, without control characters', async () => {
+    const Fake = contract(Introspection.name, { statistics: unary<void, unknown>() });
+    const latency = { count: 0, sum: 0, mean: 0, p50: 0, p90: 0, p99: 0, max: 0 };
+    const method = {
+      service: '\u001b[2J',
+      version: '\u009b',
+      method: 'x'.repeat(1_000),
+      started: 0,
+      succeeded: 0,
+      failed: { '\u001b': 1 },
+      inFlight: 0,
+      bytesSent: 0,
+      bytesReceived: 0,
+      latency,
+    };
+    const served = Array.from({ length: 50 }, (_, at) => ({ ...method, version: `\u009b${at}` }));
+    const statistics = () => ({ since: 1, served });
+    await using server = await serve(freeMemory(), [implement(Fake, { statistics })]);
+    const args = ['top', server.address, '--count', '1', '--interval', '1ms'];
+    const { stdout } = await getty(...args);
+    const lines = stdout.trim().split('\n');
+    expect(lines).toHaveLength(42);
+    expect(lines[2]).toMatch(/^\\u001b\[2J\/x+… +\\u009b0 +server/);
+    for (const character of '\u001b\u009b') expect(stdout).not.toContain(character);
   });
 
   test('reports that no node gives statistics', async () => {
