@@ -31,7 +31,8 @@ export interface NodeFilter {
 }
 
 /**
- * The user has asked for the reply, so it may be large. Time on the event loop is no matter here.
+ * The user has asked for the reply, so it may be large. No peer waits for this process, so a long
+ * turn of the event loop is harmless.
  */
 const REPLY_LIMITS = { session: { maxMessageBytes: 2 ** 26 }, maxDecodedObjects: 10_000_000 };
 
