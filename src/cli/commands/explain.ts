@@ -31,7 +31,7 @@ interface ExplainOptions extends ConnectionOptions, JsonOption {
   readonly codec?: CodecName;
 }
 
-/** A node, and what an attempt to connect has shown; undefined for a node that calls do not use. */
+/** A node, and what an attempt to call it has shown; undefined for a node that calls do not use. */
 interface Row extends ExplainedNode {
   readonly dial: Dial | undefined;
 }
@@ -56,7 +56,7 @@ export const defineExplain: DefineCommand = (program, terminal) => {
     .summary('show which nodes calls of a service go to, and why')
     .description(
       'Show which nodes a new consumer calls, and why it does not call the others. Each node that\n' +
-        'it may call is connected to once. The exit code is 14 (UNAVAILABLE) if there is none.',
+        'it may call gets one call. The exit code is 14 (UNAVAILABLE) if there is none.',
     )
     .argument('<registry>', 'such as etcd://host:2379/root or file:///directory')
     .argument('<service>', 'such as Greeter')
@@ -96,12 +96,12 @@ export const defineExplain: DefineCommand = (program, terminal) => {
 };
 
 function receivesCalls(row: Row): boolean {
-  return row.candidate && row.dial?.connected === true;
+  return row.candidate && row.dial?.answers === true;
 }
 
 function reasonOf({ reason, dial }: Row): string {
   if (dial === undefined) return reason;
-  return dial.connected ? `${reason}; connected in ${dial.time.toFixed(1)} ms` : dial.error;
+  return dial.answers ? `${reason}; answers within ${dial.time.toFixed(1)} ms` : dial.error;
 }
 
 async function write(rows: readonly Row[], output: Output): Promise<void> {

@@ -1,18 +1,24 @@
 /** Tries to connect to addresses, some at a time. */
-import { messageOf } from '../../core/errors.js';
+import { codeOf, messageOf } from '../../core/errors.js';
+import type { RpcClient } from '../../rpc/index.js';
 import type { Terminal } from '../terminal.js';
 import type { ConnectionOptions } from './connection-options.js';
+import { describeServer, isOtherProtocol } from './introspection.js';
 import { connectTo } from './server-connection.js';
 
-/** What one attempt to connect has shown. */
+/** What one attempt to connect and to get an answer has shown. Times are in milliseconds. */
 export type Dial =
-  | { readonly connected: true /** Milliseconds. */; readonly time: number }
-  | { readonly connected: false; readonly error: string };
+  | { readonly answers: true; readonly time: number }
+  | { readonly answers: false; readonly error: string };
 
 /** How many connections are made at the same time. */
 const CONCURRENCY = 8;
 
-/** Connects to `address` and closes the connection. Rejects if the user ends the command. */
+/**
+ * Connects to `address`, makes a call, and closes the connection. Any answer counts, also an error:
+ * the system accepts connections for a process that is frozen. Rejects if the user ends the
+ * command.
+ */
 export async function dial(
   address: string,
   options: ConnectionOptions,
@@ -21,12 +27,26 @@ export async function dial(
   const start = performance.now();
   try {
     const client = await connectTo(address, options, terminal);
-    const time = performance.now() - start;
-    client.destroy();
-    return { connected: true, time };
+    try {
+      await untilAnswer(client, terminal);
+    } finally {
+      client.destroy();
+    }
+    return { answers: true, time: performance.now() - start };
   } catch (error) {
     if (terminal.signal.aborted) throw error;
-    return { connected: false, error: messageOf(error) };
+    return { answers: false, error: messageOf(error) };
+  }
+}
+
+/** Rejects if there is no answer in time, or one of another protocol. */
+async function untilAnswer(client: RpcClient, terminal: Terminal): Promise<void> {
+  try {
+    await describeServer(client, terminal);
+  } catch (error) {
+    if (codeOf(error) === 'DEADLINE_EXCEEDED')
+      throw new Error(`${client.address} accepts connections, and does not answer`);
+    if (terminal.signal.aborted || isOtherProtocol(error)) throw error;
   }
 }
 

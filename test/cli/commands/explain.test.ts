@@ -1,6 +1,7 @@
 /** `getty explain`. */
 import { describe, expect, test } from 'vitest';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
 import { openFleet } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
 
@@ -28,7 +29,7 @@ describe('getty explain', () => {
     expect(code).toBe(0);
     const rows: Row[] = JSON.parse(stdout).nodes;
     expect(rows.map(({ node, calls, reason }) => [node, calls, reason])).toEqual([
-      ['a', true, expect.stringMatching(/^receives calls; connected in \d+\.\d ms$/)],
+      ['a', true, expect.stringMatching(/^receives calls; answers within \d+\.\d ms$/)],
       ['dead', false, expect.stringMatching(/ECONNREFUSED/)],
       ['b', false, 'its group is "sh", this consumer needs "bj"'],
     ]);
@@ -36,6 +37,24 @@ describe('getty explain', () => {
     expect(table.stdout).toMatch(/^NODE +ADDRESS +VERSION +GROUP +CODEC +WEIGHT +CALLS +WHY\n/);
     expect(table.stdout).toMatch(/\na +tcp:.* +v1 +bj +json +7 +yes +receives calls/);
     expect(table.stderr).toBe('1 of 3 entries receive calls\n');
+  });
+
+  test('finds a node that accepts connections and does not answer', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    await using silent = await RawServer.serve({}, () => true);
+    const [published] = await fleet.registry.list();
+    await fleet.registry.register({
+      ...(published as NonNullable<typeof published>),
+      id: 'silent',
+      address: silent.address,
+    });
+    const args = ['explain', fleet.url, 'Greeter', '--timeout', '500ms', '--json'];
+    const rows: Row[] = JSON.parse((await getty(...args)).stdout).nodes;
+    expect(rows.map(({ node, calls, reason }) => [node, calls, reason])).toEqual([
+      ['a', true, expect.stringMatching(/^receives calls/)],
+      ['silent', false, `${silent.address} accepts connections, and does not answer`],
+    ]);
   });
 
   test('ends with 14 if no node receives calls', async () => {
