@@ -1,4 +1,6 @@
 /** `getty load`: calls a method at a rate, or so many times at once, and measures it. */
+import { writeFileSync } from 'node:fs';
+import { messageOf } from '../../core/errors.js';
 import { startInterval } from '../../core/timers.js';
 import type { RpcCode } from '../../rpc/index.js';
 import { RpcError } from '../../rpc/index.js';
@@ -15,6 +17,7 @@ import { exitCodeOf, UsageError } from '../failure.js';
 import { type FleetOptions, openFleet } from '../load/called-fleet.js';
 import { codesText, reportLines, reportOf } from '../load/load-report.js';
 import { LoadRun, type LoadShape } from '../load/load-run.js';
+import { loadSvg } from '../load/load-svg.js';
 import { parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions } from '../target/connection-options.js';
@@ -24,6 +27,7 @@ interface LoadOptions extends FleetOptions, JsonOption {
   readonly rate?: number;
   readonly inFlight?: number;
   readonly for?: number;
+  readonly svg?: string;
 }
 
 const DEFAULT_DURATION = 10_000;
@@ -55,6 +59,7 @@ export const defineLoad: DefineCommand = (program, terminal) => {
     .option('--for <duration>', 'how long (default: 10s)', (text: string) =>
       parseDuration('--for', text),
     );
+  command.option('--svg <file>', 'write the histogram as a picture');
   command.option(
     '--connections <number>',
     'connections to each server (default: 1)',
@@ -78,6 +83,7 @@ export const defineLoad: DefineCommand = (program, terminal) => {
         } finally {
           clearInterval(progress);
         }
+        if (options.svg !== undefined) writePicture(options.svg, loadSvg(reportOf(run), name));
         await write(run, output);
       } finally {
         opened.connection.client.destroy();
@@ -96,6 +102,15 @@ function shapeOf({ rate, inFlight }: LoadOptions): LoadShape {
   if (inFlight !== undefined && rate === undefined) return { inFlight };
   const given = rate === undefined ? 'neither' : 'both';
   throw new UsageError(`--rate, --in-flight: got ${given}, expected one of them`);
+}
+
+/** Throws UsageError if the file cannot be written. */
+function writePicture(file: string, picture: string): void {
+  try {
+    writeFileSync(file, picture);
+  } catch (error) {
+    throw new UsageError(`--svg: the file cannot be written: ${messageOf(error)}`);
+  }
 }
 
 function reportSecond(run: LoadRun, output: Output): void {

@@ -1,8 +1,10 @@
 /** `getty load`. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Inbox } from '../../fixtures/waiting.js';
-import { greeter, openFleet, serveGreeter } from '../greeter-servers.js';
+import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
 noLeaks();
@@ -43,6 +45,20 @@ describe('getty load', () => {
     expect(atA + atB).toBe(20);
     expect((await getty(...args, '--node', 'b')).code).toBe(0);
     expect(counts()).toEqual([atA, atB + 20]);
+  });
+
+  test('writes the histogram as a picture', async () => {
+    await using folder = await temporaryFolder();
+    await using server = await serveGreeter();
+    const file = join(folder.path, 'load.svg');
+    const args = ['load', server.address, 'Greeter/hello', '"x"', '--rate', '1000', '--for', '9ms'];
+    expect((await getty(...args, '--svg', file)).code).toBe(0);
+    const picture = await readFile(file, 'utf8');
+    expect(picture).toMatch(/^<svg [^>]*viewBox="0 0 720 \d+"[\s\S]*<\/svg>\n$/);
+    expect(picture).toContain('9 calls, ');
+    const failed = await getty(...args, '--svg', join(folder.path, 'no/such/folder.svg'));
+    expect(failed.code).toBe(2);
+    expect(failed.stderr).toMatch(/--svg: the file cannot be written: ENOENT.*\n$/);
   });
 
   test('ends with the number of the most frequent code', async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { reportLines, reportOf } from '../../../src/cli/load/load-report.js';
 import { LoadRun } from '../../../src/cli/load/load-run.js';
+import { loadSvg } from '../../../src/cli/load/load-svg.js';
 import { RpcError } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until } from '../../fixtures/waiting.js';
@@ -104,4 +105,13 @@ test('the histogram has each latency once', () => {
   expect(histogram.reduce((sum, { count }) => sum + count, 0)).toBe(4);
   expect(latency.max).toBe(100);
   expect(latency.mean).toBeCloseTo(25.8);
+});
+
+test('the picture has a bar for each bucket, and no text that is markup', () => {
+  const run = new LoadRun(async () => {}, { rate: 1 }, 5, never);
+  for (const latency of [0.1, 0.1, 0.4]) run.latency.add(latency);
+  const picture = loadSvg(reportOf(run), 'A<script>"&\u0007/b');
+  expect(picture.match(/<rect /g)).toHaveLength(3);
+  expect(picture).toContain('A&lt;script&gt;&quot;&amp;\ufffd/b');
+  expect(picture).toMatch(/width="520"[\s\S]*width="0"[\s\S]*width="260"/);
 });
