@@ -159,6 +159,7 @@ class ServiceConsumer implements Consumer {
 
   resetStatistics(): void {
     this.#counters.reset();
+    this.#clients.resetStatistics();
   }
 
   #poolOf(contract: ContractName, options: StubOptions): NodePool {

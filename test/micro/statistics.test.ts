@@ -68,9 +68,13 @@ test('counts calls by method, attempts, and nodes by state', async () => {
   ]);
   expect([attempts, retries, ejections, served]).toEqual([3, 0, 0, []]);
   expect(nodes).toEqual({ ejected: 0, connected: 1, idle: 0, unavailable: 0 });
+  const startedAt = (): number =>
+    consumer.statistics().peers.reduce((sum, peer) => sum + peer.calls.started, 0);
   expect(peers.length).toBeGreaterThan(0);
+  expect(startedAt()).toBe(3);
   consumer.resetStatistics();
   expect(consumer.statistics()).toMatchObject({ attempts: 0, retries: 0, ejections: 0 });
+  expect(startedAt()).toBe(0);
 });
 
 test('counts retries and ejections', async () => {

@@ -66,7 +66,16 @@ export class ClientCache {
 
   /** The open sessions of all clients. */
   peers(): PeerStatistics[] {
-    return [...this.#byAddress.values(), ...this.#retired.values()].flatMap(({ peers }) => peers);
+    return this.#clients.flatMap(({ peers }) => peers);
+  }
+
+  /** Resets the counts of `peers()`, and those that all clients share. */
+  resetStatistics(): void {
+    for (const client of this.#clients) client.resetStatistics();
+  }
+
+  get #clients(): NodeClient[] {
+    return [...this.#byAddress.values(), ...this.#retired.values()];
   }
 
   /** Why isAvailable() is false, for logs and diagnostics; undefined when it is true. */

@@ -105,6 +105,11 @@ export class NodeClient {
     return [...(this.#client?.channels ?? [])].map(({ statistics }) => statistics);
   }
 
+  /** Resets the counts of `peers`, and those that all clients of the consumer share. */
+  resetStatistics(): void {
+    this.#client?.resetStatistics();
+  }
+
   /** Why `isAvailable` is false, for logs and diagnostics; undefined when it is true. */
   get unavailableReason(): string | undefined {
     if (this.isAvailable) return undefined;

@@ -12,6 +12,7 @@ import { Answer } from '../wire/answer.js';
 import { type Frame, MAX_PLAIN_BODY_BYTES, type OutgoingFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { CALL_TYPE } from '../wire/request-header.js';
+import { isSizeError } from './call-errors.js';
 import { RecentRequests } from './datagrams/recent-requests.js';
 import type { ServerCall } from './server-call.js';
 
@@ -224,11 +225,6 @@ function serviceIdFor({ serviceId }: { serviceId: number }): number {
 export function answerErrorOf(error: unknown, prefix = ''): RpcError {
   const known = rpcErrorOf(error);
   if (known !== undefined) return known;
-  const code = codeOf(error);
-  const isTooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
-  return new RpcError(
-    isTooLarge ? 'RESOURCE_EXHAUSTED' : 'UNKNOWN',
-    `${prefix}${messageOf(error)}`,
-    { cause: error },
-  );
+  const code = isSizeError(error) ? 'RESOURCE_EXHAUSTED' : 'UNKNOWN';
+  return new RpcError(code, `${prefix}${messageOf(error)}`, { cause: error });
 }

@@ -39,10 +39,15 @@ export function unsentTimeoutError({ method }: Call, cause?: unknown): RpcError 
   );
 }
 
+/** Whether a write failed because of the size of the message. */
+export function isSizeError(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
+}
+
 /**
- * The error for a failed write. `what` names the call, or the message of its stream. The code is
- * INVALID_ARGUMENT when the codec cannot encode the message. `unsent`: no byte of the call was sent
- * before.
+ * The error for a failed write. `what` names the call, or the message of its stream. `unsent`: no
+ * byte of the call was sent before.
  */
 export function writeErrorOf(error: unknown, what: string, unsent: boolean): RpcError {
   const known = rpcErrorOf(error);
@@ -51,7 +56,8 @@ export function writeErrorOf(error: unknown, what: string, unsent: boolean): Rpc
   const detail = { cause: error, unsent };
   const message = `${what} was not sent: ${messageOf(error)}`;
   if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', message, detail);
-  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE')
+  if (code === 'SESSION_BLOCKED' || isSizeError(error))
     return new RpcError('RESOURCE_EXHAUSTED', message, detail);
+  // The codec cannot encode the message.
   return new RpcError('INVALID_ARGUMENT', message, detail);
 }

@@ -240,6 +240,28 @@ describe('calls over datagrams', () => {
     }
   });
 
+  test('a call over the amplification limit to an unverified peer fails with RESOURCE_EXHAUSTED', async () => {
+    const outcomes: unknown[] = [];
+    const service = implement(Sensor, {
+      read: async (_, { channel }) => {
+        outcomes.push(await rejection(channel.stub(Sensor).read('x'.repeat(2_000))));
+        return 'done';
+      },
+      count: () => 1,
+      wait: () => '',
+      live: () => [],
+    });
+    const server = await serve('udp://127.0.0.1:0', [service]);
+    const client = await connectOnce(server.address);
+    try {
+      expect(await client.stub(Sensor).read('one')).toBe('done');
+      expect(outcomes).toMatchObject([{ code: 'RESOURCE_EXHAUSTED', unsent: true }]);
+    } finally {
+      await client.close();
+      await server.close();
+    }
+  });
+
   test('close() of a server does not wait for its peers to end', async () => {
     await using s = await sensor();
     expect(await s.stub.read('one')).toBe('one: 21 degrees');
