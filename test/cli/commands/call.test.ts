@@ -5,7 +5,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, testService } from '../../fixtures/rpc.js';
 import { pemPath } from '../../fixtures/tls-endpoints.js';
 import { gate, Inbox, until } from '../../fixtures/waiting.js';
-import { greeter, openFleet, serveGreeter } from '../greeter-servers.js';
+import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
 noLeaks();
@@ -164,6 +164,14 @@ describe('getty call', () => {
     const { stderr } = await getty('call', server.address, 'Greeter/fail', evil);
     expect(stderr).toBe('getty call: NOT_FOUND: \\u001b[2J\\u009b1m\\u202e\n');
   });
+});
+
+test.each(['tcp', 'ws', 'udp', 'unix'])('getty call reaches a server at %s://', async (scheme) => {
+  await using folder = await temporaryFolder();
+  const address = scheme === 'unix' ? `unix://${folder.path}/socket` : `${scheme}://127.0.0.1:0`;
+  await using server = await serve(address, [greeter()], { introspection: true });
+  const { stdout, stderr } = await getty('call', server.address, 'Greeter/hello', '"x"', '--json');
+  expect({ stdout, stderr }).toEqual({ stdout: '"hello, x from greeter"\n', stderr: '' });
 });
 
 test.each(['tls', 'wss'])('getty call reaches a server at %s:// with --ca', async (scheme) => {
