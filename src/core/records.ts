@@ -14,7 +14,10 @@ export function setKey<T>(record: Record<string, T>, key: string, value: T): voi
   record[key] = value;
 }
 
-/** Makes V8 keep the values of array indices in a dictionary. Call it before setting such a key. */
+/**
+ * Makes V8 keep the values of array indices in a dictionary. Call it before the first such key is
+ * set. Further calls change nothing.
+ */
 export function keepDictionary(record: object): void {
   const elements = record as Record<number, unknown>;
   if (elements[LAST_INDEX] !== undefined) return;

@@ -91,12 +91,12 @@ const LIMIT_CODES: readonly unknown[] = ['MESSAGE_TOO_LARGE', 'BAD_FRAME'];
  * for (const { name, run } of codecCases(myCodec, ['', 'hello'])) test(name, run);
  * ```
  *
- * The cases: a message arrives as it was sent, also in two chunks with each boundary (up to 4,096
- * of them) and byte by byte; several messages in one chunk arrive separately; an incomplete message
- * gives no message and no error; a message above maxMessageBytes is an error;
- * random and damaged bytes end with messages, with an error that isProtocolError accepts, or with
- * the wait for more bytes; write() gives equal bytes for equal messages; write() neither changes a
- * message nor keeps its bytes.
+ * The cases: a message arrives as it was sent, also in two chunks with each boundary (256 of them
+ * if it has more than 4,096 bytes) and byte by byte; several messages in one chunk arrive
+ * separately; an incomplete message gives no message and no error; a message above maxMessageBytes
+ * is an error; random and damaged bytes end with messages, with an error that isProtocolError
+ * accepts, or with the wait for more bytes; write() gives equal bytes for equal messages; write()
+ * neither changes a message nor keeps its bytes.
  *
  * The sessions that the codec gets are not connected. Throws BAD_OPTION.
  */

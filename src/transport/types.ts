@@ -37,8 +37,8 @@ export interface Codec<In, Out = In> {
    * On UDP the session stays open. A returned promise is BAD_FRAME too.
    *
    * A view that `input` returns stays valid: its bytes are never reused. It keeps its whole chunk
-   * (up to 64 KiB) in memory. On a WebSocket `input.text` is true for a text message, whose bytes
-   * are UTF-8, and false for a binary message.
+   * in memory: up to 64 KiB, or more if the message spans chunks. On a WebSocket `input.text` is
+   * true for a text message, whose bytes are UTF-8, and false for a binary message.
    */
   read(input: ByteReader, session: Session<In, Out>): In | undefined;
   /**
@@ -780,8 +780,8 @@ export interface ConnectionCapabilities {
    */
   readonly isLossy?: boolean;
   /**
-   * The session calls write() once for each message, at once. Default: false, few write() for all
-   * messages of a tick.
+   * Each Session.write() calls write() of the connection before it returns. Default: false, the
+   * session passes all messages of a tick on with few calls.
    */
   readonly writesEachMessage?: boolean;
   /**
@@ -795,9 +795,9 @@ export interface ConnectionCapabilities {
 
 /**
  * One connection; a transport implements it. It passes received bytes or messages to its
- * ConnectionEvents, and sends the bytes that the session writes. Only its session calls it, or a
- * connection around it, such as DEFLATE. If it gets no session, the endpoint calls destroy() or
- * refuse().
+ * ConnectionEvents, and sends the bytes that the session writes. Its methods are called by its
+ * session, or by a connection around it, such as DEFLATE. If it gets no session, the endpoint calls
+ * destroy() or refuse().
  *
  * A transport of a byte stream, such as TCP, needs the required methods only. The heading of each
  * group of optional methods names the transports that need them.

@@ -18,13 +18,13 @@ export interface WebClientOptions
 const BROWSER: Platform = {
   transports: { ws: webSocket, wss: webSocket },
   compress(connection, compression) {
-    // For `deflate` too: the browser negotiates permessage-deflate with the server by itself.
     if (compression === 'snappy')
       throw badOption(
         'compression',
         compression,
         `'none' or DEFLATE for ${connection.remoteAddress}`,
       );
+    // The same for `deflate`: the browser negotiates permessage-deflate with the server by itself.
     return connection;
   },
 };

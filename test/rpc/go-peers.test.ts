@@ -11,7 +11,7 @@ import {
 } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../fixtures/raw-peer.js';
-import { connectOnce, freeMemory, outcome } from '../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, outcome } from '../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { rejection } from '../fixtures/transports.js';
 import { elapse } from '../fixtures/waiting.js';
@@ -96,7 +96,7 @@ describe('undefined', () => {
   });
 
   test('is null in a reply to a plain peer', async () => {
-    await using server = await serve(freeMemory(), [
+    await using server = await serve(freeMemoryAddress(), [
       implement(Service, { Mark() {}, Add: () => undefined as never, Ping() {}, Note() {} }),
     ]);
     await using peer = await RawPeer.connect(server.address);
@@ -112,7 +112,7 @@ describe('undefined', () => {
     const fail = (): never => {
       throw new Error('it failed');
     };
-    await using server = await serve(freeMemory(), [
+    await using server = await serve(freeMemoryAddress(), [
       implement(Service, { Mark: fail, Add: fail, Ping: fail, Note: fail }),
     ]);
     await using peer = await RawPeer.connect(server.address);
@@ -130,7 +130,7 @@ describe('undefined', () => {
       Ping: (...[input]: unknown[]) => void inputs.push(input),
       Note() {},
     };
-    await using server = await serve(freeMemory(), [implement(Service, handlers as never)]);
+    await using server = await serve(freeMemoryAddress(), [implement(Service, handlers as never)]);
     await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     const early = stub.Ping();
@@ -143,7 +143,7 @@ describe('undefined', () => {
     const fail = (): never => {
       throw new RpcError('INTERNAL', 'no');
     };
-    await using server = await serve(freeMemory(), [
+    await using server = await serve(freeMemoryAddress(), [
       implement(Service, { Mark() {}, Add: fail, Ping: fail, Note() {} }),
     ]);
     await using peer = await RawPeer.connect(server.address);

@@ -2,10 +2,10 @@
 import { expect, test } from 'vitest';
 import { bufferBytes } from '../fixtures/garbage.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory, rig } from '../fixtures/rpc.js';
+import { freeMemoryAddress, rig } from '../fixtures/rpc.js';
 import { until } from '../fixtures/waiting.js';
 
-const SESSIONS = 10;
+const RIGS = 10;
 const ARGUMENT_BYTES = 900_000;
 
 noLeaks();
@@ -14,8 +14,8 @@ test.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
   'an idle session keeps no buffer of its last call: %s',
   async (address) => {
     const rigs = await Promise.all(
-      Array.from({ length: SESSIONS }, () =>
-        rig({ address: address === 'memory' ? freeMemory() : address }),
+      Array.from({ length: RIGS }, () =>
+        rig({ address: address === 'memory' ? freeMemoryAddress() : address }),
       ),
     );
     const A = 'x'.repeat(ARGUMENT_BYTES);
@@ -25,7 +25,7 @@ test.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
     let keptBytes = 0;
     const isFreed = (): boolean => {
       keptBytes = bufferBytes() - before;
-      return keptBytes < (SESSIONS * ARGUMENT_BYTES) / 3;
+      return keptBytes < (RIGS * ARGUMENT_BYTES) / 3;
     };
     await until(isFreed, () => `the sessions keep ${keptBytes} bytes`);
     for (const each of rigs) await each[Symbol.asyncDispose]();

@@ -18,7 +18,7 @@ import { type GettyError, taskPool } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import {
   channelOf,
-  freeMemory,
+  freeMemoryAddress,
   pendingOf,
   rig,
   TCP,
@@ -98,9 +98,9 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
   ];
 
   test.each(SHARED)('of serve() and connect(): %s', async (_, options, message) => {
-    await using server = await serve(freeMemory(), [service]);
+    await using server = await serve(freeMemoryAddress(), [service]);
     for (const refused of [
-      serve(freeMemory(), [service], options as RpcServerOptions),
+      serve(freeMemoryAddress(), [service], options as RpcServerOptions),
       connect(server.address, options as RpcClientOptions),
     ]) {
       const error = await rejection<GettyError>(refused);
@@ -111,12 +111,12 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
   });
 
   test.each<[string, () => Promise<unknown>]>([
-    ['options null', () => serve(freeMemory(), [service], untyped(null))],
+    ['options null', () => serve(freeMemoryAddress(), [service], untyped(null))],
     ['options that are no object', () => connect('memory://none', untyped(5))],
-    ['services that are no array', () => serve(freeMemory(), untyped(service))],
-    ['no services', () => serve(freeMemory(), untyped(undefined))],
-    ['a contract instead of a service', () => serve(freeMemory(), [untyped(A)])],
-    ['a service null', () => serve(freeMemory(), [untyped(null)])],
+    ['services that are no array', () => serve(freeMemoryAddress(), untyped(service))],
+    ['no services', () => serve(freeMemoryAddress(), untyped(undefined))],
+    ['a contract instead of a service', () => serve(freeMemoryAddress(), [untyped(A)])],
+    ['a service null', () => serve(freeMemoryAddress(), [untyped(null)])],
     ['an invalid backlog', () => serve(TCP, [service], { backlog: 0 })],
     [
       'services of a client that are no services',
@@ -244,7 +244,7 @@ test.each([
 });
 
 test('an address in use is LISTEN_FAILED', async () => {
-  for (const address of [TCP, freeMemory()]) {
+  for (const address of [TCP, freeMemoryAddress()]) {
     await using server = await serve(address, [testService()]);
     expect(await rejection(serve(server.address, [testService()]))).toMatchObject({
       code: 'LISTEN_FAILED',

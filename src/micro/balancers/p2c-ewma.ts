@@ -27,9 +27,9 @@ function costOf({ inFlight, streams, latency, failureRate }: NodeLoad): number {
 
 /**
  * Takes two different nodes at random and picks the one with the lower product of latency and calls
- * in flight. A failed call counts as one that took 1 s longer, so a node that fails fast attracts
- * no calls. The cost of a pick does not depend on the number of nodes. Independent consumers do not
- * all pick the same node. Throws BAD_OPTION.
+ * in flight, this call included. A failed call counts as one that took 1 s longer, so a node that
+ * fails fast attracts no calls. The cost of a pick does not depend on the number of nodes.
+ * Independent consumers do not all pick the same node. Throws BAD_OPTION.
  */
 export function p2cEwma(options: RandomOptions = {}): Balancer {
   checkNames('p2cEwma()', options, RANDOM_NAMES);

@@ -2,14 +2,14 @@
 import { backoffDelay, startTimer } from '../../core/timers.js';
 
 /**
- * Milliseconds of the first pause and of the longest one; the pause doubles with each failure. A
- * node that is reachable again is used within the longest pause.
+ * Milliseconds of the first pause and of the longest one at most; see backoffDelay(). A node that
+ * is reachable again is used within the longest pause.
  */
 const INITIAL_BACKOFF = 200;
 export const MAX_BACKOFF = 1_000;
 
 export class DialBackoff {
-  /** Failed dials in a row. */
+  /** Failed dials in a row. NodeClient resets it, and sets 1 for a lost connection. */
   failures = 0;
   #timer: NodeJS.Timeout | undefined;
 

@@ -1,6 +1,7 @@
 /**
- * Ejects nodes whose calls fail, as a circuit breaker does: an ejected node receives no calls until
- * one probe call succeeds.
+ * Ejects nodes whose calls fail, as a circuit breaker does. An ejected node receives calls only if
+ * too few other nodes are left. After the time of the ejection one call is the probe: if it
+ * succeeds, the node is healthy again.
  */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
@@ -74,8 +75,9 @@ export function resolveEjection(
 }
 
 /**
- * `healthy`: receives calls. `ejected`: receives none. `probe-due`: receives one call, the probe.
- * `probing`: the probe is in flight.
+ * `healthy`: receives calls. `ejected`: receives calls only if too few other nodes are left.
+ * `probe-due`: the next call is the probe. `probing`: the probe is in flight; other calls as in
+ * `ejected`.
  */
 export type HealthPhase = 'healthy' | 'ejected' | 'probe-due' | 'probing';
 
@@ -113,7 +115,7 @@ export class NodeHealth {
     return this.#phase;
   }
 
-  /** Whether the node is ejected, or its probe has not succeeded yet. */
+  /** Whether the node is ejected, or its probe is in flight. */
   get isEjected(): boolean {
     return this.#phase === 'ejected' || this.#phase === 'probing';
   }
@@ -135,7 +137,7 @@ export class NodeHealth {
     this.#startTimer(this.#ejectionTime());
   }
 
-  /** Counts the end of a call. `error`: the error of the call; undefined after an answer. */
+  /** Counts the end of a call. `error`: the error of the call; undefined: success. */
   onCallEnd(error: unknown): void {
     // If the node could not be reached, the backoff of NodeClient handles that.
     if (isNeverSent(error)) return this.onUnknownOutcome();
@@ -148,8 +150,8 @@ export class NodeHealth {
   }
 
   /**
-   * A later attempt at another node was answered first. This counts as a failure: a node that never
-   * answers causes no other event.
+   * The attempt was cancelled, because a later one at another node was answered first. This counts
+   * as a failure: otherwise a node that never answers hedged calls might have none.
    */
   onOvertaken(): void {
     this.#onFailure();
@@ -185,7 +187,7 @@ export class NodeHealth {
   }
 
   #onSuccess(): void {
-    // The call began before the ejection, so its success does not end the ejection.
+    // A success does not end the ejection: the call may have begun before it.
     if (this.#phase === 'ejected') return;
     this.#failures = 0;
     if (this.#phase === 'healthy') return;

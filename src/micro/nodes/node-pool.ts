@@ -167,7 +167,7 @@ export class NodePool implements HealthHooks {
     const stateKey = (node: ServiceNode): string => `${node.address} ${nodeKey(node)}`;
     const before = new Map<string, NodeState>();
     for (const [node, state] of this.#states) before.set(stateKey(node), state);
-    // The nodes of the first list count as warmed up.
+    // The nodes of the first list that is not empty count as warmed up.
     const joinTime = this.#hadNodes ? performance.now() : Number.NEGATIVE_INFINITY;
     this.#hadNodes ||= nodes.length > 0;
     this.#states = new Map();

@@ -30,8 +30,8 @@ const NODE_FAULTS: ReadonlySet<unknown> = new Set<RpcCode>([
 /** The load and health of one node. */
 export class NodeState implements NodeLoad {
   /**
-   * When the node joined the list: a time of performance.now(). -Infinity: it was in the first
-   * list.
+   * When the node joined the list: a time of performance.now(). -Infinity: it was in the first list
+   * that is not empty.
    */
   readonly joinTime: number;
   readonly health: NodeHealth | undefined;

@@ -1,7 +1,7 @@
-/** Raises the share of calls that a new node receives, step by step. */
+/** Raises the share of calls that a new node receives, linearly with its age. */
 import type { ServiceNode } from '../types.js';
 
-/** The smallest share. With 0 a node would get no calls, and would never warm up. */
+/** The smallest share, so that a node begins to warm up as soon as it has joined. */
 const MIN_SHARE = 0.05;
 
 /** The part of its full share that a node receives, `age` milliseconds after it joined the list. */

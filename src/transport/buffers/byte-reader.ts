@@ -153,7 +153,8 @@ export class ByteReader {
 
   /**
    * Take `count` bytes as a view, after skipping `dropped` bytes (default 0). The view stays valid,
-   * and keeps its whole chunk in memory. Throws RangeError if fewer bytes are unread.
+   * and keeps its whole chunk, or the buffer of a message that spans chunks, in memory. Throws
+   * RangeError if fewer bytes are unread.
    */
   take(count: number, dropped = 0): Bytes {
     const from = this.position + dropped;

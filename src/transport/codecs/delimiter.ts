@@ -7,10 +7,10 @@ import type { Codec } from '../types.js';
 /**
  * A codec of bytes up to a delimiter, which is not part of the message. `mark`: the delimiter, at
  * least one character or byte; it is copied. A message is a view that stays valid and keeps its
- * whole chunk (up to 64 KiB) in memory. Copy what you keep.
+ * whole chunk in memory: up to 64 KiB, or more if it spans chunks. Copy what you keep.
  *
  * Writing throws ENCODE_FAILED for a message in which the reader would find the delimiter too
- * early. Throws BAD_OPTION.
+ * early. delimiter() throws BAD_OPTION.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
   if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)

@@ -6,9 +6,9 @@ import type { Codec } from '../types.js';
 
 /**
  * A codec of messages of `length` bytes, from 1. A message is a view that stays valid and keeps its
- * whole chunk (up to 64 KiB) in memory. Copy what you keep.
+ * whole chunk in memory: up to 64 KiB, or more if it spans chunks. Copy what you keep.
  *
- * Writing throws ENCODE_FAILED for a message of another length. Throws BAD_OPTION.
+ * Writing throws ENCODE_FAILED for a message of another length. fixedLength() throws BAD_OPTION.
  */
 export function fixedLength(length: number): Codec<Bytes, Uint8Array> {
   if (!Number.isInteger(length) || length < 1)

@@ -29,7 +29,7 @@ const isWhitespace = (byte: number | undefined): boolean =>
  * do not merge objects of a peer into others unchecked.
  *
  * Writing throws ENCODE_FAILED for a value without a JSON form, such as undefined, a function, a
- * bigint or a circular object. Throws BAD_OPTION.
+ * bigint or a circular object. jsonLines() throws BAD_OPTION.
  */
 export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}): Codec<In, Out> {
   if (typeof options !== 'object' || options === null)

@@ -35,11 +35,11 @@ const OPTION_NAMES = {
 
 /**
  * A codec of a length field and as many bytes. A message is a view without the stripped bytes; it
- * stays valid and keeps its whole chunk (up to 64 KiB) in memory. Copy what you keep. With
- * `strip: 0` the message is the whole frame.
+ * stays valid and keeps its whole chunk in memory: up to 64 KiB, or more if it spans chunks. Copy
+ * what you keep. With `strip: 0` the message is the whole frame.
  *
  * Writing puts zeros in place of the stripped bytes, then the message, and sets the length field.
- * It throws ENCODE_FAILED if the length does not fit the field. Throws BAD_OPTION.
+ * It throws ENCODE_FAILED if the length does not fit the field. lengthPrefixed() throws BAD_OPTION.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes, Uint8Array> {
   if (typeof options !== 'object' || options === null)

@@ -10,8 +10,8 @@ const MAX_VARINT_BYTES = 5;
 
 /**
  * A codec of Protobuf's delimited streams: a length as a varint of at most 5 bytes, then as many
- * bytes. A message is a view that stays valid and keeps its whole chunk (up to 64 KiB) in memory.
- * Copy what you keep.
+ * bytes. A message is a view that stays valid and keeps its whole chunk in memory: up to 64 KiB, or
+ * more if it spans chunks. Copy what you keep.
  */
 export function varintPrefixed(): Codec<Bytes, Uint8Array> {
   return {

@@ -6,13 +6,14 @@ import { CONNECT_PING, type SendCallback, UdpConnection } from './udp-connection
 import type { ResolvedUdpOptions } from './udp-options.js';
 
 /**
- * For each name, the IP address to which the last session was lost before the server had answered.
- * The next attempt begins with the address after it: a UDP socket connects to an address without a
- * server too, so the attempt itself cannot find a server that works.
+ * The IP address of the last session that ended without an answer, or with a datagram that the
+ * system rejected. The key is the target of one client. Its next attempt begins with the IP address
+ * after that one: a UDP socket connects to an address without a server too, so the attempt itself
+ * cannot find a server that works.
  */
 const lastFailedIp = new WeakMap<Address, string>();
 
-/** `hosts`, beginning after the one to which the last session with `target` was lost. */
+/** `hosts`, beginning after the one of lastFailedIp. */
 export function rotateAfterFailed<Host extends { readonly ip: string }>(
   target: Address,
   hosts: readonly Host[],
@@ -33,7 +34,7 @@ export class UdpClientConnection extends UdpConnection {
   readonly #socket: Socket;
   readonly #target: Address;
   readonly #ip: string;
-  /** The server has sent a datagram, and the connection was not lost. */
+  /** The server has sent a datagram, and the system has rejected none of ours. */
   #hasAnswered = false;
 
   /** `socket` is connected. */

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { tracing } from '../../../src/adapters/opentelemetry/index.js';
 import { connect, contract, implement, serve, serverStream } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import {
   both,
   exporter,
@@ -98,7 +98,7 @@ describe('a stream', () => {
         return [1, 2, 3];
       },
     });
-    const server = await serve(freeMemory(), [slow], { interceptors: [tracing()] });
+    const server = await serve(freeMemoryAddress(), [slow], { interceptors: [tracing()] });
     const client = await connect(server.address, { reconnect: false, interceptors: [tracing()] });
     const stop = new AbortController();
     const failed = failure(
@@ -133,7 +133,7 @@ describe('a stream', () => {
       none: serverStream<void, number>(),
     });
     const plain = implement(Plain, { list: () => [1, 2], none: () => 7 as unknown as number[] });
-    const server = await serve(freeMemory(), [plain], { interceptors: [tracing()] });
+    const server = await serve(freeMemoryAddress(), [plain], { interceptors: [tracing()] });
     const client = await connect(server.address, { reconnect: false });
     const got: number[] = [];
     for await (const number of client.stub(Plain).list()) got.push(number);

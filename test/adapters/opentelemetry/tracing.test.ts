@@ -12,7 +12,7 @@ import {
   serve,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import {
   Back,
   both,
@@ -235,7 +235,7 @@ describe('tracing()', () => {
     await tearDown();
     const early = tracing();
     setUp();
-    const server = await serve(freeMemory(), [implement(Back, { hello: (name) => name })], {
+    const server = await serve(freeMemoryAddress(), [implement(Back, { hello: (name) => name })], {
       interceptors: [early],
     });
     const client = await connect(server.address, { reconnect: false, interceptors: [early] });

@@ -6,7 +6,7 @@ import { consume, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import { connect, Introspection, implement, type RpcClient } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { key, metrics, Shop, scrape, shop } from '../../fixtures/shop-metrics.js';
 
 noLeaks();
@@ -22,7 +22,7 @@ describe('add() and close()', () => {
     });
     await using provider = await provide({
       registry,
-      address: freeMemory(),
+      address: freeMemoryAddress(),
       services: [service],
       introspection: true,
     });

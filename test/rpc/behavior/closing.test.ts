@@ -5,7 +5,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
 import {
   channelOf,
-  freeMemory,
+  freeMemoryAddress,
   LONG_TIMEOUT,
   outcome,
   rig,
@@ -119,7 +119,7 @@ describe('the end of clients and servers', () => {
   noLeaks();
 
   test('server.close() answers the first call of a client that has just connected', async () => {
-    for (const address of [freeMemory(), 'tcp://127.0.0.1:0']) {
+    for (const address of [freeMemoryAddress(), 'tcp://127.0.0.1:0']) {
       await using pair = await rig({ address });
       const call = outcome(pair.stub.add({ A: 1, B: 2 }));
       await within(pair.server.close(), 'the server to close');
@@ -135,7 +135,7 @@ describe('the end of clients and servers', () => {
   });
 
   test('after goaway a client sends its calls to the next server at the address', async () => {
-    const address = freeMemory();
+    const address = freeMemoryAddress();
     const first = await serve(address, [testService({ add: () => ({ Sum: 1 }) })]);
     await using client = await connect(address, {
       connections: 1,

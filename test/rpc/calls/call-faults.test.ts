@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { contract, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
-import { channelOf, freeMemory, outcome, rig, testService } from '../../fixtures/rpc.js';
+import { channelOf, freeMemoryAddress, outcome, rig, testService } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, PROTOBUF_CODEC } from '../../fixtures/rpc-frames.js';
 import { gate, Inbox } from '../../fixtures/waiting.js';
 
@@ -116,7 +116,7 @@ describe('a fault of one call', () => {
 
   test.each(BAD_CALLS)('fails that call only: %s', async (_, bytes, code) => {
     const sum = gate<{ Sum: number }>();
-    await using server = await serve(freeMemory(), [
+    await using server = await serve(freeMemoryAddress(), [
       faults,
       testService({ add: () => sum.promise }),
     ]);

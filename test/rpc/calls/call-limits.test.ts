@@ -22,7 +22,7 @@ import {
 import type { MessageCodecs } from '../../../src/rpc/types.js';
 import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -45,7 +45,7 @@ async function rig(options: RpcServerOptions) {
       yield 'last';
     },
   });
-  const server = await serve(freeMemory(), [work], options);
+  const server = await serve(freeMemoryAddress(), [work], options);
   const client = await connectOnce(server.address);
   return {
     stub: client.stub(Work),
@@ -148,7 +148,7 @@ async function openHold(codecs?: MessageCodecs) {
       return {} as never;
     },
   });
-  const server = await serve(freeMemory(), [service], {
+  const server = await serve(freeMemoryAddress(), [service], {
     maxPendingBytes: 1024 * 1024,
     session: { maxMessageBytes: 4 * 1024 * 1024 },
   });

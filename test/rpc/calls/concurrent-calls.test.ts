@@ -5,7 +5,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { RawServer } from '../../fixtures/raw-peer.js';
 import {
   connectOnce,
-  freeMemory,
+  freeMemoryAddress,
   outcome,
   rig,
   TCP,
@@ -78,7 +78,7 @@ describe('concurrent calls', () => {
 
 test('a client has two connections by default, and alternates between them', async () => {
   const peers = new Set<string>();
-  await using server = await serve(freeMemory(), [
+  await using server = await serve(freeMemoryAddress(), [
     testService({ add: (_, { peer }) => ({ Sum: peers.add(peer).size }) }),
   ]);
   await using client = await connect(server.address, { reconnect: false });

@@ -8,7 +8,7 @@ import {
   CODECS,
   channelOf,
   connectOnce,
-  freeMemory,
+  freeMemoryAddress,
   outcome,
   pendingOf,
   rig,
@@ -47,7 +47,7 @@ describe('a handler', () => {
       }
     }
     const Counting = contract('Counting', { hit: unary<number, number>() });
-    await using server = await serve(freeMemory(), [implement(Counting, new Counter())]);
+    await using server = await serve(freeMemoryAddress(), [implement(Counting, new Counter())]);
     await using client = await connectOnce(server.address);
     expect([await client.stub(Counting).hit(2), await client.stub(Counting).hit(3)]).toEqual([
       2, 5,
@@ -56,7 +56,9 @@ describe('a handler', () => {
 
   test('receives and returns any JSON value, and undefined', async () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
-    await using server = await serve(freeMemory(), [implement(Any, { echo: (value) => value })]);
+    await using server = await serve(freeMemoryAddress(), [
+      implement(Any, { echo: (value) => value }),
+    ]);
     await using client = await connectOnce(server.address);
     for (const value of [
       undefined,
@@ -119,7 +121,7 @@ test('a call that is over leaves no listener at its signal', async () => {
     pair.stub.err({}, { signal }),
     pair.stub.event({}, { signal }),
   ];
-  await using server = await serve(freeMemory(), [testService()]);
+  await using server = await serve(freeMemoryAddress(), [testService()]);
   await using _peer = await RawPeer.connect(server.address);
   calls.push((await channelOf(server)).stub(TestService).add({}, { signal, timeout: 1 }));
   await Promise.all(calls.map(outcome));

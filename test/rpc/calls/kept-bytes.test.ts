@@ -5,7 +5,7 @@ import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, TCP, withCodecs } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, TCP, withCodecs } from '../../fixtures/rpc.js';
 
 noLeaks();
 
@@ -24,7 +24,7 @@ describe('the bytes of a decoded message', () => {
       const kept: Buffer[] = [];
       const replies: Buffer[] = [];
       const Views = withCodecs(Blobs, { json: view }, { json: view });
-      await using server = await serve(address === 'memory' ? freeMemory() : address, [
+      await using server = await serve(address === 'memory' ? freeMemoryAddress() : address, [
         implement(Views, {
           keep(bytes) {
             kept.push(bytes as Buffer);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { contract, implement, type RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory, pendingOf } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, pendingOf } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { rejection } from '../../fixtures/transports.js';
 
@@ -62,7 +62,7 @@ describe('a body over 65,535 bytes', () => {
   });
 
   test('of a request of a plain peer is read by packageLength', async () => {
-    await using server = await serve(freeMemory(), [texts]);
+    await using server = await serve(freeMemoryAddress(), [texts]);
     await using peer = await RawPeer.connect(server.address);
     for (const length of [65_533, 65_534, 65_535, 131_070, 200_000]) {
       await peer.send(jsonRequest('Texts', 'size', 'x'.repeat(length)));
@@ -88,7 +88,7 @@ describe('a body over 65,535 bytes', () => {
   });
 
   test('of a reply to a plain peer fails the call with RESOURCE_EXHAUSTED', async () => {
-    await using server = await serve(freeMemory(), [texts]);
+    await using server = await serve(freeMemoryAddress(), [texts]);
     await using peer = await RawPeer.connect(server.address);
     await peer.send(
       jsonRequest('Texts', 'make', 65_534),
@@ -102,7 +102,7 @@ describe('a body over 65,535 bytes', () => {
   });
 
   test('is sent between extended peers in both directions, also by the first call', async () => {
-    await using server = await serve(freeMemory(), [texts]);
+    await using server = await serve(freeMemoryAddress(), [texts]);
     for (const length of [65_533, 65_534, 65_536, 131_072, 1_000_000]) {
       await using client = await connectOnce(server.address);
       expect(await client.stub(Texts).size('x'.repeat(length))).toBe(length);
@@ -111,7 +111,7 @@ describe('a body over 65,535 bytes', () => {
   });
 
   test('fails with RESOURCE_EXHAUSTED if it exceeds maxMessageBytes of either side, and the session stays open', async () => {
-    await using server = await serve(freeMemory(), [texts], {
+    await using server = await serve(freeMemoryAddress(), [texts], {
       session: { maxMessageBytes: 100_000 },
     });
     await using client = await connectOnce(server.address, {

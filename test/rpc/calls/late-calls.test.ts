@@ -9,7 +9,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -22,9 +22,9 @@ test.each([
   ['read its signal', true],
 ])('run after the session of the parent is lost, if the handler %s', async (_, readsSignal) => {
   const contexts: CallContext[] = [];
-  const back = await serve(freeMemory(), [implement(Back, { load: () => 'loaded' })]);
+  const back = await serve(freeMemoryAddress(), [implement(Back, { load: () => 'loaded' })]);
   const toBack = await connect(back.address);
-  const front = await serve(freeMemory(), [
+  const front = await serve(freeMemoryAddress(), [
     implement(Front, {
       begin(_input, context) {
         if (readsSignal) void context.signal;

@@ -13,7 +13,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { RawServer } from '../../fixtures/raw-peer.js';
 import {
   connectOnce,
-  freeMemory,
+  freeMemoryAddress,
   LONG_TIMEOUT,
   outcome,
   pendingOf,
@@ -170,7 +170,7 @@ describe('a call settles once', () => {
         },
       }),
     ];
-    const address = freeMemory();
+    const address = freeMemoryAddress();
     await using server = await serve(address, services);
     await using client = await connect(address, {
       connections: 3,

@@ -6,7 +6,7 @@ import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import {
   channelOf,
   connectOnce,
-  freeMemory,
+  freeMemoryAddress,
   LONG_TIMEOUT,
   outcome,
   rig,
@@ -97,7 +97,7 @@ describe('the timeout of a call', () => {
     const kept = (): number =>
       started.mock.results.filter(({ value }) => (value as NodeJS.Timeout).hasRef()).length;
     try {
-      await using server = await serve(freeMemory(), [
+      await using server = await serve(freeMemoryAddress(), [
         implement(Slow, { ask: () => new Promise<number>(() => {}), own: (n) => n }),
       ]);
       await using client = await connectOnce(server.address);
@@ -112,7 +112,7 @@ describe('the timeout of a call', () => {
   });
 
   test('limits how long a server waits for the first frame of its client, as its signal does', async () => {
-    await using server = await serve(freeMemory(), [testService()], { maxPendingCalls: 3 });
+    await using server = await serve(freeMemoryAddress(), [testService()], { maxPendingCalls: 3 });
     await using peer = await RawPeer.connect(server.address);
     const stub = (await channelOf(server)).stub(TestService, { codec: 'json' });
     expect(await rejection(stub.add({}, { timeout: 20 }))).toMatchObject({
@@ -146,7 +146,7 @@ describe('the timeout of a call', () => {
   });
 
   test('is sent to the peer without the time that the call has waited', async () => {
-    await using server = await serve(freeMemory(), [testService()]);
+    await using server = await serve(freeMemoryAddress(), [testService()]);
     await using peer = await RawPeer.connect(server.address);
     const call = outcome(
       (await channelOf(server)).stub(TestService, { codec: 'json' }).add({}, { timeout: 2_000 }),

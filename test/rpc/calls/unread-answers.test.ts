@@ -6,7 +6,7 @@ import { RawPeer } from '../../fixtures/raw-peer.js';
 import {
   channelOf,
   connectOnce,
-  freeMemory,
+  freeMemoryAddress,
   Log,
   outcome,
   TestService,
@@ -39,7 +39,7 @@ describe('a peer that does not read its answers', () => {
 
   test('is paused at highWaterMark, and gets all answers when it reads again', async () => {
     using watched = watchSessions();
-    await using server = await serve(freeMemory(), [big], { session: LIMITS });
+    await using server = await serve(freeMemoryAddress(), [big], { session: LIMITS });
     await using peer = await RawPeer.connect(server.address);
     await channelOf(server);
     const session = [...watched.open].find(({ endpoint }) => endpoint.type === 'server');
@@ -64,7 +64,7 @@ describe('a peer that does not read its answers', () => {
 
   test('is disconnected after idleTimeout', async () => {
     const logger = new Log('the server');
-    await using server = await serve(freeMemory(), [big], {
+    await using server = await serve(freeMemoryAddress(), [big], {
       logger,
       session: { ...LIMITS, idleTimeout: 80 },
     });
@@ -79,7 +79,7 @@ describe('a peer that does not read its answers', () => {
   test('is disconnected when later answers exceed maxQueuedBytes', async () => {
     using watched = watchSessions();
     const logger = new Log('the server');
-    await using server = await serve(freeMemory(), [big, testService()], {
+    await using server = await serve(freeMemoryAddress(), [big, testService()], {
       logger,
       session: LIMITS,
     });

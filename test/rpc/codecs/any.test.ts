@@ -15,7 +15,7 @@ import {
   SmallSchema,
   WellKnownSchema,
 } from '../../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, rig } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, rig } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 
 noLeaks();
@@ -68,7 +68,7 @@ describe('google.protobuf.Any in JSON', () => {
       },
     };
     await using pair = await rig({
-      address: freeMemory(),
+      address: freeMemoryAddress(),
       services: [implement(With, handlers as never), implement(Without, handlers as never)],
     });
     for (const codec of ['json', 'protobuf'] as const) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { contract, implement, type RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory, outcome, rig, testService } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, outcome, rig, testService } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, PROTOBUF_CODEC } from '../../fixtures/rpc-frames.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 
@@ -35,7 +35,7 @@ describe('a name of Object.prototype', () => {
   ];
 
   test.each(NAMES)('is UNIMPLEMENTED as a service or method: %j', async (name) => {
-    await using server = await serve(freeMemory(), [echo, testService()]);
+    await using server = await serve(freeMemoryAddress(), [echo, testService()]);
     await using peer = await RawPeer.connect(server.address);
     const head = Buffer.from(
       `\x0a${String.fromCharCode(name.length)}${name}\x12${String.fromCharCode(name.length)}${name}\x18\x02`,

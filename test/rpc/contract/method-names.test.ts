@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
-import { freeMemory, rig } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, rig } from '../../fixtures/rpc.js';
 import { thrown } from '../../fixtures/transports.js';
 
 noLeaks();
@@ -46,7 +46,10 @@ describe('a method named then', () => {
     const handlers = Object.fromEntries(
       names.map((name) => [name, (text: string) => `${name} ${text}`]),
     );
-    await using pair = await rig({ address: freeMemory(), services: [implement(C, handlers)] });
+    await using pair = await rig({
+      address: freeMemoryAddress(),
+      services: [implement(C, handlers)],
+    });
     const stub = await (async () => pair.client.stub(C))();
     for (const name of names) expect(await stub[name]?.('x')).toBe(`${name} x`);
   });

@@ -12,7 +12,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { collectGarbage } from '../../fixtures/garbage.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -20,7 +20,9 @@ noLeaks();
 const makeContract = () => contract('Clock', { read: unary<void, number>({ idempotent: true }) });
 
 test('are not kept by a client, a consumer or a strategy', async () => {
-  await using server = await serve(freeMemory(), [implement(makeContract(), { read: () => 12 })]);
+  await using server = await serve(freeMemoryAddress(), [
+    implement(makeContract(), { read: () => 12 }),
+  ]);
   await using registry = memory();
   await registry.register({
     id: 'a',

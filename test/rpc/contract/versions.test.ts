@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, outcome } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, outcome } from '../../fixtures/rpc.js';
 import { jsonRequest, parseFrames } from '../../fixtures/rpc-frames.js';
 import { rejection } from '../../fixtures/transports.js';
 
@@ -25,7 +25,7 @@ describe('services and versions', () => {
       whoService('B', 'v1'),
       whoService('A', 'v3'),
     ];
-    await using server = await serve(freeMemory(), [a1.service, a2.service, b1.service]);
+    await using server = await serve(freeMemoryAddress(), [a1.service, a2.service, b1.service]);
     await using client = await connectOnce(server.address);
     const who = (from: typeof a1) => client.stub(from.made).who();
     expect([await who(a1), await who(a2), await who(b1), await who(a1)]).toEqual([
@@ -39,8 +39,8 @@ describe('services and versions', () => {
 
   test('a request without a version goes to the service without one, else to the first', async () => {
     const [plain, v1, v2] = [whoService('A'), whoService('A', 'v1'), whoService('A', 'v2')];
-    await using some = await serve(freeMemory(), [v1.service, v2.service]);
-    await using all = await serve(freeMemory(), [v1.service, plain.service, v2.service]);
+    await using some = await serve(freeMemoryAddress(), [v1.service, v2.service]);
+    await using all = await serve(freeMemoryAddress(), [v1.service, plain.service, v2.service]);
     await using one = await connectOnce(some.address);
     await using two = await connectOnce(all.address);
     expect([await one.stub(plain.made).who(), await two.stub(plain.made).who()]).toEqual([
@@ -51,7 +51,7 @@ describe('services and versions', () => {
 
   test('a service without a version gets requests of every version', async () => {
     const plain = whoService('A');
-    await using server = await serve(freeMemory(), [plain.service]);
+    await using server = await serve(freeMemoryAddress(), [plain.service]);
     await using client = await connectOnce(server.address);
     expect(await client.stub(whoService('A', 'v7').made).who()).toBe('A undefined');
   });
@@ -59,7 +59,7 @@ describe('services and versions', () => {
   test('serve() rejects two services with the same name and version', async () => {
     expect(
       await rejection(
-        serve(freeMemory(), [whoService('A', 'v1').service, whoService('A', 'v1').service]),
+        serve(freeMemoryAddress(), [whoService('A', 'v1').service, whoService('A', 'v1').service]),
       ),
     ).toMatchObject({ code: 'BAD_OPTION' });
   });

@@ -11,7 +11,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, outcome } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, outcome } from '../../fixtures/rpc.js';
 import { TestBreaker } from './test-breaker.js';
 
 noLeaks();
@@ -64,7 +64,7 @@ test('does not count a call that a later interceptor of the server refuses', asy
       failures: 3,
       onState: (key, state) => states.push(`${key} ${state}`),
     });
-    await using server = await serve(freeMemory(), [implement(Store, { ask })], {
+    await using server = await serve(freeMemoryAddress(), [implement(Store, { ask })], {
       interceptors: [breaker, ...others],
     });
     await using client = await connectOnce(server.address);
@@ -82,7 +82,7 @@ test('does not count the refusals of another circuitBreaker() behind it', async 
     },
     good: () => 'ok',
   });
-  await using server = await serve(freeMemory(), [service]);
+  await using server = await serve(freeMemoryAddress(), [service]);
   await using client = await connectOnce(server.address, {
     interceptors: [
       circuitBreaker({ failures: 3 }),

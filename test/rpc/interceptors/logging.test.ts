@@ -11,7 +11,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
-import { freeMemory, outcome, rig } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, outcome, rig } from '../../fixtures/rpc.js';
 import { thrown } from '../../fixtures/transports.js';
 import { gate, until } from '../../fixtures/waiting.js';
 import { recordWarnings } from './warnings.js';
@@ -175,7 +175,7 @@ test('a call of a server that its caller cancelled is no warning', async () => {
   });
   const interceptors = [logging({ logger })];
   await using pair = await rig({
-    address: freeMemory(),
+    address: freeMemoryAddress(),
     services: [service],
     server: { interceptors },
   });

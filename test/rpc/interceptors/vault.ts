@@ -12,7 +12,7 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
-import { connectOnce, freeMemory, Log } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, Log } from '../../fixtures/rpc.js';
 
 export const Vault = contract('Vault', {
   whoAmI: unary<void, string>(),
@@ -34,7 +34,7 @@ interface VaultOptions {
 export async function openVault(
   options: AuthOptions,
   {
-    address = freeMemory(),
+    address = freeMemoryAddress(),
     before = [],
     interceptors = [],
     server: serverOptions,

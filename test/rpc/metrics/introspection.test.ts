@@ -26,7 +26,7 @@ import {
   ScalarsSchema,
 } from '../../fixtures/protobuf/proto3_pb.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory, testService } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, testService } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -65,7 +65,7 @@ async function openShop(
   options: RpcServerOptions = { introspection: true },
   services: readonly Service[] = [shopService()],
 ) {
-  const server = await serve(freeMemory(), services, options);
+  const server = await serve(freeMemoryAddress(), services, options);
   const client = await connectOnce(server.address);
   return {
     server,
@@ -275,16 +275,18 @@ describe('Introspection', () => {
       contract('getty.Introspection', { services: unary() }, { version: 'v7' }),
       { services: () => 'own' },
     );
-    await expect(serve(freeMemory(), [ownService], { introspection: true })).rejects.toMatchObject({
+    await expect(
+      serve(freeMemoryAddress(), [ownService], { introspection: true }),
+    ).rejects.toMatchObject({
       code: 'BAD_OPTION',
     });
-    const server = await serve(freeMemory(), [ownService]);
+    const server = await serve(freeMemoryAddress(), [ownService]);
     await server.close();
     await expect(
-      serve(freeMemory(), [], { introspection: 'yes' as unknown as boolean }),
+      serve(freeMemoryAddress(), [], { introspection: 'yes' as unknown as boolean }),
     ).rejects.toMatchObject({ code: 'BAD_OPTION' });
     await expect(
-      serve(freeMemory(), {} as Service[], { introspection: true }),
+      serve(freeMemoryAddress(), {} as Service[], { introspection: true }),
     ).rejects.toMatchObject({ code: 'BAD_OPTION' });
   });
 });

@@ -14,7 +14,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawServer } from '../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
@@ -43,7 +43,7 @@ async function openShop(open = Promise.resolve()) {
       if (count > 3) throw new Error('the list has ended');
     },
   });
-  const server = await serve(freeMemory(), [service]);
+  const server = await serve(freeMemoryAddress(), [service]);
   const client = await connectOnce(server.address);
   return {
     server,
@@ -110,7 +110,7 @@ describe('statistics()', () => {
         return 'done';
       },
     });
-    await using server = await serve(freeMemory(), [endless]);
+    await using server = await serve(freeMemoryAddress(), [endless]);
     const client = await connectOnce(server.address);
     const stub = client.stub(Endless);
     for (let n = 0; n < count; n++) {
@@ -322,7 +322,7 @@ test('a client counts a call that fails while it waits for the first frame of it
 });
 
 test('a server counts the peers that it refuses', async () => {
-  await using server = await serve(freeMemory(), [], { maxSessions: 1, onRefused() {} });
+  await using server = await serve(freeMemoryAddress(), [], { maxSessions: 1, onRefused() {} });
   await using _first = await connectOnce(server.address);
   await connectOnce(server.address).then(
     (client) => client.close(),

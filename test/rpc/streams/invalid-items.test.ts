@@ -10,7 +10,7 @@ import {
   serverStream,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { CODECS, connectOnce, freeMemory, withCodecs } from '../../fixtures/rpc.js';
+import { CODECS, connectOnce, freeMemoryAddress, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns, until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -38,7 +38,7 @@ describe.each(CODECS)('an item that does not parse, in %s', (codec) => {
     const fail = (): never => {
       throw new Error('not called');
     };
-    const server = await serve(freeMemory(), [
+    const server = await serve(freeMemoryAddress(), [
       implement(Texts, { join: fail, list: fail, ...handlers }),
     ]);
     const client = await connectOnce(server.address);

@@ -12,7 +12,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory, Log } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, Log } from '../../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
@@ -75,7 +75,7 @@ async function streamRig(
       for await (const text of texts) yield text;
     },
   });
-  const server = await serve(freeMemory(), [service], {
+  const server = await serve(freeMemoryAddress(), [service], {
     logger: log,
     ...options,
     session: { maxMessageBytes: 100_000 },

@@ -16,7 +16,7 @@ import {
 import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
-import { freeMemory, rig } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, rig } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
 import { gate, turns } from '../../fixtures/waiting.js';
 
@@ -62,7 +62,7 @@ describe('a promise among the items', () => {
   test.each(['interceptors', 'no interceptors'])('is awaited with %s', async (which) => {
     const interceptors = which === 'interceptors' ? [timeout(60_000)] : [];
     await using pair = await rig({
-      address: freeMemory(),
+      address: freeMemoryAddress(),
       services: [feed],
       server: { interceptors },
       client: { interceptors },
@@ -90,7 +90,7 @@ describe('a promise among the items', () => {
   });
 
   test('ends the stream and calls return() of its source when it rejects', async () => {
-    await using pair = await rig({ address: freeMemory(), services: [feed] });
+    await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
     const stub = pair.client.stub(Feed);
     let returns = 0;
     function* failing(): Generator<Promise<number>> {
@@ -130,7 +130,7 @@ describe('an array with several promises that reject', () => {
       const interceptors =
         which === 'interceptors' ? [timeout(60_000), concurrencyLimit({ limit: 10 })] : [];
       await using pair = await rig({
-        address: freeMemory(),
+        address: freeMemoryAddress(),
         services: [feed],
         server: { interceptors },
         client: { interceptors },
@@ -146,7 +146,7 @@ describe('an array with several promises that reject', () => {
   );
 
   test('causes no unhandled rejection when the call is refused', async () => {
-    await using pair = await rig({ address: freeMemory(), services: [feed] });
+    await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
     const stub = pair.client.stub(Feed);
     const aborted = { signal: AbortSignal.abort() };
     const calls = [
@@ -165,7 +165,7 @@ describe('an array with several promises that reject', () => {
 
   test('causes no unhandled rejection when the reader has called return() before the handler answers', async () => {
     await using pair = await rig({
-      address: freeMemory(),
+      address: freeMemoryAddress(),
       services: [feed],
       client: { connections: 1 },
     });
@@ -224,7 +224,7 @@ describe('an item that the codec cannot encode', () => {
       chat: () => [],
     });
     await using pair = await rig({
-      address: freeMemory(),
+      address: freeMemoryAddress(),
       services: [codec === 'json' ? unencodableFeed : kinds],
     });
     const codes = async (...calls: Promise<unknown>[]): Promise<string[]> =>
@@ -248,7 +248,7 @@ describe('an item that the codec cannot encode', () => {
   });
 
   test('differs from an error of the iterable, which is CANCELLED with its cause', async () => {
-    await using pair = await rig({ address: freeMemory(), services: [feed] });
+    await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
     const cause = new TypeError('the source failed');
     function* failing(): Generator<number> {
       yield 1;
@@ -288,7 +288,7 @@ describe('an invalid iterable', () => {
     ],
     ['an item that is a revoked proxy', [revoked.proxy]],
   ])('fails its call only: %s', async (_, input) => {
-    await using pair = await rig({ address: freeMemory(), services: [feed] });
+    await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
     const stub = pair.client.stub(Feed);
     expect((await rejection(stub.sum(input as never))).name).toBe('RpcError');
     answer = () => input as never;
@@ -298,7 +298,7 @@ describe('an invalid iterable', () => {
   });
 
   test('does not include one whose Symbol.asyncIterator is undefined', async () => {
-    await using pair = await rig({ address: freeMemory(), services: [feed] });
+    await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
     const input = Object.assign([1, 2], { [Symbol.asyncIterator]: undefined });
     expect(await pair.client.stub(Feed).sum(input as number[])).toEqual([1, 2]);
   });

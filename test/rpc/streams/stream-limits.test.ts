@@ -6,7 +6,7 @@ import { StreamReader } from '../../../src/rpc/streams/stream-reader.js';
 import { answersOf, endFrame, Feed, feedRequest, feedRig, itemFrame } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
-import { connectOnce, freeMemory, outcome } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, outcome } from '../../fixtures/rpc.js';
 import { frameBytes } from '../../fixtures/rpc-frames.js';
 import { Inbox, turns, until } from '../../fixtures/waiting.js';
 
@@ -95,7 +95,7 @@ describe('maxStreams', () => {
       all: unused,
       chat: unused,
     });
-    await using server = await serve(freeMemory(), [service], { maxStreams: 1 });
+    await using server = await serve(freeMemoryAddress(), [service], { maxStreams: 1 });
     await using client = await connectOnce(server.address);
     const endless: AsyncIterable<string> = {
       [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }),

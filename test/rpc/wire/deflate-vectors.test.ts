@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory, TestService, testService } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress, TestService, testService } from '../../fixtures/rpc.js';
 import {
   CHUNKINGS,
   CONNECTIONS,
@@ -68,7 +68,7 @@ describe('with raw DEFLATE', () => {
     'our server answers connection $connection over $transport, $chunking, and flushes every write',
     async ({ chunking, connection, transport }) => {
       await using server = await serve(
-        transport === 'tcp' ? 'tcp://127.0.0.1:0' : freeMemory(),
+        transport === 'tcp' ? 'tcp://127.0.0.1:0' : freeMemoryAddress(),
         [testService()],
         { session: DEFLATE },
       );

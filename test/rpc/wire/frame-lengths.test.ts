@@ -4,7 +4,7 @@ import { serve } from '../../../src/rpc/index.js';
 import { SESSION_DEFAULTS } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
-import { freeMemory, rig, testService } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, rig, testService } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, recordedFrames } from '../../fixtures/rpc-frames.js';
 
 noLeaks();
@@ -12,7 +12,7 @@ noLeaks();
 // vectors.test.ts splits every recorded frame at every byte.
 describe('a frame that is split over reads', () => {
   test('is handled when its last byte has arrived, with a part of the next frame behind it', async () => {
-    await using server = await serve(freeMemory(), [testService()]);
+    await using server = await serve(freeMemoryAddress(), [testService()]);
     await using peer = await RawPeer.connect(server.address);
     const stream = Buffer.concat(
       [1n, 2n, 3n].map((sequence) =>
@@ -58,7 +58,7 @@ describe('the length of a frame', () => {
   );
 
   test('allocates no memory before its bytes arrive', async () => {
-    await using server = await serve(freeMemory(), [testService()]);
+    await using server = await serve(freeMemoryAddress(), [testService()]);
     const before = process.memoryUsage().arrayBuffers;
     const peers = await Promise.all(
       Array.from({ length: 50 }, () => RawPeer.connect(server.address)),

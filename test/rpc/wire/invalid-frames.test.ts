@@ -7,7 +7,7 @@ import { serve as listen, SESSION_DEFAULTS } from '../../../src/transport/index.
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import { Recorder } from '../../fixtures/recorder.js';
-import { freeMemory, Log, outcome, rig, TCP, TestService } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, Log, outcome, rig, TCP, TestService } from '../../fixtures/rpc.js';
 import {
   type Draft,
   frameBytes,
@@ -63,7 +63,7 @@ const INVALID_FRAMES: readonly [string, Buffer, string][] = [
 ];
 
 describe.each([
-  ['memory', freeMemory, {}],
+  ['memory', freeMemoryAddress, {}],
   ['tcp', (): string => TCP, {}],
   ['tcp+deflate', (): string => TCP, { compression: 'deflate' }],
 ] as const)(
@@ -116,7 +116,7 @@ test.each(INVALID_FRAMES)(
 test('onError of the transport gets the same code', async () => {
   for (const [, bytes, code] of INVALID_FRAMES) {
     const events = new Recorder<Frame>('the server');
-    const server = await listen<Frame>(freeMemory(), {
+    const server = await listen<Frame>(freeMemoryAddress(), {
       codec: {
         read(input, session) {
           const frame = new Frame();

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
-import { freeMemory, testService } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, testService } from '../../fixtures/rpc.js';
 import { CHUNKINGS, CONNECTIONS, RECORDED, recordedFrames } from '../../fixtures/rpc-frames.js';
 import { within } from '../../fixtures/waiting.js';
 import { decode, encodeAgain, join, methodsOf, TO_CLIENT, TO_SERVER } from './recorded-calls.js';
@@ -72,7 +72,7 @@ describe('our server answers the bytes of a Go client as the Go server did,', ()
   );
 
   test.each(rows)('connection $connection, $chunking', async ({ chunking, connection }) => {
-    await using server = await serve(freeMemory(), [testService()]);
+    await using server = await serve(freeMemoryAddress(), [testService()]);
     await using peer = await RawPeer.connect(server.address);
     const sent = recordedFrames(connection, TO_SERVER);
     const answers = recordedFrames(connection, TO_CLIENT);

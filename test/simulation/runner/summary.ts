@@ -56,7 +56,10 @@ export class Summary {
     return violations;
   }
 
-  /** A hash of all traces: two machines that get the same one have run the same events. */
+  /**
+   * A hash of the traces of all seeds without a violation. Two machines that get the same one have
+   * run the same events of these seeds.
+   */
   get #hash(): string {
     const hash = createHash('sha256');
     for (const [seed, trace] of [...this.#hashes].sort(([a], [b]) => a - b))

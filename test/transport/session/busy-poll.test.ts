@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { spinFor } from '../../../src/transport/session/busy-poll.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { elapse, until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -29,7 +29,7 @@ test('keeps the event loop from sleeping until the time is over', async () => {
 
 test('keeps the event loop from sleeping for busyPoll after the last call', async () => {
   const Echo = contract('Echo', { echo: unary<string, string>() });
-  const server = await serve(freeMemory(), [implement(Echo, { echo: (text) => text })], {
+  const server = await serve(freeMemoryAddress(), [implement(Echo, { echo: (text) => text })], {
     busyPoll: 1_000,
   });
   const client = await connect(server.address, { connections: 1, busyPoll: 1_000 });

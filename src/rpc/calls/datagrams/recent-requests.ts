@@ -1,6 +1,7 @@
 /**
  * The latest requests of a peer that sends datagrams. A datagram may arrive twice, or be lost. When
- * a request arrives again, the server sends its answer again, and does not call the handler again.
+ * a request arrives again, the server does not call the handler again, and sends the answer again
+ * if it is still kept.
  */
 import { Queue } from '../../../core/queue.js';
 import { type Sequence, sequenceKey } from '../../wire/sequence.js';
@@ -17,12 +18,12 @@ const GUARANTEED_ANSWER_BYTES_PER_PEER = 8 * 1024;
 /** Bytes of the memory of a request, and of an answer besides its content. */
 const REQUEST_BYTES = 160;
 const ANSWER_OVERHEAD = 160;
-/** Milliseconds for which a request without a timeout is kept, besides ARRIVAL_MARGIN. */
+/** Milliseconds: the least time to keep a request without a timeout, besides ARRIVAL_MARGIN. */
 const DEFAULT_RETENTION = 30_000;
 /**
- * The most milliseconds for which a request is kept, besides ARRIVAL_MARGIN. It is more than the
- * maximum segment lifetime of RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left
- * in the network.
+ * Milliseconds: the least time to keep a request with a longer timeout, besides ARRIVAL_MARGIN. It
+ * is more than the maximum segment lifetime of RFC 9293, 3.4.1, two minutes, after which no copy of
+ * a packet is left in the network.
  */
 const MAX_RETENTION = 300_000;
 /** Milliseconds after the deadline: a datagram that is sent at the deadline arrives later. */
@@ -33,7 +34,7 @@ const FIRST_PURGE_SIZE = 1_024;
 const PURGE_PERIOD = 100;
 
 interface RecentRequest {
-  /** Until when the request may arrive again: a time of now(). */
+  /** Until when the request must be kept: a time of now() of flush-scheduler.ts. */
   readonly until: number;
   /**
    * Undefined: the handler is running, the call has no answer, or the answer was removed. If the
@@ -58,10 +59,10 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 }
 
 /**
- * The requests of one peer, and their answers. A request is kept for its timeout and
- * ARRIVAL_MARGIN, because it may arrive again until then. A request without a timeout, or with one
- * above MAX_RETENTION, may arrive again after it was removed: it then counts as new. Above the
- * limit, new requests are refused.
+ * The requests of one peer, and their answers. A request is kept at least for its timeout and
+ * ARRIVAL_MARGIN, because it may arrive again until then. It is removed later, when add() finds
+ * many requests. A request without a timeout, or with one above MAX_RETENTION, may arrive again
+ * after it was removed: it then counts as new. Above the limit, new requests are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, RecentRequest>();
@@ -83,8 +84,8 @@ export class RecentRequests {
   }
 
   /**
-   * Keeps a new request. `timeout`: the timeout of its call, in ms. `time`: a time of now().
-   * Returns false above the limit: the call must not run.
+   * Keeps a new request. `timeout`: the timeout of its call, in ms. `time`: now() of
+   * flush-scheduler.ts. Returns false above the limit: the call must not run.
    */
   add(sequence: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurgeSize) this.#purge(time);
@@ -136,7 +137,7 @@ export class RecentRequests {
     return this.#answerBytes > limit;
   }
 
-  /** Removes the requests that cannot arrive again. */
+  /** Removes the expired requests. */
   #purge(time: number): void {
     if (time - this.#purgedAt < PURGE_PERIOD) return;
     this.#purgedAt = time;

@@ -14,7 +14,7 @@ const MAX_DELAY = 2_000;
 const SEND_UNITS = 4;
 
 interface Schedule {
-  /** When the request is sent again: a time of now(). */
+  /** When the request is sent again: a time of now() of flush-scheduler.ts. */
   nextAt: number;
   /** Milliseconds. */
   delay: number;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { contract, implement, serve, unary } from '../../../../src/rpc/index.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { RawPeer } from '../../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory } from '../../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../../fixtures/rpc.js';
 import { jsonRequest } from '../../../fixtures/rpc-frames.js';
 import { until } from '../../../fixtures/waiting.js';
 import { block, expectShortTurns, LIMIT, manyRequests, mostPerTurn } from './turn-budget.js';
@@ -21,7 +21,7 @@ describe('an endpoint divides into many turns', () => {
       const Lists = contract('Feed', { double: unary<number, unknown>() });
       for (const double of [() => answer, async () => answer]) {
         encoded = 0;
-        await using server = await serve(freeMemory(), [implement(Lists, { double })]);
+        await using server = await serve(freeMemoryAddress(), [implement(Lists, { double })]);
         await using peer = await RawPeer.connect(server.address);
         const count = 60;
         const most = await mostPerTurn(
@@ -48,7 +48,7 @@ describe('an endpoint divides into many turns', () => {
           new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted))),
       });
       const count = 100_000;
-      await using server = await serve(freeMemory(), [wait], {
+      await using server = await serve(freeMemoryAddress(), [wait], {
         maxPendingCalls: count,
         session: { maxHandling: count },
       });
@@ -85,7 +85,7 @@ describe('an endpoint divides into many turns', () => {
           );
         },
       });
-      await using server = await serve(freeMemory(), [wait]);
+      await using server = await serve(freeMemoryAddress(), [wait]);
       await using peer = await RawPeer.connect(server.address);
       const requests = Array.from({ length: count }, (_, i) =>
         jsonRequest('Feed', 'double', 1, {
@@ -123,7 +123,7 @@ describe('an endpoint divides into many turns', () => {
       });
       const sessions = 1_500;
       const count = 50;
-      await using server = await serve(freeMemory(), [wait]);
+      await using server = await serve(freeMemoryAddress(), [wait]);
       const peers: RawPeer[] = [];
       for (let n = 0; n < sessions; n++) {
         const peer = await RawPeer.connect(server.address);
@@ -152,7 +152,10 @@ describe('an endpoint divides into many turns', () => {
       const hold: ((n: number) => void)[] = [];
       const wait = implement(Wait, { double: () => new Promise((resolve) => hold.push(resolve)) });
       const session = { maxQueuedBytes: 2 ** 30, maxHandling: count };
-      await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session });
+      await using server = await serve(freeMemoryAddress(), [wait], {
+        maxPendingCalls: count,
+        session,
+      });
       await using client = await connectOnce(server.address, { maxPendingCalls: count, session });
       const stub = client.stub(Wait);
       let failed = 0;

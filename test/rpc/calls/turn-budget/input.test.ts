@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { clientStream, contract, implement, serve } from '../../../../src/rpc/index.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { RawPeer } from '../../../fixtures/raw-peer.js';
-import { connectOnce, freeMemory } from '../../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../../fixtures/rpc-frames.js';
 import { until } from '../../../fixtures/waiting.js';
 import { expectShortTurns, Feed, feed, LIMIT, manyRequests, mostPerTurn } from './turn-budget.js';
@@ -14,7 +14,7 @@ describe('an endpoint divides into many turns', () => {
   test(
     'the requests of one chunk',
     async () => {
-      await using server = await serve(freeMemory(), [feed], {
+      await using server = await serve(freeMemoryAddress(), [feed], {
         session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 },
       });
       await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
@@ -34,7 +34,10 @@ describe('an endpoint divides into many turns', () => {
     async () => {
       const session = { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 };
       for (const sessions of [1, 20]) {
-        await using server = await serve(freeMemory(), [feed], { maxStreams: 10_000, session });
+        await using server = await serve(freeMemoryAddress(), [feed], {
+          maxStreams: 10_000,
+          session,
+        });
         const peers = await Promise.all(
           Array.from({ length: sessions }, () => RawPeer.connect(server.address, session)),
         );
@@ -71,7 +74,7 @@ describe('an endpoint divides into many turns', () => {
           return 0;
         },
       });
-      await using server = await serve(freeMemory(), [slow], {
+      await using server = await serve(freeMemoryAddress(), [slow], {
         streamWindow: 2 ** 30,
         maxStreamBytes: 2 ** 30,
         session,
@@ -118,7 +121,7 @@ describe('an endpoint divides into many turns', () => {
           return 0;
         },
       });
-      await using server = await serve(freeMemory(), [slow], { session });
+      await using server = await serve(freeMemoryAddress(), [slow], { session });
       await using peer = await RawPeer.connect(server.address, session);
       const body = `[${Array(30_000).fill(1).join()}]`;
       for (let n = 0; n < streams; n++) {
@@ -149,7 +152,7 @@ describe('an endpoint divides into many turns', () => {
   test(
     'the messages of a client stream to a server in the same process',
     async () => {
-      await using server = await serve(freeMemory(), [feed]);
+      await using server = await serve(freeMemoryAddress(), [feed]);
       await using client = await connectOnce(server.address);
       const count = 50_000;
       await expectShortTurns(async () => {

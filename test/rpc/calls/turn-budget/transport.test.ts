@@ -16,7 +16,7 @@ import {
   type SessionSetup,
 } from '../../../../src/transport/index.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
-import { freeMemory } from '../../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../../fixtures/rpc.js';
 import { until } from '../../../fixtures/waiting.js';
 import { block, expectShortTurns, LIMIT, mostPerTurn } from './turn-budget.js';
 
@@ -64,7 +64,11 @@ describe('the transport divides into many turns', () => {
     async (_, options, bytes) => {
       let received = 0;
       const listener = { onMessage: () => void received++ };
-      const { session, close } = await pair(freeMemory(), { ...options, codec: lines(), listener });
+      const { session, close } = await pair(freeMemoryAddress(), {
+        ...options,
+        codec: lines(),
+        listener,
+      });
       const chunk = bytes();
       await expectShortTurns(async () => {
         session.writeBytes(chunk);
@@ -107,7 +111,7 @@ describe('the transport divides into many turns', () => {
         session.writeBytes(answer);
         answered++;
       };
-      const { session, close } = await pair(freeMemory(), {
+      const { session, close } = await pair(freeMemoryAddress(), {
         codec: lines(),
         listener: { onMessage },
         maxQueuedBytes: 2 ** 30,
@@ -139,7 +143,7 @@ describe('the transport divides into many turns', () => {
           return input.take(size) as Buffer;
         },
       };
-      const { session, close } = await pair(freeMemory(), {
+      const { session, close } = await pair(freeMemoryAddress(), {
         codec: slow,
         listener: { onMessage: () => void received++ },
       });

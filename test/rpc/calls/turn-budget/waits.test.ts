@@ -14,7 +14,7 @@ import {
 } from '../../../../src/rpc/index.js';
 import { clientCall } from '../../../fixtures/calls.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
-import { connectOnce, freeMemory } from '../../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../../fixtures/rpc.js';
 import { until } from '../../../fixtures/waiting.js';
 import { block, LIMIT, mostPerTurn } from './turn-budget.js';
 
@@ -46,7 +46,7 @@ describe('waits that end together end in many turns', () => {
       const { options, call } = optionsFor(abort.signal);
       let began = 0;
       const wait = implement(Wait, { double: () => new Promise(() => began++) });
-      await using server = await serve(freeMemory(), [wait], big);
+      await using server = await serve(freeMemoryAddress(), [wait], big);
       await using client = await connectOnce(server.address, { ...big, ...options });
       const stub = client.stub(Wait);
       let failed = 0;
