@@ -27,7 +27,7 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { freeMemory, testService } from '../fixtures/rpc.js';
+import { freeMemoryAddress, testService } from '../fixtures/rpc.js';
 
 export const Greeter = contract(
   'Greeter',
@@ -77,7 +77,7 @@ export function serveGreeter(
   options: RpcServerOptions = { introspection: true },
   services: readonly Service[] = [greeter(), testService()],
 ): Promise<RpcServer> {
-  return serve(freeMemory(), services, options);
+  return serve(freeMemoryAddress(), services, options);
 }
 
 let lastRegistry = 0;

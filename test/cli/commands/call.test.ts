@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
 import { SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, testService } from '../../fixtures/rpc.js';
+import { freeMemoryAddress, testService } from '../../fixtures/rpc.js';
 import { pemPath } from '../../fixtures/tls-endpoints.js';
 import { gate, Inbox, until } from '../../fixtures/waiting.js';
 import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
@@ -128,7 +128,7 @@ describe('getty call', () => {
   test('is cancelled by Ctrl-C, and then writes no error', async () => {
     const started = gate();
     await using server = await serve(
-      freeMemory(),
+      freeMemoryAddress(),
       [
         testService({
           test: async (_, { signal }) => {
@@ -148,10 +148,14 @@ describe('getty call', () => {
 
   test('writes a reply that is larger than the limit of other clients', async () => {
     const text = 'x'.repeat(3_000_000);
-    await using server = await serve(freeMemory(), [testService({ test: () => ({ A: text }) })], {
-      introspection: true,
-      session: { maxMessageBytes: 2 ** 23 },
-    });
+    await using server = await serve(
+      freeMemoryAddress(),
+      [testService({ test: () => ({ A: text }) })],
+      {
+        introspection: true,
+        session: { maxMessageBytes: 2 ** 23 },
+      },
+    );
     const { stdout } = await getty('call', server.address, 'TestService/Test', '{}', '--json');
     expect(stdout).toBe(`{"A":"${text}"}\n`);
   });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { serve as listen, raw } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { serveAsGo } from '../call/go-server.js';
 import { greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
@@ -98,7 +98,7 @@ describe('getty describe', () => {
 });
 
 test('a server of another protocol is reported by each command', async () => {
-  await using server = await listen(freeMemory(), {
+  await using server = await listen(freeMemoryAddress(), {
     codec: raw(),
     listener: {
       onOpen: (session) => void session.write(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'.repeat(9))),
@@ -125,7 +125,7 @@ test('a server of another protocol is reported by each command', async () => {
 describe('a hostile server', () => {
   const Fake = contract(Introspection.name, { services: unary<void, unknown>() });
   const serveAnswer = (answer: unknown) =>
-    serve(freeMemory(), [implement(Fake, { services: () => answer }), greeter()]);
+    serve(freeMemoryAddress(), [implement(Fake, { services: () => answer }), greeter()]);
 
   test('cannot control the terminal by its names', async () => {
     const evil = '\u001b[31m\u009b\u202e';

@@ -13,7 +13,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { pemPath } from '../../fixtures/tls-endpoints.js';
 import { serveAsGo } from '../call/go-server.js';
 import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
@@ -93,7 +93,7 @@ describe('getty doctor of a server', () => {
       statistics: unary<void, unknown>(),
     });
     const since = Date.now() + 3_600_000;
-    await using server = await serve(freeMemory(), [
+    await using server = await serve(freeMemoryAddress(), [
       implement(Fake, { services: () => [], statistics: () => ({ since, served: [] }) }),
     ]);
     const { checks } = await checksOf(server.address);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 import { Greeter, serveGreeter } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
 
@@ -48,7 +48,7 @@ describe('getty sessions', () => {
     const counts = { started: 0, succeeded: 0, failed: 0 };
     const session = { peer: '\u001b[2J', pending: 0, serving: 0, calls: counts, served: counts };
     const sessions = () => ({ total: 9, sessions: new Array(9).fill(session) });
-    await using server = await serve(freeMemory(), [implement(Fake, { sessions })]);
+    await using server = await serve(freeMemoryAddress(), [implement(Fake, { sessions })]);
     const { stdout } = await getty('sessions', server.address, '--limit', '2');
     expect(stdout.split('\n')).toHaveLength(4);
     expect(stdout).toMatch(/\n\\u001b\[2J +unknown/);

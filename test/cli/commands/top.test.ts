@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 import { serveAsGo } from '../call/go-server.js';
 import { Greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
@@ -93,7 +93,7 @@ describe('getty top', () => {
     };
     const served = Array.from({ length: 50 }, (_, at) => ({ ...method, version: `\u009b${at}` }));
     const statistics = () => ({ since: 1, served });
-    await using server = await serve(freeMemory(), [implement(Fake, { statistics })]);
+    await using server = await serve(freeMemoryAddress(), [implement(Fake, { statistics })]);
     const args = ['top', server.address, '--count', '1', '--interval', '1ms'];
     const { stdout } = await getty(...args);
     const lines = stdout.trim().split('\n');
