@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -17,6 +18,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -141,23 +143,52 @@ export function replaceFolder(fresh, target) {
  * @param {string} source
  * @param {string} target
  * @param {string} config
+ * @param {(folder: string) => void} finish adds files to the compiled ones
+ * @param {string} version what the build depends on besides `source`
  */
-function build(name, source, target, config) {
+function build(name, source, target, config, finish = () => {}, version = '') {
   const stamp = join(ROOT, `build/${name}.stamp`);
   const built = join(ROOT, target);
-  const print = fingerprint(source);
+  const print = fingerprint(source) + version;
   if (existsSync(built) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
   const fresh = join(ROOT, `build/${name}-${process.pid}`);
   mkdirSync(dirname(fresh), { recursive: true });
   must(`building ${name}`, process.execPath, [TSC, '-p', config, '--outDir', fresh]);
+  finish(fresh);
   replaceFolder(fresh, built);
   writeFileSync(stamp, print);
+}
+
+const COMMANDER = join(ROOT, 'node_modules/commander');
+
+/**
+ * Bundle commander, which only the command `getty` loads, into `dist/cli`, with its license. So the
+ * package does not depend on it. `#commander` in package.json is this file.
+ * @param {string} dist
+ */
+function bundleCommander(dist) {
+  const { buildSync } = createRequire(import.meta.url)('esbuild');
+  buildSync({
+    entryPoints: [join(COMMANDER, 'esm.mjs')],
+    outfile: join(dist, 'cli/commander.js'),
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    // commander is CommonJS: it requires modules of Node.js.
+    banner: {
+      js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
+    },
+  });
+  copyFileSync(join(COMMANDER, 'LICENSE'), join(dist, 'cli/commander.LICENSE'));
 }
 
 /** Install packages, and build dist and the demo, when they are out of date. */
 export function setup() {
   install(ROOT);
-  build('dist', 'src', 'dist', 'tsconfig.build.json');
+  const { version } = JSON.parse(readFileSync(join(COMMANDER, 'package.json'), 'utf8'));
+  build('dist', 'src', 'dist', 'tsconfig.build.json', bundleCommander, version);
   build('demo', 'demo', 'build/demo', 'demo');
 }
 

@@ -1,0 +1,96 @@
+/** The messages of a call: the argument JSON, or standard input. */
+import { messageOf } from '../../core/errors.js';
+import { untilAborted } from '../../core/signals.js';
+import { UsageError } from '../failure.js';
+import type { Terminal } from '../terminal.js';
+import type { CallableMethod } from './callable-method.js';
+
+/** The text of the argument that reads standard input. */
+const STANDARD_INPUT = '-';
+
+/** Throws UsageError if the argument JSON is given and is not JSON. */
+export function checkArgument(text: string | undefined): void {
+  if (text !== undefined && text !== STANDARD_INPUT) parse(text, 'JSON');
+}
+
+/** One message. `text`: the argument JSON; `-`: all of standard input. Throws UsageError. */
+export async function readMessage(
+  method: CallableMethod,
+  text: string | undefined,
+  terminal: Terminal,
+): Promise<unknown> {
+  if (text === undefined) return encode(method, undefined, 'JSON');
+  const json =
+    text === STANDARD_INPUT ? await untilAborted(readAll(terminal), terminal.signal) : text;
+  return encode(method, parse(json, 'JSON'), 'JSON');
+}
+
+/** Messages of a stream: the argument JSON is the only one, else each line of standard input. */
+export class MessageLines implements AsyncIterable<unknown> {
+  readonly #method: CallableMethod;
+  readonly #text: string | undefined;
+  readonly #terminal: Terminal;
+  /** Why a line cannot be sent. The call fails too, with an error that says less. */
+  failure: unknown;
+
+  constructor(method: CallableMethod, text: string | undefined, terminal: Terminal) {
+    this.#method = method;
+    this.#text = text === STANDARD_INPUT ? undefined : text;
+    this.#terminal = terminal;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<unknown> {
+    try {
+      if (this.#text !== undefined) {
+        yield await readMessage(this.#method, this.#text, this.#terminal);
+        return;
+      }
+      let number = 0;
+      for await (const line of linesOf(this.#terminal)) {
+        const name = `line ${++number} of standard input`;
+        if (line.trim() !== '') yield encode(this.#method, parse(line, name), name);
+      }
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
+  }
+}
+
+function parse(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(
+      `${name}: ${messageOf(error)}; write it as JSON in quotes of the shell, such as '{"A":1}' or '"text"'`,
+    );
+  }
+}
+
+function encode(method: CallableMethod, value: unknown, name: string): unknown {
+  try {
+    return method.encode(value);
+  } catch (error) {
+    throw new UsageError(`${name}: ${messageOf(error)}`);
+  }
+}
+
+async function readAll(terminal: Terminal): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of terminal.input)
+    text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+async function* linesOf(terminal: Terminal): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of terminal.input) {
+    const text = typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+    const parts = (rest + text).split('\n');
+    rest = parts.pop() ?? '';
+    yield* parts;
+  }
+  if (rest !== '') yield rest;
+}

@@ -1,0 +1,85 @@
+/** `getty ls`: the nodes that a registry has, and their changes. */
+
+import { untilAborted } from '../../core/signals.js';
+import { compareSnapshots, type ServiceNode } from '../../micro/index.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
+import { parseDuration } from '../option-values.js';
+import type { Output } from '../output/output.js';
+import { tableLines } from '../output/table.js';
+import { mergeCodecs, NODE_COLUMNS, nodeJson, nodeText } from '../target/node-rows.js';
+import { openQuietRegistry } from '../target/published-nodes.js';
+import { RegistryPoll } from '../target/registry-poll.js';
+import { parseRegistry } from '../target/target.js';
+
+interface LsOptions extends JsonOption {
+  readonly watch?: boolean;
+  readonly interval?: number;
+}
+
+const DEFAULT_INTERVAL = 1_000;
+
+export const defineLs: DefineCommand = (program, terminal) => {
+  const command = program
+    .command('ls')
+    .summary('list the services of a registry, and their nodes')
+    .description('List the services that a registry has now, with the nodes that offer them.')
+    .argument('<registry>', 'such as etcd://host:2379/root or file:///directory')
+    .option('--watch', 'then write a line for each change, until Ctrl-C')
+    .option(
+      '--interval <duration>',
+      'how often --watch reads the registry (default: 1s)',
+      (text: string) => parseDuration('--interval', text),
+    )
+    .action(async (url: string, options: LsOptions) => {
+      const output = outputOf(terminal, options);
+      await using registry = await openQuietRegistry(parseRegistry(url));
+      const nodes = await untilAborted(registry.list(), terminal.signal);
+      if (options.watch !== true) return writeNodes(nodes, output);
+      await writeFirst(nodes, output);
+      const poll = new RegistryPoll(
+        registry,
+        options.interval ?? DEFAULT_INTERVAL,
+        terminal.signal,
+        (text) => output.progress(`${timeText()}  ${text}`),
+      );
+      let before = nodes;
+      for await (const after of poll) {
+        await writeChanges(before, after, output);
+        before = after;
+      }
+    });
+  addJsonAndExamples(
+    command,
+    'getty ls file:///srv/getty/registry',
+    'getty ls file:///srv/getty/registry --watch',
+  );
+};
+
+async function writeNodes(nodes: readonly ServiceNode[], output: Output): Promise<void> {
+  if (output.isJson) return output.jsonValue({ nodes: nodes.map(nodeJson) });
+  if (nodes.length === 0) return output.progress('the registry has no nodes');
+  await output.table(mergeCodecs(nodes), NODE_COLUMNS);
+}
+
+/** With JSON each line is a change, so the first list is written as nodes that were added. */
+async function writeFirst(nodes: readonly ServiceNode[], output: Output): Promise<void> {
+  if (output.isJson) return writeChanges([], nodes, output);
+  for (const line of tableLines(mergeCodecs(nodes), NODE_COLUMNS)) await output.line(line);
+}
+
+async function writeChanges(
+  before: readonly ServiceNode[],
+  after: readonly ServiceNode[],
+  output: Output,
+): Promise<void> {
+  const changes = compareSnapshots(before, after);
+  for (const change of ['removed', 'added', 'updated'] as const) {
+    for (const node of changes[change]) {
+      if (output.isJson)
+        await output.jsonLine({ time: new Date().toISOString(), change, node: nodeJson(node) });
+      else await output.line(`${timeText()}  ${change.padEnd(7)}  ${nodeText(node)}`);
+    }
+  }
+}
+
+const timeText = (): string => new Date().toTimeString().slice(0, 8);

@@ -1,0 +1,76 @@
+/** `getty sessions`: the open sessions of a server. */
+import type { SessionReport } from '../../rpc/index.js';
+import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
+import { parseInteger } from '../option-values.js';
+import type { Column } from '../output/table.js';
+import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
+import { listSessions } from '../target/introspection.js';
+import { connectTo } from '../target/server-connection.js';
+import { parseAddress } from '../target/target.js';
+
+interface SessionsOptions extends ConnectionOptions, JsonOption {
+  readonly limit?: number;
+}
+
+/** The most sessions that the introspection of a server reports. */
+const MAX_SESSIONS = 3_000;
+const DEFAULT_LIMIT = 100;
+
+/** The calls of the peer are those that the server serves. */
+const COLUMNS: readonly Column<SessionReport>[] = [
+  { title: 'PEER', cell: ({ peer }) => peer },
+  { title: 'KIND', cell: ({ extended }) => kindOf(extended) },
+  { title: 'SERVING', cell: ({ serving }) => serving },
+  { title: 'SERVED', cell: ({ served }) => served.succeeded + served.failed },
+  { title: 'FAILED', cell: ({ served }) => served.failed },
+  { title: 'CALLING', cell: ({ pending }) => pending },
+  { title: 'CALLED', cell: ({ calls }) => calls.succeeded + calls.failed },
+  { title: 'FAILED', cell: ({ calls }) => calls.failed },
+];
+
+/** A peer is known by its first message. */
+function kindOf(extended: boolean | undefined): string {
+  if (extended === undefined) return 'unknown';
+  return extended ? 'extended' : 'plain';
+}
+
+export const defineSessions: DefineCommand = (program, terminal) => {
+  const command = program
+    .command('sessions')
+    .summary('list the open sessions of a server')
+    .description(
+      'List the open sessions of a server, the busiest first. SERVING and SERVED are calls of the\n' +
+        'peer, CALLING and CALLED are calls to the peer. A plain peer is one of Go.',
+    )
+    .argument('<address>', 'such as tcp://127.0.0.1:8849')
+    .option('--limit <number>', `the most sessions, up to ${MAX_SESSIONS} (default: 100)`, (text) =>
+      parseInteger('--limit', text, 1, MAX_SESSIONS),
+    );
+  addConnectionOptions(command);
+  command.action(async (address: string, options: SessionsOptions) => {
+    const output = outputOf(terminal, options);
+    const client = await connectTo(parseAddress(address), options, terminal);
+    try {
+      const { limit = DEFAULT_LIMIT } = options;
+      const { total, sessions: reported } = await listSessions(client, limit, terminal);
+      // A server may report more than it was asked for.
+      const sessions = reported.slice(0, limit);
+      if (output.isJson) return await output.jsonValue({ total, sessions });
+      const byWork = [...sessions].sort((a, b) => b.serving - a.serving || b.pending - a.pending);
+      await output.table(byWork, COLUMNS);
+      const shown = sessions.length;
+      output.progress(
+        total > shown
+          ? `sessions: ${total}, of which ${shown} ${shown === 1 ? 'is' : 'are'} shown; --limit shows more`
+          : `sessions: ${total}, with that of this command`,
+      );
+    } finally {
+      client.destroy();
+    }
+  });
+  addJsonAndExamples(
+    command,
+    'getty sessions tcp://127.0.0.1:8849',
+    'getty sessions tcp://127.0.0.1:8849 --limit 1000 --json',
+  );
+};

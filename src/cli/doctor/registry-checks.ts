@@ -1,0 +1,115 @@
+/** Checks a registry, and the nodes that it has. */
+import { messageOf } from '../../core/errors.js';
+import { redactUrl } from '../../core/redact.js';
+import { untilAborted } from '../../core/signals.js';
+import type { ServiceNode } from '../../micro/index.js';
+import type { ConnectionOptions } from '../target/connection-options.js';
+import { inParallel } from '../target/dial.js';
+import { openQuietRegistry } from '../target/published-nodes.js';
+import { connectTo } from '../target/server-connection.js';
+import type { Terminal } from '../terminal.js';
+import { type Check, failed, ok, type Report, warning } from './check.js';
+import { connectionAdvice } from './connection-advice.js';
+import { checkEntries } from './entry-checks.js';
+import { checkAnswers } from './server-checks.js';
+
+/** The most addresses that are connected to. */
+const MAX_ADDRESSES = 500;
+
+/** Makes all checks of a registry, and reports each of them. */
+export async function checkRegistry(
+  url: string,
+  options: ConnectionOptions,
+  terminal: Terminal,
+  report: Report,
+): Promise<void> {
+  // A URL that is wrong is an error of the command line, and not of the registry.
+  await using registry = await openQuietRegistry(url);
+  const start = performance.now();
+  let nodes: readonly ServiceNode[];
+  try {
+    nodes = await untilAborted(registry.list(), terminal.signal);
+  } catch (error) {
+    if (terminal.signal.aborted) throw error;
+    await report(failed('registry', messageOf(error), registryAdvice(messageOf(error))));
+    return;
+  }
+  const time = (performance.now() - start).toFixed(1);
+  if (nodes.length === 0) {
+    const advice = 'is a provider running, and does it use this root or directory?';
+    await report(warning('registry', `it has no entries; read in ${time} ms`, advice));
+    return;
+  }
+  await report(ok('registry', `${nodes.length} entries, read in ${time} ms`));
+  for (const check of checkEntries(nodes)) await report(check);
+  const addresses = [...byAddress(nodes)];
+  const results = await inParallel(addresses.slice(0, MAX_ADDRESSES), ([address, entries]) =>
+    checkNode(address, entries, options, terminal),
+  );
+  for (const check of results.flat()) await report(check);
+  if (addresses.length > MAX_ADDRESSES)
+    await report(warning('nodes', `${addresses.length - MAX_ADDRESSES} addresses are not checked`));
+}
+
+function registryAdvice(error: string): string | undefined {
+  if (/ENOENT|ENOTDIR/.test(error)) return 'correct the directory; providers create it';
+  return connectionAdvice(error);
+}
+
+function byAddress(nodes: readonly ServiceNode[]): Map<string, ServiceNode[]> {
+  const groups = new Map<string, ServiceNode[]>();
+  for (const node of nodes) {
+    const group = groups.get(node.address);
+    if (group === undefined) groups.set(node.address, [node]);
+    else group.push(node);
+  }
+  return groups;
+}
+
+/** Connects to one address, and compares what it offers with its entries. */
+async function checkNode(
+  address: string,
+  entries: readonly ServiceNode[],
+  options: ConnectionOptions,
+  terminal: Terminal,
+): Promise<Check[]> {
+  const name = `node ${entries[0]?.id}`;
+  const shown = redactUrl(address);
+  try {
+    const client = await connectTo(address, options, terminal);
+    try {
+      const { checks, services } = await checkAnswers(client, terminal);
+      const missing =
+        services === undefined ? [] : entries.filter((entry) => !isOffered(entry, services));
+      if (missing.length > 0)
+        return [
+          failed(
+            name,
+            `${shown} does not offer ${missing.map(entryText).join(', ')}`,
+            'the address belongs to another program now, or the entry is old',
+          ),
+        ];
+      const problems = checks.filter(({ status }) => status !== 'ok');
+      if (problems.length === 0)
+        return [ok(name, `${shown} answers, and offers what it publishes`)];
+      return problems.map((check) => ({ ...check, name, detail: `${shown}: ${check.detail}` }));
+    } finally {
+      client.destroy();
+    }
+  } catch (error) {
+    if (terminal.signal.aborted) throw error;
+    return [failed(name, messageOf(error), connectionAdvice(messageOf(error)))];
+  }
+}
+
+const entryText = ({ service, version, protocol }: ServiceNode): string =>
+  `${service} ${version}`.trim().concat(` in ${protocol}`);
+
+function isOffered(
+  { service, version, protocol }: ServiceNode,
+  services: NonNullable<Awaited<ReturnType<typeof checkAnswers>>['services']>,
+): boolean {
+  return services.some(
+    (each) => each.name === service && each.version === version && each.codecs.includes(protocol),
+  );
+}

@@ -1,0 +1,90 @@
+/** The result of a load, as JSON and as text. */
+import { messageOf } from '../../core/errors.js';
+import type { Histogram } from '../../rpc/index.js';
+import { printable } from '../output/printable.js';
+import { tableLines } from '../output/table.js';
+import type { LoadRun } from './load-run.js';
+
+/** The columns of the longest bar. */
+const BAR_COLUMNS = 40;
+
+interface Bucket {
+  /** Milliseconds: the latencies of the bucket do not exceed it. */
+  readonly limit: number;
+  readonly count: number;
+}
+
+export interface LoadReport {
+  readonly calls: number;
+  readonly failed: number;
+  readonly codes: Readonly<Record<string, number>>;
+  readonly seconds: number;
+  /** Calls per second. */
+  readonly rate: number;
+  /** Milliseconds. */
+  readonly latency: Readonly<Record<'mean' | 'p50' | 'p90' | 'p99' | 'p999' | 'max', number>>;
+  readonly histogram: readonly Bucket[];
+}
+
+export function reportOf(run: LoadRun): LoadReport {
+  const { latency } = run;
+  const { count, sum, max } = latency;
+  return {
+    calls: run.ended,
+    failed: run.failed,
+    codes: Object.fromEntries([...run.codes].sort(([, a], [, b]) => b - a)),
+    seconds: run.seconds,
+    rate: run.seconds > 0 ? run.ended / run.seconds : 0,
+    latency: {
+      mean: count > 0 ? sum / count : 0,
+      p50: latency.percentile(0.5),
+      p90: latency.percentile(0.9),
+      p99: latency.percentile(0.99),
+      p999: latency.percentile(0.999),
+      max,
+    },
+    histogram: bucketsOf(latency),
+  };
+}
+
+/** The latencies in buckets, each of which is twice as wide as the one before. */
+function bucketsOf(latency: Histogram): Bucket[] {
+  if (latency.count === 0) return [];
+  const limits: number[] = [];
+  for (let limit = 1 / 64; limits.length === 0 || limit / 2 < latency.max; limit *= 2)
+    limits.push(limit);
+  const cumulative = latency.cumulative(limits);
+  // The last limit is above the maximum, so that all latencies are within it.
+  cumulative[cumulative.length - 1] = latency.count;
+  const buckets = limits.map((limit, at) => ({
+    limit,
+    count: (cumulative[at] as number) - (cumulative[at - 1] ?? 0),
+  }));
+  return buckets.slice(buckets.findIndex(({ count }) => count > 0));
+}
+
+const ms = (latency: number): string => `${latency.toFixed(latency < 10 ? 2 : 0)} ms`;
+
+/** The report as lines for people. */
+export function reportLines(report: LoadReport, firstFailure: unknown): string[] {
+  const { calls, failed, codes, seconds, rate, latency, histogram } = report;
+  const most = Math.max(...histogram.map(({ count }) => count));
+  return [
+    `calls    ${calls} in ${seconds.toFixed(1)} s, ${Math.round(rate)} calls/s`,
+    `failed   ${failed}${failed === 0 ? '' : `: ${codesText(codes)}; first: ${printable(messageOf(firstFailure))}`}`,
+    `latency  mean ${ms(latency.mean)}  p50 ${ms(latency.p50)}  p90 ${ms(latency.p90)}  ` +
+      `p99 ${ms(latency.p99)}  p99.9 ${ms(latency.p999)}  max ${ms(latency.max)}`,
+    '',
+    ...tableLines(histogram, [
+      { title: 'UP TO', cell: ({ limit }) => ms(limit) },
+      { title: 'CALLS', cell: ({ count }) => count },
+      { title: '', cell: ({ count }) => '█'.repeat(Math.round((count / most) * BAR_COLUMNS)) },
+    ]),
+  ];
+}
+
+export function codesText(codes: LoadReport['codes']): string {
+  return Object.entries(codes)
+    .map(([code, count]) => `${code} ${count}`)
+    .join(', ');
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/** The command `getty` as a process: its streams, signals and exit code. */
+import { failureLine } from './failure.js';
+import { run } from './program.js';
+import type { Terminal } from './terminal.js';
+
+const interrupt = new AbortController();
+
+/** The first Ctrl-C ends the command, and the second one the process. */
+function onSignal(): void {
+  if (interrupt.signal.aborted) process.exit(1);
+  interrupt.abort();
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+// The reader of a pipe, such as `head`, has ended: there is nothing left to do.
+process.stdout.on('error', () => interrupt.abort());
+process.stderr.on('error', () => {});
+
+// A fault of this command, and not of its arguments: one line too, and no stack.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${failureLine('getty', error, process.argv.includes('--json'))}\n`);
+  process.exit(1);
+});
+
+const terminal: Terminal = {
+  input: process.stdin,
+  output: process.stdout,
+  errors: process.stderr,
+  signal: interrupt.signal,
+  environment: process.env,
+};
+
+const exitCode = await run(process.argv.slice(2), terminal);
+await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+// Standard input may be open, and nothing that the command has closed needs to be waited for.
+process.exit(exitCode);

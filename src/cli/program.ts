@@ -1,0 +1,96 @@
+/** The program `getty`: its commands, its help, and how it ends. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from '#commander';
+import { RpcError } from '../rpc/index.js';
+import { type DefineCommand, ExitCode } from './command.js';
+import { defineCall } from './commands/call.js';
+import { defineCompletion } from './commands/completion.js';
+import { defineDescribe } from './commands/describe.js';
+import { defineDoctor } from './commands/doctor.js';
+import { defineExplain } from './commands/explain.js';
+import { defineLoad } from './commands/load.js';
+import { defineLs } from './commands/ls.js';
+import { defineSessions } from './commands/sessions.js';
+import { defineTop } from './commands/top.js';
+import { exitCodeOf, failureLine, UsageError } from './failure.js';
+import type { Terminal } from './terminal.js';
+
+const COMMANDS: readonly DefineCommand[] = [
+  defineLs,
+  defineDescribe,
+  defineCall,
+  defineExplain,
+  defineSessions,
+  defineDoctor,
+  defineTop,
+  defineLoad,
+  defineCompletion,
+];
+const HELP_COLUMNS = 98;
+
+const DESCRIPTION = `Look at services of getty, and call them.
+
+A TARGET is the address of a server (tcp://host:port, tls://, ws://, wss://, unix:///path), or a
+registry (file:///directory, etcd://host:2379/root, zookeeper://host:2181/root).`;
+
+const EXIT_CODES = `
+Exit codes: 0, 2 for a wrong command line, else the number of the RPC code (14 is UNAVAILABLE);
+1 for other errors.`;
+
+/** The version of the package, which is two folders above this file, also in dist. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+export function createProgram(terminal: Terminal): Command {
+  const program = new Command('getty');
+  program
+    .description(DESCRIPTION)
+    .version(packageVersion())
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => terminal.output.write(text),
+      // A failure is written once, by run().
+      writeErr: () => {},
+      getOutHelpWidth: () => HELP_COLUMNS,
+      getErrHelpWidth: () => HELP_COLUMNS,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .addHelpText('after', EXIT_CODES);
+  for (const define of COMMANDS) define(program, terminal);
+  return program;
+}
+
+/**
+ * Runs the command line `args` and resolves with the exit code. Never rejects: a failure is one
+ * line on standard error.
+ */
+export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+  const program = createProgram(terminal);
+  if (args.length === 0) {
+    terminal.errors.write(program.helpInformation());
+    return exitCodeOf(new UsageError());
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (thrown) {
+    if (thrown instanceof ExitCode) return thrown.exitCode;
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    // The user has ended the command: it is cancelled, as a call is.
+    if (terminal.signal.aborted) return exitCodeOf(new RpcError('CANCELLED', 'Ctrl-C'));
+    const name = program.commands.find((command) => command.name() === args[0])?.name();
+    const command = name === undefined ? 'getty' : `getty ${name}`;
+    const error = thrown instanceof CommanderError ? usageErrorOf(thrown, command) : thrown;
+    terminal.errors.write(`${failureLine(command, error, args.includes('--json'))}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+function usageErrorOf({ message }: CommanderError, command: string): UsageError {
+  const line = message.replace(/^error: /, '').replaceAll('\n', ' ');
+  return new UsageError(`${line}; see \`${command} --help\``);
+}

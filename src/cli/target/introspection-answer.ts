@@ -1,0 +1,189 @@
+/**
+ * Reads the answers of the introspection service. Any program may answer, so nothing in an answer
+ * is trusted: a part of another type than expected is an error, and unknown parts are left out.
+ */
+import { RPC_CODES } from '../../core/errors.js';
+import {
+  type CodecName,
+  type FieldDescription,
+  type MessageDescription,
+  type MethodDescription,
+  type MethodKind,
+  type MethodReport,
+  RpcError,
+  type ServiceDescription,
+  type SessionReport,
+  type SessionsReport,
+  type StatisticsReport,
+} from '../../rpc/index.js';
+
+const KINDS: readonly MethodKind[] = [
+  'unary',
+  'oneway',
+  'noReply',
+  'serverStream',
+  'clientStream',
+  'duplex',
+];
+const CODECS: readonly CodecName[] = ['json', 'protobuf'];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function fail(what: string): never {
+  throw new RpcError(
+    'INTERNAL',
+    `the introspection of this server answers with ${what}; does it run another version of getty?`,
+  );
+}
+
+function fields(value: unknown, what: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return fail(`no ${what}`);
+  return value as Fields;
+}
+
+function list(value: unknown, what: string): readonly unknown[] {
+  return Array.isArray(value) ? value : fail(`no list of ${what}`);
+}
+
+const own = (value: Fields, name: string): unknown =>
+  Object.hasOwn(value, name) ? value[name] : undefined;
+
+function text(value: Fields, name: string): string {
+  const found = own(value, name);
+  return typeof found === 'string' ? found : fail(`a ${name} that is no text`);
+}
+
+function optionalText(value: Fields, name: string): string | undefined {
+  return own(value, name) === undefined ? undefined : text(value, name);
+}
+
+function number(value: Fields, name: string): number {
+  const found = own(value, name);
+  return typeof found === 'number' && Number.isFinite(found)
+    ? found
+    : fail(`a ${name} that is no number`);
+}
+
+function optionalNumber(value: Fields, name: string): number | undefined {
+  return own(value, name) === undefined ? undefined : number(value, name);
+}
+
+/** The answer of the method `services`. Throws INTERNAL. */
+export function readServices(answer: unknown): ServiceDescription[] {
+  return list(answer, 'services').map((each) => {
+    const service = fields(each, 'service');
+    return {
+      name: text(service, 'name'),
+      version: text(service, 'version'),
+      codecs: CODECS.filter((codec) => list(own(service, 'codecs'), 'codecs').includes(codec)),
+      methods: list(own(service, 'methods'), 'methods').map(readMethod),
+    };
+  });
+}
+
+function readMethod(value: unknown): MethodDescription {
+  const method = fields(value, 'method');
+  const name = text(method, 'kind');
+  return {
+    name: text(method, 'name'),
+    kind: KINDS.find((kind) => kind === name) ?? fail('an unknown kind of method'),
+    idempotent: own(method, 'idempotent') === true,
+    timeout: optionalNumber(method, 'timeout'),
+    input: readMessage(own(method, 'input')),
+    output: readMessage(own(method, 'output')),
+  };
+}
+
+function readMessage(value: unknown): MessageDescription | undefined {
+  if (value === undefined || value === null) return undefined;
+  const message = fields(value, 'message');
+  const parts = own(message, 'fields');
+  return {
+    vendor: text(message, 'vendor'),
+    type: optionalText(message, 'type'),
+    fields: parts === undefined ? undefined : list(parts, 'fields').map(readField),
+  };
+}
+
+function readField(value: unknown): FieldDescription {
+  const field = fields(value, 'field');
+  return {
+    name: text(field, 'name'),
+    number: number(field, 'number'),
+    type: text(field, 'type'),
+    oneof: optionalText(field, 'oneof'),
+  };
+}
+
+/** The answer of the method `sessions`. Throws INTERNAL. */
+export function readSessions(answer: unknown): SessionsReport {
+  const report = fields(answer, 'sessions');
+  return {
+    total: number(report, 'total'),
+    sessions: list(own(report, 'sessions'), 'sessions').map(readSession),
+  };
+}
+
+function readSession(value: unknown): SessionReport {
+  const session = fields(value, 'session');
+  const extended = own(session, 'extended');
+  return {
+    peer: text(session, 'peer'),
+    extended: typeof extended === 'boolean' ? extended : undefined,
+    pending: number(session, 'pending'),
+    serving: number(session, 'serving'),
+    calls: readCounts(own(session, 'calls')),
+    served: readCounts(own(session, 'served')),
+  };
+}
+
+function readCounts(value: unknown): SessionReport['calls'] {
+  const counts = fields(value, 'counts');
+  return {
+    started: number(counts, 'started'),
+    succeeded: number(counts, 'succeeded'),
+    failed: number(counts, 'failed'),
+  };
+}
+
+/** What `getty top` and `getty doctor` need of a StatisticsReport. */
+export type ServedReport = Pick<StatisticsReport, 'since' | 'served'>;
+
+/**
+ * The answer of the method `statistics`, without the calls that the server made. Throws INTERNAL.
+ */
+export function readStatistics(answer: unknown): ServedReport {
+  const report = fields(answer, 'statistics');
+  return {
+    since: number(report, 'since'),
+    served: list(own(report, 'served'), 'methods').map(readMethodReport),
+  };
+}
+
+function readMethodReport(value: unknown): MethodReport {
+  const method = fields(value, 'method');
+  const latency = fields(own(method, 'latency'), 'latency');
+  const failed = fields(own(method, 'failed'), 'failed calls');
+  const codes = RPC_CODES.filter((code) => own(failed, code) !== undefined);
+  return {
+    service: text(method, 'service'),
+    version: text(method, 'version'),
+    method: text(method, 'method'),
+    started: number(method, 'started'),
+    succeeded: number(method, 'succeeded'),
+    failed: Object.fromEntries(codes.map((code) => [code, number(failed, code)])),
+    inFlight: number(method, 'inFlight'),
+    bytesSent: number(method, 'bytesSent'),
+    bytesReceived: number(method, 'bytesReceived'),
+    latency: {
+      count: number(latency, 'count'),
+      sum: number(latency, 'sum'),
+      mean: number(latency, 'mean'),
+      p50: number(latency, 'p50'),
+      p90: number(latency, 'p90'),
+      p99: number(latency, 'p99'),
+      max: number(latency, 'max'),
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/** Asks a server about itself, through its introspection service. */
+import { codeOf } from '../../core/errors.js';
+import {
+  Introspection,
+  type RpcClient,
+  type ServiceDescription,
+  type SessionsReport,
+} from '../../rpc/index.js';
+import { AdvisedError } from '../failure.js';
+import {
+  readServices,
+  readSessions,
+  readStatistics,
+  type ServedReport,
+} from './introspection-answer.js';
+
+const NO_INTROSPECTION =
+  'it needs the option `introspection: true`; servers of Go have no introspection. ' +
+  '`getty call --kind` and `--proto` work without it';
+
+export interface IntrospectionSettings {
+  readonly signal: AbortSignal;
+}
+
+/** The services of a server, without the introspection itself. Rejects with AdvisedError. */
+export async function describeServer(
+  client: RpcClient,
+  { signal }: IntrospectionSettings,
+): Promise<ServiceDescription[]> {
+  const answer = await advised(client.stub(Introspection).services(undefined, { signal }));
+  return readServices(answer).filter(({ name }) => name !== Introspection.name);
+}
+
+/** The sessions of a server. Rejects with AdvisedError. */
+export async function listSessions(
+  client: RpcClient,
+  limit: number,
+  { signal }: IntrospectionSettings,
+): Promise<SessionsReport> {
+  return readSessions(await advised(client.stub(Introspection).sessions({ limit }, { signal })));
+}
+
+/** The calls that a server has served, without those of its introspection. */
+export async function statisticsOfServer(
+  client: RpcClient,
+  { signal }: IntrospectionSettings,
+): Promise<ServedReport> {
+  const stub = client.stub(Introspection);
+  const { since, served } = readStatistics(await advised(stub.statistics(undefined, { signal })));
+  return { since, served: served.filter(({ service }) => service !== Introspection.name) };
+}
+
+const OTHER_PROTOCOL =
+  'the server speaks another protocol: check the address, its port and its scheme';
+
+async function advised<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isOtherProtocol(error)) throw new AdvisedError(error, OTHER_PROTOCOL);
+    throw hasNoIntrospection(error) ? new AdvisedError(error, NO_INTROSPECTION) : error;
+  }
+}
+
+/** A server of Go ends the session when it does not know the service. */
+function hasNoIntrospection(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'UNIMPLEMENTED' || code === 'UNAVAILABLE';
+}
+
+/** Whether `thrown` shows that the server has sent bytes that are no frames of rpc. */
+export function isOtherProtocol(thrown: unknown): boolean {
+  const error = thrown instanceof AdvisedError ? thrown.error : thrown;
+  if (codeOf(error) === 'BAD_FRAME') return true;
+  return error instanceof Error && error.cause !== undefined && isOtherProtocol(error.cause);
+}

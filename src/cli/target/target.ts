@@ -1,0 +1,49 @@
+/** The first argument of most commands: the address of a server, or the URL of a registry. */
+import { showUrl } from '../../core/redact.js';
+import { UsageError } from '../failure.js';
+
+export interface Target {
+  readonly kind: 'address' | 'registry';
+  readonly url: string;
+}
+
+// `memory://name` is an address, and `memory:name` a registry.
+const REGISTRY = /^(?:file|etcds?|zookeeper):|^memory:(?!\/\/)/;
+const ADDRESS = /^(?:tcp|tls|udp|ws|wss|unix|memory):\/\//;
+const HOST_AND_PORT = /^(?:\[[^\s[\]]+\]|[^\s:/@?#]+):\d{1,5}$/;
+
+/** Without the characters that separate a user, a query or a fragment, which may be secret. */
+const PATH = /^\/[^@?#]*$/;
+
+const ADDRESSES = 'an address such as tcp://host:port, wss://host:port/path or unix:///path';
+const REGISTRIES =
+  'a registry such as file:///directory, etcd://host:2379/root or zookeeper://host:2181/root';
+
+/** Throws UsageError. The server or the registry checks the rest of the text. */
+export function parseTarget(text: string): Target {
+  if (REGISTRY.test(text)) return { kind: 'registry', url: text };
+  if (ADDRESS.test(text)) return { kind: 'address', url: text };
+  throw new UsageError(`TARGET: got ${showUrl(text)}, expected ${suggestion(text)}`);
+}
+
+/** Throws UsageError. */
+export function parseRegistry(text: string): string {
+  const { kind, url } = parseTarget(text);
+  if (kind === 'registry') return url;
+  throw new UsageError(`REGISTRY: got the address ${showUrl(text)}, expected ${REGISTRIES}`);
+}
+
+/** Throws UsageError. */
+export function parseAddress(text: string): string {
+  const { kind, url } = parseTarget(text);
+  if (kind === 'address') return url;
+  throw new UsageError(
+    `ADDRESS: got the registry ${showUrl(text)}, expected ${ADDRESSES}; \`getty ls\` shows the addresses`,
+  );
+}
+
+function suggestion(text: string): string {
+  if (HOST_AND_PORT.test(text)) return `a scheme; did you mean tcp://${text}?`;
+  if (PATH.test(text)) return `a scheme; did you mean file://${text}?`;
+  return `${ADDRESSES}, or ${REGISTRIES}`;
+}

@@ -1,0 +1,112 @@
+/** Takes samples of the statistics of all nodes of a target. */
+import type { Registry } from '../../micro/index.js';
+import type { RpcClient } from '../../rpc/index.js';
+import type { ConnectionOptions } from '../target/connection-options.js';
+import { inParallel } from '../target/dial.js';
+import { statisticsOfServer } from '../target/introspection.js';
+import { connectTo } from '../target/server-connection.js';
+import type { Terminal } from '../terminal.js';
+import { type MethodRate, methodRates, type Sample } from './method-rates.js';
+
+/** The most nodes that are asked. */
+const MAX_NODES = 500;
+
+/** One node: its connection, and its last sample. */
+class NodeMonitor {
+  readonly name: string;
+  readonly #address: string;
+  #client: RpcClient | undefined;
+  #last: Sample | undefined;
+  /** Why the last sample could not be taken. */
+  failure: unknown;
+
+  constructor(name: string, address: string) {
+    this.name = name;
+    this.#address = address;
+  }
+
+  /**
+   * The rates since the last sample; none for the first one, and for a node that does not answer.
+   */
+  async sample(options: ConnectionOptions, terminal: Terminal): Promise<MethodRate[]> {
+    try {
+      this.#client ??= await connectTo(this.#address, options, terminal);
+      const report = await statisticsOfServer(this.#client, terminal);
+      const sample = { time: performance.now(), report };
+      const before = this.#last;
+      this.#last = sample;
+      this.failure = undefined;
+      return before === undefined ? [] : methodRates(this.name, before, sample);
+    } catch (error) {
+      this.failure = error;
+      // The client does not connect again by itself.
+      this.close();
+      return [];
+    }
+  }
+
+  close(): void {
+    this.#client?.destroy();
+    this.#client = undefined;
+  }
+}
+
+/** A node that did not answer. */
+export interface NodeFailure {
+  readonly node: string;
+  readonly error: unknown;
+}
+
+export interface FleetSample {
+  readonly rates: readonly MethodRate[];
+  /** How many nodes were asked, and how many of them did not answer. */
+  readonly nodes: number;
+  readonly failures: readonly NodeFailure[];
+}
+
+export class FleetMonitor implements Disposable {
+  readonly #options: ConnectionOptions;
+  readonly #terminal: Terminal;
+  /** The nodes by address. */
+  readonly #nodes = new Map<string, NodeMonitor>();
+
+  constructor(options: ConnectionOptions, terminal: Terminal) {
+    this.#options = options;
+    this.#terminal = terminal;
+  }
+
+  /** Follows the nodes of a list, and no others. `name`: the id of the node at an address. */
+  follow(addresses: ReadonlyMap<string, string>): void {
+    for (const [address, node] of this.#nodes) {
+      if (addresses.has(address)) continue;
+      node.close();
+      this.#nodes.delete(address);
+    }
+    for (const [address, name] of addresses) {
+      if (this.#nodes.size >= MAX_NODES) break;
+      if (!this.#nodes.has(address)) this.#nodes.set(address, new NodeMonitor(name, address));
+    }
+  }
+
+  async sample(): Promise<FleetSample> {
+    const nodes = [...this.#nodes.values()];
+    const rates = await inParallel(nodes, (node) => node.sample(this.#options, this.#terminal));
+    return {
+      rates: rates.flat(),
+      nodes: nodes.length,
+      failures: nodes.flatMap(({ name, failure }) =>
+        failure === undefined ? [] : [{ node: name, error: failure }],
+      ),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const node of this.#nodes.values()) node.close();
+  }
+}
+
+/** The addresses of a registry, with the id of one of the nodes at each. */
+export async function addressesOf(registry: Registry): Promise<Map<string, string>> {
+  const nodes = await registry.list();
+  return new Map(nodes.map(({ address, id }) => [address, id]));
+}

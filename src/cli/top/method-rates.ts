@@ -1,0 +1,114 @@
+/** How many calls each method served between two samples. */
+import type { MethodReport, RpcCode } from '../../rpc/index.js';
+import type { ServedReport } from '../target/introspection-answer.js';
+
+/** What one server had counted at one moment. */
+export interface Sample {
+  /** When it was taken, in milliseconds of performance.now(). */
+  readonly time: number;
+  readonly report: ServedReport;
+}
+
+/** The calls of one method at one node, between two samples. */
+export interface MethodRate {
+  readonly service: string;
+  readonly version: string;
+  readonly method: string;
+  readonly node: string;
+  /** Calls that ended, per second. */
+  readonly rate: number;
+  /** Failed calls per second. */
+  readonly failures: number;
+  /** The codes of failed calls, with their calls per second. */
+  readonly codes: Readonly<Partial<Record<RpcCode, number>>>;
+  readonly inFlight: number;
+  /** The mean of the interval, in milliseconds. Undefined: no call ended. */
+  readonly mean: number | undefined;
+  /** Percentiles since the server began to count, in milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+type Counts = Pick<MethodReport, 'succeeded' | 'failed' | 'latency'>;
+
+const NOTHING: Counts = {
+  succeeded: 0,
+  failed: {},
+  latency: { count: 0, sum: 0, mean: 0, p50: 0, p90: 0, p99: 0, max: 0 },
+};
+
+/**
+ * The rates of all methods of a node. `before` may be of an earlier process at the same address.
+ */
+export function methodRates(node: string, before: Sample, after: Sample): MethodRate[] {
+  const seconds = Math.max(0.001, (after.time - before.time) / 1_000);
+  const known = new Map<string, Counts>();
+  // A server that counts since another moment has restarted, or resetStatistics() was called.
+  if (before.report.since === after.report.since)
+    for (const method of before.report.served) known.set(keyOf(method), method);
+  return after.report.served.map((method) => {
+    const old = known.get(keyOf(method)) ?? NOTHING;
+    const codes: Partial<Record<RpcCode, number>> = {};
+    let failures = 0;
+    for (const [code, count] of Object.entries(method.failed) as [RpcCode, number][]) {
+      const more = Math.max(0, count - (old.failed[code] ?? 0));
+      failures += more;
+      if (more > 0) codes[code] = more / seconds;
+    }
+    const ended = Math.max(0, method.succeeded - old.succeeded) + failures;
+    const timed = method.latency.count - old.latency.count;
+    return {
+      service: method.service,
+      version: method.version,
+      method: method.method,
+      node,
+      rate: ended / seconds,
+      failures: failures / seconds,
+      codes,
+      inFlight: method.inFlight,
+      mean: timed > 0 ? Math.max(0, method.latency.sum - old.latency.sum) / timed : undefined,
+      p50: method.latency.p50,
+      p99: method.latency.p99,
+    };
+  });
+}
+
+const keyOf = ({ service, version, method }: MethodReport): string =>
+  JSON.stringify([service, version, method]);
+
+/** One row for each method, over all nodes. Percentiles are those of the slowest node. */
+export function mergeNodes(rates: readonly MethodRate[]): MethodRate[] {
+  const merged = new Map<string, MethodRate[]>();
+  for (const rate of rates) {
+    const key = JSON.stringify([rate.service, rate.version, rate.method]);
+    merged.set(key, [...(merged.get(key) ?? []), rate]);
+  }
+  return [...merged.values()].map(mergeRates);
+}
+
+function mergeRates(rates: readonly MethodRate[]): MethodRate {
+  const [first] = rates as readonly [MethodRate];
+  if (rates.length === 1) return first;
+  const sum = (select: (rate: MethodRate) => number): number =>
+    rates.reduce((total, rate) => total + select(rate), 0);
+  const codes: Partial<Record<RpcCode, number>> = {};
+  for (const rate of rates)
+    for (const [code, more] of Object.entries(rate.codes) as [RpcCode, number][])
+      codes[code] = (codes[code] ?? 0) + more;
+  const timed = rates.filter(({ mean }) => mean !== undefined);
+  const weight = timed.reduce((total, { rate }) => total + rate, 0);
+  return {
+    ...first,
+    node: `${rates.length} nodes`,
+    rate: sum(({ rate }) => rate),
+    failures: sum(({ failures }) => failures),
+    codes,
+    inFlight: sum(({ inFlight }) => inFlight),
+    mean:
+      weight > 0
+        ? timed.reduce((total, { rate, mean = 0 }) => total + rate * mean, 0) / weight
+        : undefined,
+    p50: Math.max(...rates.map(({ p50 }) => p50)),
+    p99: Math.max(...rates.map(({ p99 }) => p99)),
+  };
+}

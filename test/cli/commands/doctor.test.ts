@@ -1,0 +1,202 @@
+/** `getty doctor`. */
+import { rm } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import type { Check } from '../../../src/cli/doctor/check.js';
+import {
+  auth,
+  contract,
+  Introspection,
+  implement,
+  RpcError,
+  serve,
+  unary,
+} from '../../../src/rpc/index.js';
+import { SERVER_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
+import { pemPath } from '../../fixtures/tls-endpoints.js';
+import { serveAsGo } from '../call/go-server.js';
+import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
+import { getty } from '../run-getty.js';
+
+noLeaks();
+
+/** The checks of a target, and the exit code. */
+async function checksOf(...args: string[]): Promise<{ code: number; checks: Check[] }> {
+  const { code, stdout, stderr } = await getty('doctor', ...args, '--json');
+  expect(stderr).toBe('');
+  return { code, checks: JSON.parse(stdout).checks };
+}
+
+describe('getty doctor of a server', () => {
+  test('reports that all is well', async () => {
+    await using server = await serveGreeter();
+    const { code, stdout, stderr } = await getty('doctor', server.address);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ok {7}connection: made in [\d.]+ ms\nok {7}answer: in [\d.]+ ms; /);
+    expect(stdout).toMatch(/services: Greeter v1, TestService v1.0\n$/);
+    expect(stderr).toBe('failed: 0, warnings: 0, ok: 2\n');
+  });
+
+  test('says what to do about a refused connection, and ends with 1', async () => {
+    const { code, checks } = await checksOf('tcp://localhost:1');
+    expect(code).toBe(1);
+    expect(checks).toEqual([
+      { status: 'ok', name: 'name', detail: expect.stringMatching(/^localhost is /) },
+      {
+        status: 'failed',
+        name: 'connection',
+        detail: expect.stringMatching(/ECONNREFUSED/),
+        advice: 'nothing listens there: start the server, or correct the port',
+      },
+    ]);
+  });
+
+  test('says what to do about a socket file that does not exist', async () => {
+    const { checks } = await checksOf('unix:///none/of/these');
+    expect(checks).toMatchObject([
+      { status: 'failed', advice: expect.stringMatching(/socket file/) },
+    ]);
+  });
+
+  test('warns of a server without introspection, and of one of Go', async () => {
+    await using server = await serveGreeter({});
+    expect((await checksOf(server.address)).checks[1]).toMatchObject({
+      status: 'warning',
+      detail: 'it answers, and has no introspection',
+    });
+    await using go = await serveAsGo();
+    const { code, checks } = await checksOf(go.address);
+    expect(code).toBe(0);
+    expect(checks[1]).toMatchObject({
+      status: 'warning',
+      detail: expect.stringMatching(/^it ended the connection/),
+    });
+  });
+
+  test('says that a token is missing', async () => {
+    const authenticate = () => {
+      throw new RpcError('UNAUTHENTICATED', 'no token');
+    };
+    await using server = await serveGreeter({
+      introspection: true,
+      interceptors: [auth({ authenticate })],
+    });
+    const { code, checks } = await checksOf(server.address);
+    expect(code).toBe(1);
+    expect(checks[1]).toMatchObject({ status: 'failed', advice: expect.stringMatching(/--token/) });
+  });
+
+  test('warns of a clock that is ahead', async () => {
+    const Fake = contract(Introspection.name, {
+      services: unary<void, unknown>(),
+      statistics: unary<void, unknown>(),
+    });
+    const since = Date.now() + 3_600_000;
+    await using server = await serve(freeMemoryAddress(), [
+      implement(Fake, { services: () => [], statistics: () => ({ since, served: [] }) }),
+    ]);
+    const { checks } = await checksOf(server.address);
+    expect(checks[2]).toMatchObject({
+      status: 'warning',
+      name: 'clock',
+      detail: expect.stringMatching(/at least 3[56]\d\d s ahead/),
+    });
+  });
+
+  test('checks the certificate of a server', async () => {
+    await using server = await serve('tls://127.0.0.1:0', [greeter()], {
+      tls: SERVER_TLS,
+      introspection: true,
+    });
+    const ca = pemPath('authority');
+    const trusted = await checksOf(server.address, '--ca', ca);
+    expect(trusted.code).toBe(0);
+    expect(trusted.checks[1]).toMatchObject({
+      status: 'ok',
+      name: 'certificate',
+      detail: expect.stringMatching(/^for DNS:localhost, IP Address:127.0.0.1,.* until 21\d\d-/),
+    });
+    const untrusted = await checksOf(server.address);
+    expect(untrusted.code).toBe(1);
+    expect(untrusted.checks[0]).toMatchObject({
+      status: 'failed',
+      advice: expect.stringMatching(/--ca/),
+    });
+    expect(untrusted.checks[1]).toMatchObject({ status: 'ok', name: 'certificate' });
+    const named = await checksOf(server.address, '--ca', ca, '--server-name', 'elsewhere.example');
+    expect(named.code).toBe(1);
+    expect(named.checks[0]).toMatchObject({ advice: expect.stringMatching(/--server-name/) });
+    expect(named.checks[1]).toMatchObject({
+      status: 'failed',
+      advice: 'it is not for elsewhere.example: use one of its names, or --server-name',
+    });
+  });
+});
+
+describe('getty doctor of a registry', () => {
+  test('reports that all is well', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    await fleet.provide('b');
+    const { code, stdout } = await getty('doctor', fleet.url);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ok {7}registry: 2 entries, read in [\d.]+ ms\n/);
+    expect(stdout).toMatch(/ok {7}node a: tcp:\S+ answers, and offers what it publishes\n/);
+    expect(stdout.split('\n')).toHaveLength(4);
+  });
+
+  test('finds nodes that cannot be reached, and nodes that offer something else', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    await fleet.provide('quiet', { introspection: false });
+    const [published] = await fleet.registry.list();
+    const entry = published as NonNullable<typeof published>;
+    await fleet.registry.register({ ...entry, id: 'dead', address: 'tcp://127.0.0.1:1' });
+    await fleet.registry.register({ ...entry, service: 'Shop' });
+    const { code, checks } = await checksOf(fleet.url);
+    expect(code).toBe(1);
+    expect(checks).toContainEqual({
+      status: 'failed',
+      name: 'node dead',
+      detail: expect.stringMatching(/ECONNREFUSED/),
+      advice: expect.any(String),
+    });
+    expect(checks).toContainEqual({
+      status: 'failed',
+      name: 'node a',
+      detail: `${entry.address} does not offer Shop v1 in json`,
+      advice: 'the address belongs to another program now, or the entry is old',
+    });
+    expect(checks).toContainEqual({
+      status: 'warning',
+      name: 'node quiet',
+      detail: expect.stringMatching(/it answers, and has no introspection$/),
+      advice: expect.any(String),
+    });
+  });
+
+  test('warns of an empty registry', async () => {
+    await using fleet = openFleet();
+    const { code, checks } = await checksOf(fleet.url);
+    expect(code).toBe(0);
+    expect(checks).toMatchObject([{ status: 'warning', name: 'registry' }]);
+  });
+
+  test('says what to do about a registry that is away', async () => {
+    const { code, checks } = await checksOf('etcd://127.0.0.1:1/getty');
+    expect(code).toBe(1);
+    expect(checks).toMatchObject([{ status: 'failed', name: 'registry' }]);
+    await using folder = await temporaryFolder();
+    await rm(folder.path, { recursive: true });
+    expect((await checksOf(folder.url)).checks).toMatchObject([
+      { status: 'failed', advice: 'correct the directory; providers create it' },
+    ]);
+  });
+
+  test('refuses a wrong URL as a wrong command line', async () => {
+    const { code, stderr } = await getty('doctor', 'etcd://');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^getty doctor: BAD_ADDRESS: .*\n$/);
+  });
+});

@@ -1,0 +1,67 @@
+/** `getty sessions`. */
+import { describe, expect, test } from 'vitest';
+import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
+import { Greeter, serveGreeter } from '../greeter-servers.js';
+import { getty } from '../run-getty.js';
+
+noLeaks();
+
+describe('getty sessions', () => {
+  test('lists the peers of a server with their calls', async () => {
+    await using server = await serveGreeter();
+    await using client = await connectOnce(server.address);
+    await client.stub(Greeter).hello('x');
+    await client
+      .stub(Greeter)
+      .fail('x')
+      .catch(() => {});
+    const { code, stdout, stderr } = await getty('sessions', server.address);
+    expect(code).toBe(0);
+    expect(stderr).toBe('sessions: 2, with that of this command\n');
+    const [titles, ...rows] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/ {2,}/));
+    expect(titles).toEqual('PEER KIND SERVING SERVED FAILED CALLING CALLED FAILED'.split(' '));
+    expect(rows.map((row) => row.slice(1).join(' ')).sort()).toEqual([
+      'extended 0 0 0 0 0 0',
+      'extended 0 2 1 0 0 0',
+    ]);
+  });
+
+  test('writes JSON, and at most --limit sessions', async () => {
+    await using server = await serveGreeter();
+    await using client = await connectOnce(server.address);
+    await client.stub(Greeter).hello('x');
+    const { stdout } = await getty('sessions', server.address, '--json', '--limit', '1');
+    const report = JSON.parse(stdout);
+    expect(report.total).toBe(2);
+    expect(report.sessions).toHaveLength(1);
+    const { stderr } = await getty('sessions', server.address, '--limit', '1');
+    expect(stderr).toMatch(/^sessions: \d, of which 1 is shown; --limit shows more\n$/);
+  });
+
+  test('shows no more than it asked for, without control characters', async () => {
+    const Fake = contract(Introspection.name, { sessions: unary<unknown, unknown>() });
+    const counts = { started: 0, succeeded: 0, failed: 0 };
+    const session = { peer: '\u001b[2J', pending: 0, serving: 0, calls: counts, served: counts };
+    const sessions = () => ({ total: 9, sessions: new Array(9).fill(session) });
+    await using server = await serve(freeMemoryAddress(), [implement(Fake, { sessions })]);
+    const { stdout } = await getty('sessions', server.address, '--limit', '2');
+    expect(stdout.split('\n')).toHaveLength(4);
+    expect(stdout).toMatch(/\n\\u001b\[2J +unknown/);
+  });
+
+  test('needs an address and a limit that is a number', async () => {
+    expect(await getty('sessions', 'file:///x')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/ADDRESS: got the registry "file:\/\/\/x".*`getty ls`/),
+    });
+    expect(await getty('sessions', 'tcp://127.0.0.1:1', '--limit', '0')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/--limit: got "0", expected a whole number from 1 to 3000/),
+    });
+  });
+});
