@@ -129,6 +129,25 @@ describe('the etcd registry', () => {
     await until(() => proxy.open === 0, 'every connection is closed');
   });
 
+  it('keeps its connection while the process is busy, although answers to pings are read late', async () => {
+    useNextRoot();
+    // The proxy is in this process, so an answer needs several turns of the event loop.
+    const proxy = await openProxy();
+    const log = new RecordingLogger();
+    const registry = open({ pingInterval: 10, pingTimeout: 10, logger: log }, proxy.endpoint);
+    await using watch = new WatchReader(registry);
+    expect(await watch.next()).toEqual([]);
+    for (let turn = 0; turn < 40; turn++) {
+      const end = performance.now() + 15;
+      while (performance.now() < end);
+      await new Promise(setImmediate);
+    }
+    await registry.register(node('a'));
+    await watch.ids('a');
+    expect(log.lines).toEqual([]);
+    expect(proxy.accepted).toBe(1);
+  });
+
   it('does not keep a process alive by a registration or a watch', async () => {
     useNextRoot();
     const child = await startIdler(server.url(root), 'leave');
