@@ -1,6 +1,7 @@
 /** `getty top`: the calls of each method, redrawn each second. */
 import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
+import { pause } from '../../core/timers.js';
 import type { Registry } from '../../micro/index.js';
 import { RpcError } from '../../rpc/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
@@ -11,7 +12,6 @@ import { printable } from '../output/printable.js';
 import { type Column, tableLines } from '../output/table.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
-import { pause } from '../target/registry-poll.js';
 import { parseTarget } from '../target/target.js';
 import { addressesOf, FleetMonitor, type FleetSample } from '../top/fleet-monitor.js';
 import { type MethodRate, mergeNodes } from '../top/method-rates.js';

@@ -1,5 +1,6 @@
 /** Calls a method again and again, and measures it. */
 import { codeOf } from '../../core/errors.js';
+import { followSignal } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
 import { Histogram, type RpcCode } from '../../rpc/index.js';
 
@@ -71,13 +72,14 @@ export class LoadRun {
       this.#isStopped = true;
       this.#checkEnd();
     };
-    this.#signal.addEventListener('abort', stop, { once: true });
+    const release = followSignal(this.#signal, stop);
+    if (this.#signal.aborted) stop();
     await new Promise<void>((resolve) => {
       this.#onEnd = resolve;
       this.#tick();
     });
     clearTimeout(this.#timer);
-    this.#signal.removeEventListener('abort', stop);
+    release();
     this.#endTime = performance.now();
   }
 

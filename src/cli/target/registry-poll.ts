@@ -1,7 +1,7 @@
 /** Reads the whole list of a registry again and again. */
 import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
-import { startTimer } from '../../core/timers.js';
+import { pause } from '../../core/timers.js';
 import type { Registry, ServiceNode } from '../../micro/index.js';
 
 /**
@@ -49,19 +49,4 @@ export class RegistryPoll implements AsyncIterable<readonly ServiceNode[]> {
       return undefined;
     }
   }
-}
-
-/** Waits for `ms` milliseconds. Resolves with false as soon as the signal aborts. */
-export function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve(false);
-    const settle = (isOver: boolean): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      resolve(isOver);
-    };
-    const onAbort = (): void => settle(false);
-    const timer = startTimer(() => settle(true), ms);
-    signal.addEventListener('abort', onAbort);
-  });
 }
