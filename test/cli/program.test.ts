@@ -8,23 +8,12 @@ import { file } from '../../src/registries/file/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { openFleet, temporaryFolder } from './greeter-servers.js';
 import { examplesOf, words } from './help-examples.js';
-import { finished, getty, startGetty } from './run-getty.js';
+import { COMMANDS, finished, getty, startGetty } from './run-getty.js';
 
 noLeaks();
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MANIFEST = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
-const COMMANDS = [
-  'ls',
-  'describe',
-  'call',
-  'explain',
-  'sessions',
-  'doctor',
-  'top',
-  'load',
-  'completion',
-];
 
 describe('getty', () => {
   test('without a command writes its help on standard error, and ends with 2', async () => {

@@ -3,6 +3,19 @@ import { run } from '../../src/cli/program.js';
 import type { Terminal, TextStream } from '../../src/cli/terminal.js';
 import { Inbox, within } from '../fixtures/waiting.js';
 
+/** The names of all commands. */
+export const COMMANDS = [
+  'ls',
+  'describe',
+  'call',
+  'explain',
+  'sessions',
+  'doctor',
+  'top',
+  'load',
+  'completion',
+];
+
 class RecordingStream implements TextStream {
   readonly isTTY: boolean;
   readonly columns = 80;

@@ -16,7 +16,7 @@ interface SessionsOptions extends ConnectionOptions, JsonOption {
 const MAX_SESSIONS = 3_000;
 const DEFAULT_LIMIT = 100;
 
-/** The calls of the peer are those that the server serves. */
+/** The server serves the calls of the peer. */
 const COLUMNS: readonly Column<SessionReport>[] = [
   { title: 'PEER', cell: ({ peer }) => peer },
   { title: 'KIND', cell: ({ extended }) => kindOf(extended) },

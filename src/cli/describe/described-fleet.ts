@@ -29,7 +29,7 @@ export async function servicesAt(
 }
 
 /**
- * The services of a target, of a registry those that it lists. `service`: only this one. Each
+ * The services of a server, or all services that a registry lists. `service`: only this one. Each
  * version of a service is asked of one node that answers. Rejects if a service that is given, or
  * all of them, cannot be described.
  */

@@ -69,7 +69,7 @@ export class ClientCache {
     return this.#clients.flatMap(({ peers }) => peers);
   }
 
-  /** Resets the counts of `peers()`, and those that all clients share. */
+  /** Resets the counts of `peers()`, and the counters that all clients share. */
   resetStatistics(): void {
     for (const client of this.#clients) client.resetStatistics();
   }

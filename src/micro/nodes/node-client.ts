@@ -105,7 +105,7 @@ export class NodeClient {
     return [...(this.#client?.channels ?? [])].map(({ statistics }) => statistics);
   }
 
-  /** Resets the counts of `peers`, and those that all clients of the consumer share. */
+  /** Resets the counts of `peers`, and the counters that all clients share. */
   resetStatistics(): void {
     this.#client?.resetStatistics();
   }

@@ -5,19 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../greeter-servers.js';
-import { getty } from '../run-getty.js';
+import { COMMANDS, getty } from '../run-getty.js';
 
-const COMMANDS = [
-  'ls',
-  'describe',
-  'call',
-  'explain',
-  'sessions',
-  'doctor',
-  'top',
-  'load',
-  'completion',
-];
 const BASH = ['/bin/bash', '/usr/bin/bash'].find((path) => existsSync(path));
 
 describe('getty completion', () => {
