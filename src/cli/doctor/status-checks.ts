@@ -40,7 +40,7 @@ function stateCheck({ process, sessions, provider }: ServerStatus): Check {
     return warning(
       'state',
       `${text}; the provider is drained, so consumers do not find it`,
-      'call provider.undrain(), or Admin.undrain() of the server, to publish it again',
+      '`getty node undrain ADDRESS` publishes it again',
     );
   const missing = entries.filter(({ isPublished }) => !isPublished).length;
   return warning(

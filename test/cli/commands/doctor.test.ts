@@ -147,7 +147,7 @@ describe('getty doctor of a server', () => {
     expect(checks[2]).toMatchObject({
       status: 'warning',
       detail: expect.stringContaining('the provider is drained'),
-      advice: expect.stringContaining('undrain()'),
+      advice: expect.stringContaining('getty node undrain'),
     });
   });
 
