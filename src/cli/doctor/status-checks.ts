@@ -35,7 +35,7 @@ function stateCheck({ process, sessions, provider }: ServerStatus): Check {
     `${ageText(uptime)}, ${bytesText(rss)}; sessions: ${sessions}`;
   if (provider === undefined) return ok('state', text);
   const { state, reason, entries, total } = provider;
-  if (state === 'published') return ok('state', `${text}; ${total} entries are published`);
+  if (state === 'published') return ok('state', `${text}; entries published: ${total}`);
   if (state === 'draining')
     return warning(
       'state',

@@ -10,7 +10,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   UNIMPLEMENTED: 'it needs the option `admin: true`; servers of Go have no admin service',
   // A server of Go ends the session when it does not know the service.
   UNAVAILABLE: 'is its registry there? `getty doctor ADDRESS` shows the state of the provider',
-  INVALID_ARGUMENT: '`getty doctor ADDRESS` shows the entries of the provider',
+  INVALID_ARGUMENT: '`getty ls REGISTRY` shows the entries of the provider',
   PERMISSION_DENIED: 'the server does not allow this caller to change it; is it the right --token?',
 };
 
