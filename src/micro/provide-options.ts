@@ -102,15 +102,31 @@ export function updatedOptions(options: ProvideOptions, changes: ProviderUpdate)
   };
 }
 
-/** The nodes of a provider that listens at `listening`. Throws BAD_OPTION. */
+/** The identity of an entry among those of its provider, which have one id and group. */
+export type EntryKey = Pick<ServiceNode, 'service' | 'version' | 'protocol'>;
+
+/** A key of a Map for an entry. */
+export function entryKey({ service, version, protocol }: EntryKey): string {
+  return JSON.stringify([service, version, protocol]);
+}
+
+/** Throws BAD_OPTION. */
+export function checkWeight(weight: unknown): void {
+  checkNumber('weight', weight, 0, MAX_WEIGHT);
+  if (!Number.isInteger(weight)) throw badOption('weight', weight, 'a whole number');
+}
+
+/**
+ * The nodes of a provider that listens at `listening`. `weights`: those of single entries, by
+ * entryKey(). Throws BAD_OPTION.
+ */
 export function nodesOf(
   listening: string,
   { services, group = '', advertise, id, meta, metadata, weight }: ProvideOptions,
+  weights: ReadonlyMap<string, number>,
 ): ServiceNode[] {
   const address = advertisedAddress(listening, advertise);
-  if (weight !== undefined) checkNumber('weight', weight, 0, MAX_WEIGHT);
-  if (weight !== undefined && !Number.isInteger(weight))
-    throw badOption('weight', weight, 'a whole number');
+  if (weight !== undefined) checkWeight(weight);
   if (
     metadata !== undefined &&
     (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
@@ -120,17 +136,18 @@ export function nodesOf(
   const allMetadata = {
     ...metadata,
     ...(meta !== undefined && { [META_KEY]: meta }),
-    ...(weight !== undefined && { [WEIGHT_KEY]: `${weight}` }),
   };
-  return services.flatMap(({ contract }) =>
-    contract.codecs.map((protocol) => ({
-      id: id ?? defaultId(address),
-      service: contract.name,
-      group,
-      version: contract.version,
-      protocol,
-      address,
-      metadata: allMetadata,
-    })),
+  const keys = services.flatMap(({ contract: { name: service, version, codecs } }) =>
+    codecs.map((protocol) => ({ service, version, protocol })),
   );
+  return keys.map((key) => {
+    const own = weights.get(entryKey(key)) ?? weight;
+    return {
+      id: id ?? defaultId(address),
+      group,
+      ...key,
+      address,
+      metadata: { ...allMetadata, ...(own !== undefined && { [WEIGHT_KEY]: `${own}` }) },
+    };
+  });
 }

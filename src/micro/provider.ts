@@ -1,20 +1,29 @@
 /** A provider: an rpc server whose services are published in a registry. */
-import { callAsync, notifyOrWarn } from '../core/callbacks.js';
-import { gettyError, messageOf } from '../core/errors.js';
-import { guardedLogger } from '../core/logger.js';
-import { type RpcServer, type RpcStatistics, serve } from '../rpc/index.js';
+import { notifyOrWarn } from '../core/callbacks.js';
+import {
+  type EntrySelector,
+  type ProviderState,
+  type ProviderStatus,
+  RpcError,
+  type RpcServer,
+  type RpcStatistics,
+  serve,
+} from '../rpc/index.js';
+import { SERVED_PROVIDER, type ServedProvider } from '../rpc/served-provider.js';
 import type { TlsOptions } from '../transport/types.js';
 import { defaultAddress } from './advertised-address.js';
-import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
 import {
   checkProvideOptions,
+  checkWeight,
+  entryKey,
   nodesOf,
   type ProvideOptions,
   type ProviderUpdate,
   serverOptions,
   updatedOptions,
 } from './provide-options.js';
-import { nodeKey } from './snapshots.js';
+import { ProviderEntries } from './provider/provider-entries.js';
+import { selectedNodes, statusOf } from './provider/provider-status.js';
 import type { Registry, ServiceNode } from './types.js';
 
 /** A running provider. Made by provide(). */
@@ -29,20 +38,43 @@ export interface Provider extends AsyncDisposable {
    * The nodes whose entries the registry has confirmed. A node is missing in three cases: its entry
    * could not be written yet, because the registry is unreachable; the registry has lost the entry;
    * or another provider with the same id has written it. The provider publishes a missing node
-   * again by itself. Empty after close(), unless close() could not deregister.
+   * again by itself. Empty after drain() and close(), unless they could not deregister.
    */
   readonly published: readonly ServiceNode[];
+  /**
+   * `published`: the registry has confirmed all nodes. `waiting`: it has not, and the provider goes
+   * on to publish them. `draining`: drain(), close() or destroy() was called.
+   */
+  readonly state: ProviderState;
   /** The statistics of the server; see RpcServer.statistics(). */
   statistics(): RpcStatistics;
   /** Resets the counts of the server. */
   resetStatistics(): void;
   /**
    * Replaces the published metadata. Every list has the node meanwhile; a registry with
-   * `goConsumers` lists it for 500 ms with `-replacing` after its id. Updates run one after
+   * `goConsumers` lists it for 500 ms with `-replacing` after its id. Changes run one after
    * another. Rejects with BAD_OPTION, and changes nothing; with REGISTRY_FAILED, and publishes the
    * old metadata again; or with ENDPOINT_CLOSED after close() or destroy().
    */
   update(changes: ProviderUpdate): Promise<void>;
+  /**
+   * Changes the weight of all nodes, or of those of one service; see ProvideOptions.weight. It
+   * holds until the next update() with a weight. Rejects as update() does, and with BAD_OPTION if
+   * no node fits.
+   */
+  setWeight(weight: number, entries?: EntrySelector): Promise<void>;
+  /**
+   * Deregisters, so that consumers call other nodes. The server goes on: it serves calls in flight,
+   * and calls of clients that stay. Resolves when the entries are removed. Rejects with
+   * REGISTRY_FAILED if the registry could not remove them now; call it again then. Rejects with
+   * ENDPOINT_CLOSED after close() or destroy().
+   */
+  drain(): Promise<void>;
+  /**
+   * Publishes the nodes again after drain(), with the changes of update() and setWeight()
+   * meanwhile. Rejects with REGISTRY_FAILED, or with ENDPOINT_CLOSED after close() or destroy().
+   */
+  undrain(): Promise<void>;
   /**
    * Deregisters, sends goaway, lets calls in flight finish for at most `drainTimeout`, and closes.
    * Rejects with REGISTRY_FAILED if it could not deregister; the server is closed then too.
@@ -57,43 +89,35 @@ export interface Provider extends AsyncDisposable {
   reloadTls(options: TlsOptions): void;
 }
 
-/** A node and the result of its Registry.register(). */
-interface Registered {
-  readonly node: ServiceNode;
-  readonly registration: AsyncDisposable;
-}
-
-class ServiceProvider implements Provider, EntryOwner {
+class ServiceProvider implements Provider, ServedProvider {
   readonly #server: RpcServer;
   readonly #registry: Registry;
   #options: ProvideOptions;
-  #nodes: readonly ServiceNode[];
-  #registered: readonly Registered[] = [];
-  /**
-   * The nodes whose entries the registry has not confirmed or has lost, or another provider has
-   * taken over; after close() all nodes.
-   */
-  readonly #unpublished = new Set<ServiceNode>();
-  /** Calls of #register() that have not settled. */
-  #registering = 0;
-  /** Settles after the last update. */
-  #lastUpdate: Promise<unknown> = Promise.resolve();
+  /** The weights that setWeight() has set for single entries, by entryKey(). */
+  #weights: ReadonlyMap<string, number> = new Map();
+  readonly #entries: ProviderEntries;
   #closing: Promise<void> | undefined;
-  #isDestroyed = false;
 
   constructor(server: RpcServer, options: ProvideOptions) {
+    const { registry, logger } = options;
+    const { address } = server;
     this.#server = server;
-    this.#registry = options.registry;
+    this.#registry = registry;
     this.#options = options;
-    this.#nodes = nodesOf(server.address, options);
+    this.#entries = new ProviderEntries(nodesOf(address, options, this.#weights), {
+      registry,
+      logger,
+      address,
+      onChange: () => this.#notifyPublished(),
+    });
   }
 
   get nodes(): readonly ServiceNode[] {
-    return this.#nodes;
+    return this.#entries.nodes;
   }
 
   get published(): readonly ServiceNode[] {
-    return this.#nodes.filter((node) => !this.#unpublished.has(node));
+    return this.#entries.published;
   }
 
   get address(): string {
@@ -104,6 +128,16 @@ class ServiceProvider implements Provider, EntryOwner {
     return this.#server.refusals;
   }
 
+  get state(): ProviderState {
+    if (this.#entries.isDraining) return 'draining';
+    return this.published.length === this.nodes.length ? 'published' : 'waiting';
+  }
+
+  status(): ProviderStatus {
+    const { state } = this;
+    return statusOf(state, this.nodes, this.published, this.#registry);
+  }
+
   statistics(): RpcStatistics {
     return this.#server.statistics();
   }
@@ -112,19 +146,8 @@ class ServiceProvider implements Provider, EntryOwner {
     this.#server.resetStatistics();
   }
 
-  async publish(): Promise<void> {
-    for (const node of this.#nodes) this.#unpublished.add(node);
-    await this.#register(this.#nodes);
-    this.#notifyPublished();
-  }
-
-  #setPublished(node: ServiceNode, isPublished: boolean): void {
-    const wasPublished = !this.#unpublished.has(node);
-    if (isPublished) this.#unpublished.delete(node);
-    else this.#unpublished.add(node);
-    // provide() and update() notify once, when all nodes are registered.
-    if (wasPublished !== isPublished && this.#registering === 0 && this.#nodes.includes(node))
-      this.#notifyPublished();
+  publish(): Promise<void> {
+    return this.#entries.publish();
   }
 
   #notifyPublished(): void {
@@ -134,92 +157,40 @@ class ServiceProvider implements Provider, EntryOwner {
     notifyOrWarn(`onPublish of the provider at ${this.address}`, () => onPublish(published));
   }
 
-  /**
-   * Registers all nodes. If one fails, registers the others too, and then rejects. The newest
-   * registration of a node owns its entry, so an older one need not be disposed. If a node fails,
-   * all are kept: its older registration still owns its entry.
-   */
-  async #register(nodes: readonly ServiceNode[]): Promise<void> {
-    this.#registering++;
-    const outcomes = await Promise.allSettled(nodes.map((node) => this.#registerNode(node)));
-    this.#registering--;
-    const registered = outcomes.flatMap((outcome) =>
-      outcome.status === 'fulfilled' ? [outcome.value] : [],
-    );
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    this.#registered = failed === undefined ? registered : [...registered, ...this.#registered];
-    if (failed !== undefined) throw failed.reason;
-  }
-
-  async #registerNode(node: ServiceNode): Promise<Registered> {
-    let wasNotified = false;
-    const registration = await this.#registry.register(node, (isPublished) => {
-      wasNotified = true;
-      this.#setPublished(node, isPublished);
-    });
-    // A registry that does not call the listener has published the node by now.
-    if (!wasNotified) this.#setPublished(node, true);
-    takeEntry(this.#registry, node, this);
-    return { node, registration };
-  }
-
-  onTakenOver(node: ServiceNode): void {
-    guardedLogger(this.#options.logger).warn(
-      { node },
-      'provider: another provider of this process has published the node, because its id is the same',
-    );
-    this.#setPublished(this.#ownNode(node), false);
-  }
-
-  /** The node of this provider that has the same entry. */
-  #ownNode(node: ServiceNode): ServiceNode {
-    const key = nodeKey(node);
-    return this.#nodes.find((own) => nodeKey(own) === key) ?? node;
-  }
-
-  async republish(node: ServiceNode): Promise<boolean> {
-    if (this.#closing !== undefined || this.#isDestroyed) return false;
-    const done = this.#lastUpdate.then(async () => {
-      const registered = await this.#registerNode(this.#ownNode(node));
-      const key = nodeKey(node);
-      const others = this.#registered.filter((other) => nodeKey(other.node) !== key);
-      this.#registered = [registered, ...others];
-    });
-    const isDone = done.then(
-      () => true,
-      () => false,
-    );
-    this.#lastUpdate = isDone;
-    return isDone;
-  }
-
   update(changes: ProviderUpdate): Promise<void> {
-    const done = this.#lastUpdate.then(() => this.#update(changes));
-    this.#lastUpdate = done.catch(() => {});
-    return done;
+    return this.#entries.enqueue(() => {
+      const options = updatedOptions(this.#options, changes);
+      return this.#replace(options, changes.weight === undefined ? this.#weights : new Map());
+    });
   }
 
-  async #update(changes: ProviderUpdate): Promise<void> {
-    const options = updatedOptions(this.#options, changes);
-    if (this.#closing !== undefined || this.#isDestroyed)
-      throw gettyError('ENDPOINT_CLOSED', `the provider at ${this.address} is closed`);
-    const nodes = nodesOf(this.#server.address, options);
-    try {
-      await this.#register(nodes);
-    } catch (error) {
-      // Some of the new nodes may be registered. The old ones replace them.
-      await this.#register(this.#nodes).catch(() => {});
-      throw error;
-    }
+  setWeight(weight: number, entries?: EntrySelector): Promise<void> {
+    return this.#entries.enqueue(() => {
+      checkWeight(weight);
+      if (entries === undefined) return this.#replace({ ...this.#options, weight }, new Map());
+      const weights = new Map(this.#weights);
+      for (const node of selectedNodes(this.nodes, entries)) weights.set(entryKey(node), weight);
+      return this.#replace(this.#options, weights);
+    });
+  }
+
+  /** Publishes the nodes that the options and weights define. */
+  async #replace(options: ProvideOptions, weights: ReadonlyMap<string, number>): Promise<void> {
+    await this.#entries.replace(nodesOf(this.#server.address, options, weights));
     this.#options = options;
-    this.#nodes = nodes;
-    for (const node of [...this.#unpublished])
-      if (!nodes.includes(node)) this.#unpublished.delete(node);
-    this.#notifyPublished();
+    this.#weights = weights;
+  }
+
+  drain(): Promise<void> {
+    return this.#entries.drain();
+  }
+
+  undrain(): Promise<void> {
+    return this.#entries.undrain();
   }
 
   destroy(): void {
-    this.#isDestroyed = true;
+    this.#entries.stop();
     this.#server.destroy();
   }
 
@@ -233,23 +204,10 @@ class ServiceProvider implements Provider, EntryOwner {
   }
 
   async #close(): Promise<void> {
-    await this.#lastUpdate;
-    await Promise.all(this.#nodes.map((node) => leaveEntry(this.#registry, node, this)));
-    // An unreachable registry removes the entries later; the calls in flight still finish.
-    const outcomes = await Promise.allSettled(
-      this.#registered.map(({ registration }) =>
-        callAsync(() => registration[Symbol.asyncDispose]()),
-      ),
-    );
+    // The calls in flight still finish if the registry is unreachable.
+    const failure = await this.#entries.close();
     await this.#server.close();
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined)
-      throw gettyError(
-        'REGISTRY_FAILED',
-        `the provider at ${this.address} could not deregister: ${messageOf(failed.reason)}`,
-        failed.reason,
-      );
-    for (const node of this.#nodes) this.#unpublished.add(node);
+    if (failure !== undefined) throw failure;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -264,8 +222,11 @@ class ServiceProvider implements Provider, EntryOwner {
 export async function provide(options: ProvideOptions): Promise<Provider> {
   checkProvideOptions(options);
   const { services, address = defaultAddress() } = options;
-  const server = await serve(address, services, serverOptions(options));
   let provider: ServiceProvider | undefined;
+  const server = await serve(address, services, {
+    ...serverOptions(options),
+    ...servedProvider(() => provider),
+  });
   try {
     provider = new ServiceProvider(server, options);
     await provider.publish();
@@ -274,4 +235,23 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
     await (provider ?? server).close().catch(() => {});
     throw error;
   }
+}
+
+/**
+ * The internal option of serve() with which the services of operators find the provider. A call may
+ * arrive before the provider exists.
+ */
+function servedProvider(find: () => ServedProvider | undefined): object {
+  const provider = (): ServedProvider => {
+    const found = find();
+    if (found === undefined) throw new RpcError('UNAVAILABLE', 'the provider is starting');
+    return found;
+  };
+  const served: ServedProvider = {
+    status: () => provider().status(),
+    drain: () => provider().drain(),
+    undrain: () => provider().undrain(),
+    setWeight: (weight, entries) => provider().setWeight(weight, entries),
+  };
+  return { [SERVED_PROVIDER]: served };
 }

@@ -38,6 +38,7 @@ const RPC_OPTION_NAMES = {
 
 export const RPC_SERVER_OPTION_NAMES = {
   introspection: true,
+  admin: true,
   ...RPC_OPTION_NAMES,
   ...SERVER_OPTION_NAMES,
 } satisfies NamesOf<RpcServerOptions>;

@@ -3,6 +3,13 @@
  * contracts that need `@bufbuild/protobuf`.
  */
 export type { Logger } from '../core/logger.js';
+export {
+  Admin,
+  type CloseSessionReply,
+  type CloseSessionRequest,
+  type EntrySelector,
+  type WeightRequest,
+} from './admin/admin.js';
 export { type MessageClass, type MethodClasses, messageClass } from './codecs/message-class.js';
 export { type ContractOptions, implement } from './contract/contract.js';
 export {
@@ -67,15 +74,25 @@ export { timeout } from './interceptors/timeout.js';
 export { Histogram } from './metrics/histogram.js';
 export {
   Introspection,
-  type LatencyReport,
   type MethodDescription,
-  type MethodReport,
   type ServiceDescription,
-  type SessionReport,
-  type SessionsReport,
-  type SessionsRequest,
-  type StatisticsReport,
 } from './metrics/introspection.js';
+export { type LatencyCounts, percentileBetween } from './metrics/latency-buckets.js';
+export type {
+  EventLoopDelay,
+  ProcessStatus,
+  ProviderState,
+  ProviderStatus,
+  PublishedEntry,
+  ServerStatus,
+} from './metrics/server-status.js';
+export type { SessionReport, SessionsReport, SessionsRequest } from './metrics/session-report.js';
+export type {
+  LatencyReport,
+  MethodReport,
+  StatisticsReport,
+  StatisticsRequest,
+} from './metrics/statistics-report.js';
 export { RPC_DEFAULTS } from './options.js';
 export type {
   Call,

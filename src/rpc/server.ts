@@ -4,11 +4,13 @@ import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
+import { checkAdminProtection } from './admin/admin-protection.js';
 import { RpcEndpoint } from './endpoint.js';
-import { withIntrospection } from './metrics/introspection.js';
 import { RpcCounters } from './metrics/statistics.js';
+import { type OperatedServer, OperatorServices } from './operator-services.js';
 import { checkRpcServerNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import { SERVED_PROVIDER, type ServedProvider } from './served-provider.js';
 import type { RpcServer, RpcServerOptions, Service } from './types.js';
 import type { Frame, OutgoingFrame } from './wire/frame.js';
 
@@ -28,6 +30,8 @@ export type Listen = <In, Out>(
 class ContractServer extends RpcEndpoint implements RpcServer {
   readonly #options: ResolvedRpcOptions;
   #server: Server<Frame, OutgoingFrame> | undefined;
+  /** Undefined: neither introspection nor admin is on. */
+  #operatorServices: OperatorServices | undefined;
 
   constructor(options: ResolvedRpcOptions, asyncContext: AsyncContext | undefined) {
     super(options, new RpcCounters(), asyncContext);
@@ -49,20 +53,46 @@ class ContractServer extends RpcEndpoint implements RpcServer {
     services: readonly Service[],
     given: RpcServerOptions,
   ): Promise<this> {
-    const { introspection = false } = given;
-    if (typeof introspection !== 'boolean')
-      throw badOption('introspection', introspection, 'a boolean');
     this.#server = await listen(
       address,
-      this.sessionSetup(
-        'server',
-        introspection ? withIntrospection(services, this.channels, this.counters) : services,
-        false,
-        { idleTimeout: IDLE_TIMEOUT, ...this.#options.session },
-      ),
+      this.sessionSetup('server', this.#withOperatorServices(address, services, given), false, {
+        idleTimeout: IDLE_TIMEOUT,
+        ...this.#options.session,
+      }),
       pickNames(given, SERVER_OPTION_NAMES),
     );
     return this;
+  }
+
+  #withOperatorServices(
+    address: string,
+    services: readonly Service[],
+    given: RpcServerOptions,
+  ): readonly Service[] {
+    const { introspection = false, admin = false } = given;
+    if (typeof introspection !== 'boolean')
+      throw badOption('introspection', introspection, 'a boolean');
+    if (typeof admin !== 'boolean') throw badOption('admin', admin, 'a boolean');
+    if (admin) checkAdminProtection(address, this.#options.interceptors);
+    if (!introspection && !admin) return services;
+    this.#operatorServices = new OperatorServices(this.#operated(given));
+    return this.#operatorServices.addTo(services, { introspection, admin });
+  }
+
+  #operated(given: RpcServerOptions): OperatedServer {
+    const { [SERVED_PROVIDER]: provider } = given as { [SERVED_PROVIDER]?: ServedProvider };
+    const { logger, drainTimeout } = this.#options;
+    const refusals = (): RpcServer['refusals'] => this.refusals;
+    return {
+      channels: this.channels,
+      counters: this.counters,
+      get refusals() {
+        return refusals();
+      },
+      provider,
+      logger,
+      drainTimeout,
+    };
   }
 
   reloadTls(options: TlsOptions): void {
@@ -76,6 +106,12 @@ class ContractServer extends RpcEndpoint implements RpcServer {
     await atMost(drainTimeout, Promise.all(channels.map((channel) => channel.drain())));
     await this.#server?.close();
     await stopped;
+    this.#operatorServices?.close();
+  }
+
+  override destroy(): void {
+    super.destroy();
+    this.#operatorServices?.close();
   }
 }
 

@@ -481,6 +481,11 @@ export interface Channel {
    * Go peer), undefined before its first message.
    */
   readonly extended: boolean | undefined;
+  /**
+   * Identity.subject of the last call of the peer that auth() accepted. Undefined: none. Another
+   * call of the session may have another subject: a handler uses CallContext.identity.
+   */
+  readonly subject: string | undefined;
   /** How many calls of this side wait for their answer. */
   readonly pending: number;
   /** How many calls of the peer wait for an answer of this side. */
@@ -590,10 +595,17 @@ export interface RpcOptions {
 /** Options of serve(): those of rpc and those of the transport. */
 export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /**
-   * Also offer the service Introspection, which returns the services, methods, statistics and
-   * sessions of this server. Default: false.
+   * Also offer the service Introspection, which returns the services, methods, statistics, sessions
+   * and status of this server. Default: false.
    */
   introspection?: boolean | undefined;
+  /**
+   * Also offer the service Admin, which closes sessions and, for provide(), takes the provider out
+   * of the registry and changes its weight. BAD_OPTION unless `interceptors` has auth() with
+   * `authorize`, or the address is `unix://`, `memory://`, or has the host `localhost`, `[::1]` or
+   * `127.x.x.x`. Default: false.
+   */
+  admin?: boolean | undefined;
 }
 
 /** Options of connect(): those of rpc and those of the transport. */

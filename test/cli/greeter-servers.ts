@@ -103,6 +103,7 @@ export function openFleet(url = `memory:cli-${++lastRegistry}`, given?: Registry
         address: 'tcp://127.0.0.1:0',
         services: [greeter(id)],
         introspection: true,
+        admin: true,
         ...options,
       });
       providers.push(provider);

@@ -87,7 +87,7 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
  * import more files of them.
  */
 const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
-  'transport/address.ts': [['micro', 'web', 'testing'], 'one parser for all addresses'],
+  'transport/address.ts': [['rpc', 'micro', 'web', 'testing'], 'one parser for all addresses'],
   'transport/buffers/byte-reader.ts': [
     ['rpc', 'web'],
     'frames are read from the buffer of a session',
@@ -166,6 +166,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/metrics/statistics.ts': [['micro'], 'consumers and clients have the same statistics'],
   'rpc/option-names.ts': [['micro'], 'the options of micro include those of rpc'],
   'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
+  'rpc/served-provider.ts': [['micro'], 'a server reports and changes the state of its provider'],
   'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
   'rpc/streams/item-iterator.ts': [['micro', 'testing'], 'all callers read streams alike'],
   'rpc/wire/frame-summary.ts': [['testing'], 'the trace of a simulation names the calls'],

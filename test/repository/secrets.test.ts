@@ -10,6 +10,7 @@ import { type EtcdOptions, etcd } from '../../src/registries/etcd/index.js';
 import { registry } from '../../src/registries/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
+import { checkAdminProtection } from '../../src/rpc/admin/admin-protection.js';
 import {
   contract,
   implement,
@@ -184,6 +185,10 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'transport/server.ts writeTo': writeTo,
   'rpc/node.ts serve': (address) => openAndClose(rpcServe(address, services)),
   'rpc/node.ts connect': (address) => openAndClose(rpcConnect(address, ONE_ATTEMPT)),
+  'rpc/admin/admin-protection.ts checkAdminProtection': async (address) => {
+    checkAdminProtection(address, []);
+    return {};
+  },
   'web/connect.ts connect': (address) => openAndDestroy(webConnect(address, setup, ONE_ATTEMPT)),
   'web/rpc.ts connect': (address) => openAndClose(webRpcConnect(address, ONE_ATTEMPT)),
   'registries/index.ts registry': async (address) =>

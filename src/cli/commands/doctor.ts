@@ -18,7 +18,7 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
     .command('doctor')
     .summary('check a server, or a registry and its nodes')
     .description(
-      'Check a server: its name, connection, certificate, answer and clock. Or check a registry:\n' +
+      'Check a server: its name, connection, certificate, answer and state. Or check a registry:\n' +
         'whether it answers, whether each node can be reached and offers what it publishes, and\n' +
         'whether versions, groups and addresses fit together. The exit code is 1 if a check fails.',
     )

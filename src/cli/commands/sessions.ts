@@ -2,6 +2,7 @@
 import type { SessionReport } from '../../rpc/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { parseInteger } from '../option-values.js';
+import { ageText, bytesText } from '../output/quantity.js';
 import type { Column } from '../output/table.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
 import { listSessions } from '../target/introspection.js';
@@ -20,12 +21,18 @@ const DEFAULT_LIMIT = 100;
 const COLUMNS: readonly Column<SessionReport>[] = [
   { title: 'PEER', cell: ({ peer }) => peer },
   { title: 'KIND', cell: ({ extended }) => kindOf(extended) },
+  { title: 'IDENTITY', cell: ({ identity }) => identity },
+  { title: 'AGE', cell: ({ age }) => ageText(age) },
+  { title: 'RECEIVED', cell: ({ bytesRead }) => bytesText(bytesRead) },
+  { title: 'SENT', cell: ({ bytesWritten }) => bytesText(bytesWritten) },
+  { title: 'QUEUED', cell: ({ queuedBytes }) => bytesText(queuedBytes) },
   { title: 'SERVING', cell: ({ serving }) => serving },
   { title: 'SERVED', cell: ({ served }) => served.succeeded + served.failed },
   { title: 'FAILED', cell: ({ served }) => served.failed },
   { title: 'CALLING', cell: ({ pending }) => pending },
   { title: 'CALLED', cell: ({ calls }) => calls.succeeded + calls.failed },
   { title: 'FAILED', cell: ({ calls }) => calls.failed },
+  { title: 'ID', cell: ({ id }) => id },
 ];
 
 /** A peer is known by its first message. */
@@ -39,8 +46,9 @@ export const defineSessions: DefineCommand = (program, terminal) => {
     .command('sessions')
     .summary('list the open sessions of a server')
     .description(
-      'List the open sessions of a server, the busiest first. SERVING and SERVED are calls of the\n' +
-        'peer, CALLING and CALLED are calls to the peer. A plain peer is one of Go.',
+      'List the open sessions of a server, the busiest first. IDENTITY is what auth() of the server\n' +
+        'knows of the peer. QUEUED are bytes that the peer has not accepted yet. SERVING and SERVED\n' +
+        'are calls of the peer, CALLING and CALLED are calls to the peer. A plain peer is one of Go.',
     )
     .argument('<address>', 'such as tcp://127.0.0.1:8849')
     .option('--limit <number>', `the most sessions, up to ${MAX_SESSIONS} (default: 100)`, (text) =>

@@ -55,9 +55,8 @@ export const defineTop: DefineCommand = (program, terminal) => {
     .command('top')
     .summary('show the calls of each method, each second')
     .description(
-      'Show how many calls each method serves, the busiest first, until Ctrl-C. MEAN is that of the\n' +
-        'interval. P50 and P99 are those since the server began to count. Servers need the option\n' +
-        'introspection: true.',
+      'Show how many calls each method serves, the busiest first, until Ctrl-C. MEAN, P50 and P99\n' +
+        'are those of the interval. Servers need the option introspection: true.',
     )
     .argument('<target>', 'an address, or a registry, of which all nodes are asked')
     .option('--nodes', 'a row for each node')

@@ -1,6 +1,7 @@
 /** The words of the command line, for the completion of shells. */
 import type { Command } from '#commander';
 import { METHOD_KINDS } from '../call/callable-method.js';
+import { NODE_ACTIONS } from '../target/admin.js';
 
 export interface OptionWords {
   /** `--watch`. */
@@ -20,6 +21,12 @@ export interface CommandWords {
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
+/** The values of the first argument of a command, where there are few. */
+const FIRST_VALUES: Readonly<Record<string, readonly string[]>> = {
+  completion: SHELLS,
+  node: NODE_ACTIONS,
+};
+
 /** The values of options that have few. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--codec': ['json', 'protobuf'],
@@ -36,6 +43,6 @@ export function commandWords(program: Command): CommandWords[] {
       description,
       values: required ? (VALUES[long ?? ''] ?? []) : undefined,
     })),
-    values: command.name() === 'completion' ? SHELLS : [],
+    values: FIRST_VALUES[command.name()] ?? [],
   }));
 }

@@ -1,19 +1,17 @@
-/** Checks one server: its name, connection, certificate, answer and clock. */
+/** Checks one server: its name, connection, certificate, answer and state. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { codeOf, messageOf } from '../../core/errors.js';
 import type { RpcClient, ServiceDescription } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
 import { type ConnectionOptions, isEncrypted } from '../target/connection-options.js';
-import { describeServer, isOtherProtocol, statisticsOfServer } from '../target/introspection.js';
+import { describeServer, isOtherProtocol } from '../target/introspection.js';
 import { connectTo } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 import { checkCertificate } from './certificate.js';
 import { type Check, failed, ok, type Report, warning } from './check.js';
 import { connectionAdvice } from './connection-advice.js';
-
-/** Milliseconds that two clocks may differ without a warning. */
-const CLOCK_TOLERANCE = 1_000;
+import { checkStatus } from './status-checks.js';
 
 /** Makes all checks of one address, and reports each of them. */
 export async function checkServer(
@@ -50,7 +48,7 @@ export interface Answers {
   readonly services: readonly ServiceDescription[] | undefined;
 }
 
-/** Asks a server for its services and its clock. */
+/** Asks a server for its services and its state. */
 export async function checkAnswers(client: RpcClient, terminal: Terminal): Promise<Answers> {
   const start = performance.now();
   try {
@@ -58,8 +56,7 @@ export async function checkAnswers(client: RpcClient, terminal: Terminal): Promi
     const time = (performance.now() - start).toFixed(1);
     const names = services.map(({ name, version }) => `${name} ${version}`.trim()).join(', ');
     const checks = [ok('answer', `in ${time} ms; services: ${names || 'none'}`)];
-    const clock = await checkClock(client, terminal);
-    return { checks: clock === undefined ? checks : [...checks, clock], services };
+    return { checks: [...checks, ...(await checkStatus(client, terminal))], services };
   } catch (error) {
     if (terminal.signal.aborted) throw error;
     return { checks: [answerCheck(error)], services: undefined };
@@ -96,18 +93,6 @@ function answerCheck(thrown: unknown): Check {
     default:
       return failed('answer', message);
   }
-}
-
-/** A server that says that it has started in the future has another clock. */
-async function checkClock(client: RpcClient, terminal: Terminal): Promise<Check | undefined> {
-  const { since } = await statisticsOfServer(client, terminal);
-  const ahead = since - Date.now();
-  if (ahead <= CLOCK_TOLERANCE) return undefined;
-  return warning(
-    'clock',
-    `the clock of the server is at least ${Math.round(ahead / 1_000)} s ahead of this machine`,
-    'synchronize both clocks',
-  );
 }
 
 async function checkName(host: string): Promise<Check> {

@@ -27,45 +27,45 @@ const KINDS: readonly MethodKind[] = [
 ];
 const CODECS: readonly CodecName[] = ['json', 'protobuf'];
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
-function fail(what: string): never {
+export function fail(what: string): never {
   throw new RpcError(
     'INTERNAL',
     `the introspection of this server answers with ${what}; does it run another version of getty?`,
   );
 }
 
-function fields(value: unknown, what: string): Fields {
+export function fields(value: unknown, what: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return fail(`no ${what}`);
   return value as Fields;
 }
 
-function list(value: unknown, what: string): readonly unknown[] {
+export function list(value: unknown, what: string): readonly unknown[] {
   return Array.isArray(value) ? value : fail(`no list of ${what}`);
 }
 
-const own = (value: Fields, name: string): unknown =>
+export const own = (value: Fields, name: string): unknown =>
   Object.hasOwn(value, name) ? value[name] : undefined;
 
-function text(value: Fields, name: string): string {
+export function text(value: Fields, name: string): string {
   const found = own(value, name);
   return typeof found === 'string' ? found : fail(`a ${name} that is no text`);
 }
 
-function optionalText(value: Fields, name: string): string | undefined {
+export function optionalText(value: Fields, name: string): string | undefined {
   return own(value, name) === undefined ? undefined : text(value, name);
 }
 
-function number(value: Fields, name: string): number {
+export function number(value: Fields, name: string): number {
   const found = own(value, name);
   return typeof found === 'number' && Number.isFinite(found)
     ? found
     : fail(`a ${name} that is no number`);
 }
 
-function optionalNumber(value: Fields, name: string): number | undefined {
+export function optionalNumber(value: Fields, name: string): number | undefined {
   return own(value, name) === undefined ? undefined : number(value, name);
 }
 
@@ -129,8 +129,14 @@ function readSession(value: unknown): SessionReport {
   const session = fields(value, 'session');
   const extended = own(session, 'extended');
   return {
+    id: text(session, 'id'),
     peer: text(session, 'peer'),
+    identity: optionalText(session, 'identity'),
     extended: typeof extended === 'boolean' ? extended : undefined,
+    age: number(session, 'age'),
+    bytesRead: number(session, 'bytesRead'),
+    bytesWritten: number(session, 'bytesWritten'),
+    queuedBytes: number(session, 'queuedBytes'),
     pending: number(session, 'pending'),
     serving: number(session, 'serving'),
     calls: readCounts(own(session, 'calls')),
@@ -148,7 +154,7 @@ function readCounts(value: unknown): SessionReport['calls'] {
 }
 
 /** What `getty top` and `getty doctor` need of a StatisticsReport. */
-export type ServedReport = Pick<StatisticsReport, 'since' | 'served'>;
+export type ServedReport = Pick<StatisticsReport, 'since' | 'limits' | 'served'>;
 
 /**
  * The answer of the method `statistics`, without the calls that the server made. Throws INTERNAL.
@@ -157,6 +163,7 @@ export function readStatistics(answer: unknown): ServedReport {
   const report = fields(answer, 'statistics');
   return {
     since: number(report, 'since'),
+    limits: readNumbers(report, 'limits'),
     served: list(own(report, 'served'), 'methods').map(readMethodReport),
   };
 }
@@ -184,6 +191,17 @@ function readMethodReport(value: unknown): MethodReport {
       p90: number(latency, 'p90'),
       p99: number(latency, 'p99'),
       max: number(latency, 'max'),
+      buckets: readNumbers(latency, 'buckets'),
     },
   };
+}
+
+/** The most limits or buckets that are read. */
+const MAX_NUMBERS = 1_000;
+
+function readNumbers(value: Fields, name: string): number[] | undefined {
+  if (own(value, name) === undefined) return undefined;
+  return list(own(value, name), name)
+    .slice(0, MAX_NUMBERS)
+    .map((each) => (typeof each === 'number' ? each : fail(`${name} that are no numbers`)));
 }

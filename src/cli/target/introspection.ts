@@ -3,6 +3,7 @@ import { codeOf } from '../../core/errors.js';
 import {
   Introspection,
   type RpcClient,
+  type ServerStatus,
   type ServiceDescription,
   type SessionsReport,
 } from '../../rpc/index.js';
@@ -13,6 +14,7 @@ import {
   readStatistics,
   type ServedReport,
 } from './introspection-answer.js';
+import { readStatus } from './status-answer.js';
 
 const NO_INTROSPECTION =
   'it needs the option `introspection: true`; servers of Go have no introspection. ' +
@@ -46,8 +48,19 @@ export async function statisticsOfServer(
   { signal }: IntrospectionSettings,
 ): Promise<ServedReport> {
   const stub = client.stub(Introspection);
-  const { since, served } = readStatistics(await advised(stub.statistics(undefined, { signal })));
-  return { since, served: served.filter(({ service }) => service !== Introspection.name) };
+  const answer = await advised(stub.statistics({ buckets: true }, { signal }));
+  const { since, limits, served } = readStatistics(answer);
+  const isOther = ({ service }: { readonly service: string }): boolean =>
+    service !== Introspection.name;
+  return { since, limits, served: served.filter(isOther) };
+}
+
+/** The state of a server. Rejects with AdvisedError. */
+export async function statusOfServer(
+  client: RpcClient,
+  { signal }: IntrospectionSettings,
+): Promise<ServerStatus> {
+  return readStatus(await advised(client.stub(Introspection).status(undefined, { signal })));
 }
 
 const OTHER_PROTOCOL =
@@ -60,6 +73,11 @@ async function advised<T>(answer: Promise<T>): Promise<T> {
     if (isOtherProtocol(error)) throw new AdvisedError(error, OTHER_PROTOCOL);
     throw hasNoIntrospection(error) ? new AdvisedError(error, NO_INTROSPECTION) : error;
   }
+}
+
+/** Whether a server has no such method, because its version is older. */
+export function isUnimplemented(thrown: unknown): boolean {
+  return codeOf(thrown instanceof AdvisedError ? thrown.error : thrown) === 'UNIMPLEMENTED';
 }
 
 /** A server of Go ends the session when it does not know the service. */

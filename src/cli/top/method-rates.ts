@@ -1,5 +1,5 @@
 /** How many calls each method served between two samples. */
-import type { MethodReport, RpcCode } from '../../rpc/index.js';
+import { type MethodReport, percentileBetween, type RpcCode } from '../../rpc/index.js';
 import type { ServedReport } from '../target/introspection-answer.js';
 
 /** What one server had counted at one moment. */
@@ -24,7 +24,10 @@ export interface MethodRate {
   readonly inFlight: number;
   /** The mean of the interval, in milliseconds. Undefined: no call ended. */
   readonly mean: number | undefined;
-  /** Percentiles since the server began to count, in milliseconds. */
+  /**
+   * Percentiles of the interval, in milliseconds. Since the server began to count, if no call ended
+   * or the server does not tell more.
+   */
   readonly p50: number;
   readonly p99: number;
 }
@@ -57,6 +60,13 @@ export function methodRates(node: string, before: Sample, after: Sample): Method
     }
     const ended = Math.max(0, method.succeeded - old.succeeded) + failures;
     const timed = method.latency.count - old.latency.count;
+    const percentile = (share: number): number | undefined =>
+      percentileBetween(
+        after.report.limits ?? [],
+        old === NOTHING ? undefined : old.latency,
+        method.latency,
+        share,
+      );
     return {
       service: method.service,
       version: method.version,
@@ -67,8 +77,8 @@ export function methodRates(node: string, before: Sample, after: Sample): Method
       codes,
       inFlight: method.inFlight,
       mean: timed > 0 ? Math.max(0, method.latency.sum - old.latency.sum) / timed : undefined,
-      p50: method.latency.p50,
-      p99: method.latency.p99,
+      p50: percentile(0.5) ?? method.latency.p50,
+      p99: percentile(0.99) ?? method.latency.p99,
     };
   });
 }

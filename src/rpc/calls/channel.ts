@@ -138,6 +138,25 @@ export class RpcChannel
     return this.#peer.extended;
   }
 
+  get subject(): string | undefined {
+    return this.#peer.subject;
+  }
+
+  /** See SubjectHolder of auth(). */
+  setSubject(subject: string): void {
+    this.#peer.subject = subject;
+  }
+
+  /** The number of the session in this process; 0 before it is open. */
+  get sessionNumber(): number {
+    return this.#peer.session?.id ?? 0;
+  }
+
+  /** Whole milliseconds since the session opened. */
+  get age(): number {
+    return Math.floor(performance.now()) - this.#peer.openedAt;
+  }
+
   get pending(): number {
     return this.#caller.pendingCalls;
   }
@@ -205,6 +224,7 @@ export class RpcChannel
   onOpen(session: RpcSession): void {
     const peer = this.#peer;
     peer.session = session;
+    peer.openedAt = Math.floor(performance.now());
     peer.address = session.remoteAddress;
     this.#answers.open(session.lossy);
     this.#caller.open(session.lossy);

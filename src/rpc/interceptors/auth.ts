@@ -65,6 +65,20 @@ interface SessionCredentials {
   readonly identity: Identity | undefined;
 }
 
+/** The interceptors of auth() with `authorize`. */
+const authorizing = new WeakSet<Interceptor>();
+
+/** Whether one of the interceptors is auth() with `authorize`. */
+export function hasAuthorization(interceptors: readonly Interceptor[]): boolean {
+  return interceptors.some((interceptor) => authorizing.has(interceptor));
+}
+
+/** A channel that keeps the subject of its peer, for reports. */
+interface SubjectHolder {
+  /** Called with Identity.subject of each call that is accepted. */
+  setSubject(subject: string): void;
+}
+
 /**
  * Makes an interceptor of a server that authenticates and authorizes calls. It sets
  * `context.identity`. Calls that this process makes itself pass unchanged. Throws BAD_OPTION.
@@ -101,7 +115,7 @@ export function auth(options: AuthOptions): Interceptor {
     return accepted;
   };
 
-  return (next) => async (call) => {
+  const interceptor: Interceptor = (next) => async (call) => {
     if (!isReceived(call)) return next(call);
     setIdentity(call, await identify(call));
     if (authorize !== undefined && (await isAuthorized(authorize, call)) !== true) {
@@ -112,11 +126,13 @@ export function auth(options: AuthOptions): Interceptor {
     }
     return next(call);
   };
+  if (authorize !== undefined) authorizing.add(interceptor);
+  return interceptor;
 }
 
 /**
- * Sets the identity in a call. If an interceptor has copied the call by with(), it is set in the
- * original too, so that all interceptors see it.
+ * Sets the identity in a call, and its subject in the channel. If an interceptor has copied the
+ * call by with(), the identity is set in the original too, so that all interceptors see it.
  */
 function setIdentity(call: CallContext, identity: Identity): void {
   type Target = { identity: Identity | undefined; readonly origin?: Target };
@@ -124,6 +140,7 @@ function setIdentity(call: CallContext, identity: Identity): void {
   target.identity = identity;
   // A program may pass a context of its own, without `origin`.
   if (target.origin !== undefined) target.origin.identity = identity;
+  (call.channel as Partial<SubjectHolder> | undefined)?.setSubject?.(identity.subject);
 }
 
 function credentialsOf({ metadata, channel, peer }: CallContext): Credentials {

@@ -101,7 +101,8 @@ export class Histogram {
     let bucket = 0;
     let seen = 0;
     return limits.map((limit) => {
-      while (bucket < BUCKET_COUNT && endOf(bucket) <= limit * 1000)
+      // The end is divided, because limit * 1000 may be rounded down below the end that it names.
+      while (bucket < BUCKET_COUNT && endOf(bucket) / 1000 <= limit)
         seen += this.#counts[bucket++] as number;
       return seen;
     });

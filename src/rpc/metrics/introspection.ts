@@ -5,20 +5,15 @@
 import { badOption } from '../../core/options.js';
 import { contract, implement } from '../contract/contract.js';
 import { unary } from '../contract/method.js';
-import { RpcError } from '../errors.js';
-import type {
-  CallCounts,
-  Channel,
-  CodecName,
-  LatencyStatistics,
-  MessageDescription,
-  Method,
-  MethodKind,
-  MethodStatistics,
-  RpcStatistics,
-  Service,
-} from '../types.js';
+import type { CodecName, MessageDescription, Method, MethodKind, Service } from '../types.js';
+import type { ServerStatus } from './server-status.js';
+import type { SessionsReport, SessionsRequest } from './session-report.js';
 import { type RpcCounters, statisticsOf } from './statistics.js';
+import {
+  type StatisticsReport,
+  type StatisticsRequest,
+  statisticsReport,
+} from './statistics-report.js';
 
 /** A method of a service. An unknown property is absent, because JSON has no undefined. */
 export interface MethodDescription {
@@ -43,55 +38,13 @@ export interface ServiceDescription {
   readonly methods: readonly MethodDescription[];
 }
 
-/** The latencies of a method, in milliseconds. */
-export type LatencyReport = Omit<LatencyStatistics, 'cumulative'>;
-
-/** The statistics of a method in one direction. */
-export type MethodReport = Omit<MethodStatistics, 'latency'> & { readonly latency: LatencyReport };
-
-/** The statistics of the server. */
-export interface StatisticsReport {
-  /** When counting began, in milliseconds since the epoch. */
-  readonly since: number;
-  /** Calls that the server made to its peers. */
-  readonly calls: readonly MethodReport[];
-  /** Calls that the server handled. */
-  readonly served: readonly MethodReport[];
+/** What a server tells of itself besides its services and its statistics. */
+export interface IntrospectionSource {
+  readonly counters: RpcCounters;
+  /** Throws INVALID_ARGUMENT when the request is invalid. */
+  sessions(request: unknown): SessionsReport;
+  status(): ServerStatus;
 }
-
-/** A session of the server. */
-export interface SessionReport {
-  /** The address of the peer. */
-  readonly peer: string;
-  /** Whether the peer supports the extensions of this library. Absent: not known yet. */
-  readonly extended?: boolean | undefined;
-  /** Calls to the peer that wait for their reply. */
-  readonly pending: number;
-  /** The peer's calls that are being handled. */
-  readonly serving: number;
-  readonly calls: CallCounts;
-  readonly served: CallCounts;
-}
-
-/** The sessions of the server. */
-export interface SessionsReport {
-  /** How many sessions the server has, including sessions that are not in `sessions`. */
-  readonly total: number;
-  readonly sessions: readonly SessionReport[];
-}
-
-/** The argument of the method `sessions`. */
-export interface SessionsRequest {
-  /** The most sessions in the report, from 0 to 3,000. Default: 1,000. */
-  readonly limit?: number | undefined;
-}
-
-/**
- * A report of so many sessions, with long addresses and large counts, fits the defaults of
- * maxMessageBytes and maxDecodedObjects: a session has up to 340 bytes and 25 values and names.
- */
-const MAX_SESSIONS = 3_000;
-const DEFAULT_SESSIONS = 1_000;
 
 /**
  * The contract of the service that `serve(…, { introspection: true })` adds:
@@ -99,18 +52,18 @@ const DEFAULT_SESSIONS = 1_000;
  */
 export const Introspection = contract('getty.Introspection', {
   services: unary<void, ServiceDescription[]>({ idempotent: true }),
-  statistics: unary<void, StatisticsReport>({ idempotent: true }),
+  statistics: unary<StatisticsRequest | void, StatisticsReport>({ idempotent: true }),
   sessions: unary<SessionsRequest | void, SessionsReport>({ idempotent: true }),
+  status: unary<void, ServerStatus>({ idempotent: true }),
 });
 
 /**
- * Returns `services` and the introspection service of a server with these services, open sessions
- * and counters. Throws BAD_OPTION when one of `services` has its name.
+ * Returns `services` and the introspection service of a server with these services. Throws
+ * BAD_OPTION when one of `services` has its name.
  */
 export function withIntrospection(
   services: readonly Service[],
-  channels: ReadonlySet<Channel>,
-  counters: RpcCounters,
+  source: IntrospectionSource,
 ): readonly Service[] {
   // The router throws BAD_OPTION for other invalid services.
   if (!Array.isArray(services)) return services;
@@ -122,8 +75,9 @@ export function withIntrospection(
     implement(Introspection, {
       services: () => all.map(describeService),
       // Without the statistics of the sessions, which take time if there are many.
-      statistics: () => reportOf(statisticsOf(counters, [])),
-      sessions: (request) => sessionsOf(channels, limitOf(request)),
+      statistics: (request) => statisticsReport(statisticsOf(source.counters, []), request),
+      sessions: (request) => source.sessions(request),
+      status: () => source.status(),
     }),
   ];
   return all;
@@ -167,31 +121,4 @@ function describeMessage(
 ): MessageDescription | undefined {
   if (schema !== undefined) return { vendor: schema['~standard'].vendor };
   return codecs.json?.describe?.();
-}
-
-function reportOf({ since, calls, served }: RpcStatistics): StatisticsReport {
-  const report = (list: readonly MethodStatistics[]): MethodReport[] =>
-    list.map((method) => {
-      const { cumulative: _, ...latency } = method.latency;
-      return { ...method, latency };
-    });
-  return { since, calls: report(calls), served: report(served) };
-}
-
-/** Returns the limit of a request. Throws INVALID_ARGUMENT when it is invalid. */
-function limitOf(request: unknown): number {
-  const { limit = DEFAULT_SESSIONS } = (request ?? {}) as SessionsRequest;
-  if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0 && limit <= MAX_SESSIONS)
-    return limit;
-  throw new RpcError('INVALID_ARGUMENT', `limit: expected an integer from 0 to ${MAX_SESSIONS}`);
-}
-
-function sessionsOf(channels: ReadonlySet<Channel>, limit: number): SessionsReport {
-  const sessions: SessionReport[] = [];
-  for (const { peer, extended, pending, serving, statistics } of channels) {
-    if (sessions.length >= limit) break;
-    const { calls, served } = statistics;
-    sessions.push({ peer, extended, pending, serving, calls, served });
-  }
-  return { total: channels.size, sessions };
 }

@@ -24,6 +24,12 @@ export class PeerSession {
   session: Session<Frame, OutgoingFrame> | undefined;
   /** The address of the peer; empty before the session is open. */
   address = '';
+  /**
+   * When the session opened, in ms of performance.now(). Whole, because V8 boxes doubles in fields.
+   */
+  openedAt = 0;
+  /** See Channel.subject. */
+  subject: string | undefined;
   /** Whether the peer has sent goaway: it wants no new calls. */
   isGoingAway = false;
   /** Why the session was lost. Undefined: it was closed without an error. */

@@ -28,14 +28,32 @@ async function checksOf(...args: string[]): Promise<{ code: number; checks: Chec
   return { code, checks: JSON.parse(stdout).checks };
 }
 
+const STATUS = {
+  process: { pid: 1, uptime: 90_000, nodeVersion: 'v22.0.0', rss: 2 ** 26, heapUsed: 2 ** 25 },
+  sessions: 1,
+  refusals: {},
+};
+
+/** The checks of a server whose introspection answers with a status of a test. */
+async function checksOfFake(status: () => unknown): Promise<{ code: number; checks: Check[] }> {
+  const Fake = contract(Introspection.name, {
+    services: unary<void, unknown>(),
+    status: unary<void, unknown>(),
+  });
+  await using server = await serve(freeMemoryAddress(), [
+    implement(Fake, { services: () => [], status }),
+  ]);
+  return await checksOf(server.address);
+}
+
 describe('getty doctor of a server', () => {
   test('reports that all is well', async () => {
     await using server = await serveGreeter();
     const { code, stdout, stderr } = await getty('doctor', server.address);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ok {7}connection: made in [\d.]+ ms\nok {7}answer: in [\d.]+ ms; /);
-    expect(stdout).toMatch(/services: Greeter v1, TestService v1.0\n$/);
-    expect(stderr).toBe('failed: 0, warnings: 0, ok: 2\n');
+    expect(stdout).toMatch(/services: Greeter v1, TestService v1.0\nok {7}state: getty \d.*\n$/);
+    expect(stderr).toBe('failed: 0, warnings: 0, ok: 3\n');
   });
 
   test('says what to do about a refused connection, and ends with 1', async () => {
@@ -87,20 +105,63 @@ describe('getty doctor of a server', () => {
     expect(checks[1]).toMatchObject({ status: 'failed', advice: expect.stringMatching(/--token/) });
   });
 
-  test('warns of a clock that is ahead', async () => {
-    const Fake = contract(Introspection.name, {
-      services: unary<void, unknown>(),
-      statistics: unary<void, unknown>(),
-    });
-    const since = Date.now() + 3_600_000;
-    await using server = await serve(freeMemoryAddress(), [
-      implement(Fake, { services: () => [], statistics: () => ({ since, served: [] }) }),
-    ]);
-    const { checks } = await checksOf(server.address);
-    expect(checks[2]).toMatchObject({
+  test.each([
+    [3_600_000, /(3[56]\d\d|3600) s ahead of/],
+    [-3_600_000, /(3[56]\d\d|3600) s behind/],
+  ])('warns of a clock that differs by %d ms', async (difference, text) => {
+    const status = () => ({ ...STATUS, time: Date.now() + difference });
+    const { checks } = await checksOfFake(status);
+    expect(checks[3]).toMatchObject({
       status: 'warning',
       name: 'clock',
-      detail: expect.stringMatching(/at least 3[56]\d\d s ahead/),
+      detail: expect.stringMatching(text),
+    });
+  });
+
+  test('warns of refused peers and of a blocked event loop', async () => {
+    const { code, checks } = await checksOfFake(() => ({
+      ...STATUS,
+      time: Date.now(),
+      process: { ...STATUS.process, eventLoopDelay: { p50: 1, p99: 2, max: 900 } },
+      refusals: { limit: 3, tls: 0, '__proto__x\u001b': 1 },
+    }));
+    expect(code).toBe(0);
+    expect(checks.slice(3)).toMatchObject([
+      { status: 'warning', name: 'refusals', detail: expect.stringContaining('limit 3, ') },
+      { status: 'warning', name: 'event loop', detail: expect.stringContaining('900 ms') },
+    ]);
+  });
+
+  test('warns of a provider that waits for its registry, and of a drained one', async () => {
+    const provider = { state: 'waiting', reason: 'no answer', id: 'a', total: 1, entries: [] };
+    const waiting = await checksOfFake(() => ({ ...STATUS, time: Date.now(), provider }));
+    expect(waiting.checks[2]).toMatchObject({
+      status: 'warning',
+      name: 'state',
+      detail: expect.stringContaining('not published: no answer'),
+    });
+    await using fleet = openFleet();
+    const real = await fleet.provide('a');
+    await real.drain();
+    const { checks } = await checksOf(real.address);
+    expect(checks[2]).toMatchObject({
+      status: 'warning',
+      detail: expect.stringContaining('the provider is drained'),
+      advice: expect.stringContaining('getty node undrain'),
+    });
+  });
+
+  test.each([
+    ['no status', undefined],
+    ['a state that it does not know', { ...STATUS, time: 1, provider: { state: 'x' } }],
+    ['a number of another type', { ...STATUS, time: 'now' }],
+    ['refusals that are no numbers', { ...STATUS, time: 1, refusals: { limit: 'many' } }],
+  ])('fails for a server that answers with %s', async (_, status) => {
+    const { code, checks } = await checksOfFake(() => status);
+    expect(code).toBe(1);
+    expect(checks.at(-1)).toMatchObject({
+      status: 'failed',
+      detail: expect.stringContaining('does it run another version of getty?'),
     });
   });
 

@@ -1,6 +1,6 @@
 /** `getty sessions`. */
 import { describe, expect, test } from 'vitest';
-import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
+import { auth, contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 import { Greeter, serveGreeter } from '../greeter-servers.js';
@@ -24,11 +24,25 @@ describe('getty sessions', () => {
       .trim()
       .split('\n')
       .map((line) => line.trim().split(/ {2,}/));
-    expect(titles).toEqual('PEER KIND SERVING SERVED FAILED CALLING CALLED FAILED'.split(' '));
-    expect(rows.map((row) => row.slice(1).join(' ')).sort()).toEqual([
-      'extended 0 0 0 0 0 0',
-      'extended 0 2 1 0 0 0',
-    ]);
+    expect(titles?.join(' ')).toBe(
+      'PEER KIND IDENTITY AGE RECEIVED SENT QUEUED SERVING SERVED FAILED CALLING CALLED FAILED ID',
+    );
+    const amounts = String.raw`extended \d+s \d+ B [\d.]+ (?:Ki)?B \d+ B`;
+    const id = '[0-9a-f]{16}-[0-9]+';
+    const pattern = (counts: string): RegExp => new RegExp(`^${amounts} ${counts} ${id}$`);
+    const texts = rows.map((row) => row.slice(1).join(' ')).join('\n');
+    expect(texts).toMatch(new RegExp(pattern('0 0 0 0 0 0'), 'm'));
+    expect(texts).toMatch(new RegExp(pattern('0 2 1 0 0 0'), 'm'));
+  });
+
+  test('shows the identity of a peer', async () => {
+    const authenticate = ({ token = '' }) => ({ subject: token });
+    await using server = await serveGreeter({
+      introspection: true,
+      interceptors: [auth({ authenticate })],
+    });
+    const { stdout } = await getty('sessions', server.address, '--token', 'anna');
+    expect(stdout).toMatch(/extended +anna +0s/);
   });
 
   test('writes JSON, and at most --limit sessions', async () => {
@@ -46,12 +60,24 @@ describe('getty sessions', () => {
   test('shows no more than it asked for, without control characters', async () => {
     const Fake = contract(Introspection.name, { sessions: unary<unknown, unknown>() });
     const counts = { started: 0, succeeded: 0, failed: 0 };
-    const session = { peer: '\u001b[2J', pending: 0, serving: 0, calls: counts, served: counts };
+    const session = {
+      id: 'x',
+      peer: '\u001b[2J',
+      identity: '\u001b[1m',
+      age: 1e20,
+      bytesRead: -1,
+      bytesWritten: 1e300,
+      queuedBytes: 0.5,
+      pending: 0,
+      serving: 0,
+      calls: counts,
+      served: counts,
+    };
     const sessions = () => ({ total: 9, sessions: new Array(9).fill(session) });
     await using server = await serve(freeMemoryAddress(), [implement(Fake, { sessions })]);
     const { stdout } = await getty('sessions', server.address, '--limit', '2');
     expect(stdout.split('\n')).toHaveLength(4);
-    expect(stdout).toMatch(/\n\\u001b\[2J +unknown/);
+    expect(stdout).toMatch(/\n\\u001b\[2J +unknown +\\u001b\[1m /);
   });
 
   test('needs an address and a limit that is a number', async () => {

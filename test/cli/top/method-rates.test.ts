@@ -55,6 +55,26 @@ describe('methodRates()', () => {
     });
   });
 
+  test('have the percentiles of the interval if the server reports buckets', () => {
+    const limits = [1, 2, 4, 8];
+    const latency = (buckets: number[]) => {
+      const count = buckets.at(-1) as number;
+      return { count, sum: 1, mean: 1, p50: 90, p90: 91, p99: 92, max: 100, buckets };
+    };
+    const at = (seconds: number, buckets: number[]): Sample => ({
+      time: seconds * 1_000,
+      report: { since: 1, limits, served: [report({ latency: latency(buckets) })] },
+    });
+    const before = at(1, [1_000]);
+    expect(methodRates('a', before, at(2, [1_000, 1_000, 1_100]))[0]).toMatchObject({
+      p50: 3,
+      p99: 3.98,
+    });
+    expect(methodRates('a', before, before)[0]).toMatchObject({ p50: 90, p99: 92 });
+    const other = { ...before, report: { ...before.report, since: 0 } };
+    expect(methodRates('a', other, before)[0]?.p99).toBeLessThanOrEqual(1);
+  });
+
   test('have no mean if no call ended', () => {
     const same = [report({ succeeded: 1, count: 1, sum: 1 })];
     expect(methodRates('a', sample(1, same), sample(2, same))).toMatchObject([

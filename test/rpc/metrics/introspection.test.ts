@@ -4,7 +4,6 @@ import { z } from 'zod';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   auth,
-  type Channel,
   contract,
   Introspection,
   implement,
@@ -16,7 +15,11 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
-import { withIntrospection } from '../../../src/rpc/metrics/introspection.js';
+import {
+  type IntrospectionSource,
+  withIntrospection,
+} from '../../../src/rpc/metrics/introspection.js';
+import { type ReportedChannel, sessionsReport } from '../../../src/rpc/metrics/session-report.js';
 import { RpcCounters } from '../../../src/rpc/metrics/statistics.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
@@ -128,7 +131,12 @@ describe('Introspection', () => {
     expect(introspection).toMatchObject({
       name: 'getty.Introspection',
       version: '',
-      methods: [{ name: 'services' }, { name: 'statistics' }, { name: 'sessions' }],
+      methods: [
+        { name: 'services' },
+        { name: 'statistics' },
+        { name: 'sessions' },
+        { name: 'status' },
+      ],
     });
   });
 
@@ -189,6 +197,22 @@ describe('Introspection', () => {
     });
   });
 
+  test('reports buckets of latencies only if the request asks for them', async () => {
+    await using s = await openShop();
+    for (let call = 0; call < 40; call++) await s.shop.price({ item: 'a' });
+    expect(await s.introspection.statistics({ buckets: false })).not.toHaveProperty('limits');
+    const { limits = [], served } = await s.introspection.statistics({ buckets: true });
+    const { count, buckets = [] } = served[0]?.latency ?? { count: 0 };
+    expect(limits).toHaveLength(89);
+    // One quick call in 16 is timed.
+    expect(count).toBeGreaterThan(20);
+    expect(buckets.at(-1)).toBe(count);
+    expect(buckets.length).toBeLessThanOrEqual(limits.length);
+    expect(
+      (await rejection(s.introspection.statistics({ buckets: 'yes' as unknown as boolean }))).code,
+    ).toBe('INVALID_ARGUMENT');
+  });
+
   test('reports sessions, up to the limit of the request', async () => {
     const open = gate();
     await using s = await openShop({ introspection: true }, [shopService(open.promise)]);
@@ -204,8 +228,13 @@ describe('Introspection', () => {
     const peers = [...s.server.channels].map(({ peer }) => peer);
     expect(sessions.map(({ peer }) => peer)).toEqual(peers);
     expect(sessions[0]).toEqual({
+      id: expect.stringMatching(/^[0-9a-f]{16}-\d+$/),
       peer: peers[0],
       extended: true,
+      age: expect.any(Number),
+      bytesRead: expect.any(Number),
+      bytesWritten: expect.any(Number),
+      queuedBytes: 0,
       pending: 0,
       serving: 1,
       calls: { started: 0, succeeded: 0, failed: 0 },
@@ -221,23 +250,50 @@ describe('Introspection', () => {
     await waiting;
   });
 
-  test('reports as many sessions as the limit permits within the defaults of a client', async () => {
-    const limit = 3_000;
-    const counts = { started: 9_999_999_999, succeeded: 9_999_999_999, failed: 9_999_999_999 };
+  test.each([
+    ['short', 'tcp://10.20.30.40:50100', undefined, 2_700],
     // Linux permits paths of Unix sockets up to 107 bytes.
-    const peer = `unix://${'/'.padEnd(107, 'a')}#10000000`;
-    const channel = { peer, extended: false, pending: 65_536, serving: 65_536 };
-    const statistics = { calls: counts, served: counts };
-    const channels = Array.from({ length: limit + 1 }, () => ({ ...channel, statistics }));
-    const services = withIntrospection(
-      [],
-      new Set(channels as unknown as Channel[]),
-      new RpcCounters(),
-    );
-    await using s = await openShop({}, services);
-    const { total, sessions } = await s.introspection.sessions({ limit });
-    expect([total, sessions.length]).toEqual([limit + 1, limit]);
-    expect(sessions[limit - 1]).toEqual({ ...channel, calls: counts, served: counts });
+    ['long', `unix://${'/'.padEnd(107, 'a')}#10000000`, 'Ä'.repeat(300), 1_000],
+    ['escaped', `unix://${'/'.padEnd(107, 'a')}#10000000`, '\u0000'.repeat(300), 1_000],
+  ])('reports sessions with %s names within the defaults of a client', async (...row) => {
+    const [, peer, subject, least] = row;
+    const counts = { started: 9_999_999_999, succeeded: 9_999_999_999, failed: 9_999_999_999 };
+    const bytes = { bytesRead: 1e15, bytesWritten: 1e15, queuedBytes: 1e9 };
+    const channel = { peer, subject, extended: false, pending: 65_536, serving: 65_536, age: 1e12 };
+    const channels = Array.from({ length: 3_001 }, (_, index) => ({
+      ...channel,
+      sessionNumber: 1e7 + index,
+      statistics: { calls: counts, served: counts, ...bytes },
+    })) as unknown as ReportedChannel[];
+    const source: IntrospectionSource = {
+      counters: new RpcCounters(),
+      sessions: (request) => sessionsReport('0123456789abcdef', new Set(channels), request),
+      status: () => expect.fail('not called'),
+    };
+    await using s = await openShop({}, withIntrospection([], source));
+    const { total, sessions } = await s.introspection.sessions({ limit: 3_000 });
+    expect(total).toBe(3_001);
+    expect(sessions.length).toBeGreaterThanOrEqual(least);
+    expect(sessions[0]).toMatchObject({ peer, age: 1e12, calls: counts, ...bytes });
+    expect(sessions[0]?.identity?.length).toBe(subject === undefined ? undefined : 64);
+  });
+
+  test('reports the identity that auth() accepted last, and the traffic of a session', async () => {
+    const authenticate = ({ token }: { token: string | undefined }) => {
+      if (token === undefined) throw new Error('no');
+      return { subject: token };
+    };
+    await using s = await openShop({ introspection: true, interceptors: [auth({ authenticate })] });
+    const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
+    const first = await s.introspection.sessions(undefined, as('anna'));
+    expect(first.sessions[0]).toMatchObject({ identity: 'anna' });
+    await rejection(s.introspection.sessions());
+    expect([...s.server.channels][0]?.subject).toBe('anna');
+    const second = (await s.introspection.sessions(undefined, as('bert'))).sessions[0];
+    expect(second).toMatchObject({ id: first.sessions[0]?.id, identity: 'bert' });
+    expect(second?.age).toBeGreaterThanOrEqual(first.sessions[0]?.age as number);
+    expect(second?.bytesRead).toBeGreaterThan(first.sessions[0]?.bytesRead as number);
+    expect(second?.bytesWritten).toBeGreaterThan(first.sessions[0]?.bytesWritten as number);
   });
 
   test.each<[unknown]>([
@@ -263,6 +319,7 @@ describe('Introspection', () => {
       s.introspection.services(),
       s.introspection.statistics(),
       s.introspection.sessions(),
+      s.introspection.status(),
     ]) {
       expect((await rejection(call)).code).toBe('UNAUTHENTICATED');
     }

@@ -2,8 +2,8 @@
  * The providers of this process that publish the same entry in the same registry object. A registry
  * keeps only the newest registration of an entry. So these providers notify each other.
  */
-import { nodeKey } from './snapshots.js';
-import type { Registry, ServiceNode } from './types.js';
+import { nodeKey } from '../snapshots.js';
+import type { Registry, ServiceNode } from '../types.js';
 
 /** A provider that publishes an entry. */
 export interface EntryOwner {

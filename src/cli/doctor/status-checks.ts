@@ -1,0 +1,96 @@
+/** Checks what a server tells of its state: its clock, its provider, and whom it refused. */
+import type { ProviderStatus, RpcClient, ServerStatus } from '../../rpc/index.js';
+import { ageText, bytesText } from '../output/quantity.js';
+import { isUnimplemented, statusOfServer } from '../target/introspection.js';
+import type { Terminal } from '../terminal.js';
+import { type Check, ok, warning } from './check.js';
+
+/** Milliseconds that two clocks may differ without a warning. */
+const CLOCK_TOLERANCE = 1_000;
+/** Milliseconds. A process that blocks its event loop for longer delays all of its calls. */
+const MAX_EVENT_LOOP_DELAY = 200;
+
+/** Asks a server for its status. No checks for a server that does not tell it. */
+export async function checkStatus(client: RpcClient, terminal: Terminal): Promise<Check[]> {
+  const start = Date.now();
+  let status: ServerStatus;
+  try {
+    status = await statusOfServer(client, terminal);
+  } catch (error) {
+    if (isUnimplemented(error)) return [];
+    throw error;
+  }
+  return [
+    stateCheck(status),
+    ...checkClock(status.time, start, Date.now()),
+    ...checkRefusals(status.refusals),
+    ...checkEventLoop(status),
+  ];
+}
+
+function stateCheck({ process, sessions, provider }: ServerStatus): Check {
+  const { version, nodeVersion, uptime, rss } = process;
+  const text =
+    `getty ${version ?? 'of an unknown version'} on Node.js ${nodeVersion}, up for ` +
+    `${ageText(uptime)}, ${bytesText(rss)}; sessions: ${sessions}`;
+  if (provider === undefined) return ok('state', text);
+  const { state, reason, entries, total } = provider;
+  if (state === 'published') return ok('state', `${text}; entries published: ${total}`);
+  if (state === 'draining')
+    return warning(
+      'state',
+      `${text}; the provider is drained, so consumers do not find it`,
+      '`getty node undrain ADDRESS` publishes it again',
+    );
+  const missing = entries.filter(({ isPublished }) => !isPublished).length;
+  return warning(
+    'state',
+    `${text}; ${missing} of ${total} entries are not published: ${reason ?? 'no reason given'}`,
+    adviceFor(provider),
+  );
+}
+
+function adviceFor({ reason = '' }: ProviderStatus): string {
+  return /another provider/.test(reason)
+    ? 'give each provider an id of its own'
+    : 'is the registry there, and reachable from the machine of the provider?';
+}
+
+/** `before`, `after`: when this machine asked and got the answer, in ms since the epoch. */
+function checkClock(time: number, before: number, after: number): Check[] {
+  const difference = time > after ? time - after : Math.min(0, time - before);
+  if (Math.abs(difference) <= CLOCK_TOLERANCE) return [];
+  const seconds = Math.round(Math.abs(difference) / 1_000);
+  const side = difference > 0 ? 'ahead of' : 'behind';
+  return [
+    warning(
+      'clock',
+      `the clock of the server is ${seconds} s ${side} that of this machine`,
+      'synchronize both clocks',
+    ),
+  ];
+}
+
+function checkRefusals(refusals: ServerStatus['refusals']): Check[] {
+  const counts = Object.entries(refusals).filter(([, count]) => count > 0);
+  if (counts.length === 0) return [];
+  const text = counts.map(([reason, count]) => `${reason} ${count}`).join(', ');
+  return [
+    warning(
+      'refusals',
+      `the server has refused peers since its start: ${text}`,
+      'its option onRefused tells which peers, and why',
+    ),
+  ];
+}
+
+function checkEventLoop({ process: { eventLoopDelay } }: ServerStatus): Check[] {
+  if (eventLoopDelay === undefined || eventLoopDelay.max <= MAX_EVENT_LOOP_DELAY) return [];
+  return [
+    warning(
+      'event loop',
+      `the process has blocked its event loop for up to ${Math.round(eventLoopDelay.max)} ms`,
+      'its handlers do long work without a pause; use worker threads',
+    ),
+  ];
+}

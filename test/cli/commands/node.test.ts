@@ -1,0 +1,121 @@
+/** `getty node`. */
+import { describe, expect, test } from 'vitest';
+import { Admin, auth, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
+import { openFleet, serveGreeter } from '../greeter-servers.js';
+import { finished, getty, startGetty } from '../run-getty.js';
+
+noLeaks();
+
+describe('getty node', () => {
+  test('drains a provider, publishes it again and changes its weight', async () => {
+    await using fleet = openFleet();
+    const a = await fleet.provide('a', { group: 'bj' });
+    await fleet.provide('b');
+    const listed = async (): Promise<string[]> => (await fleet.registry.list()).map(({ id }) => id);
+
+    const drained = await getty('node', 'drain', a.address);
+    expect(drained).toMatchObject({ code: 0, stderr: 'state: draining\n' });
+    const [titles, row] = drained.stdout.split('\n').map((line) => line.split(/ {2,}/));
+    expect(titles).toEqual('SERVICE VERSION GROUP CODEC ADDRESS WEIGHT PUBLISHED'.split(' '));
+    expect(row).toEqual(['Greeter', 'v1', 'bj', 'json', a.address, '100', 'no']);
+    expect(await listed()).toEqual(['b']);
+
+    const { code, stdout } = await getty('node', 'undrain', a.address, '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ state: 'published', id: 'a', total: 1 });
+    expect(await listed()).toEqual(['a', 'b']);
+
+    await getty('node', 'weight', a.address, '7');
+    expect(a.nodes[0]?.metadata['getty-weight']).toBe('7');
+    await getty('node', 'weight', a.address, '8', '--service', 'Greeter', '--codec', 'json');
+    expect((await fleet.registry.list())[0]?.metadata['getty-weight']).toBe('8');
+  });
+
+  test.each([
+    [['stop', 'tcp://127.0.0.1:1'], 'ACTION: got "stop", expected one of drain, undrain, weight'],
+    [['drain', 'file:///x'], 'ADDRESS: got the registry "file:///x"'],
+    [['drain', 'tcp://127.0.0.1:1', '5'], 'drain: a weight and the options of a service are for'],
+    [['undrain', 'tcp://127.0.0.1:1', '--service', 'x'], 'undrain: a weight and the options'],
+    [['weight', 'tcp://127.0.0.1:1'], 'WEIGHT: got nothing, expected a whole number'],
+    [['weight', 'tcp://127.0.0.1:1', '-5'], 'WEIGHT: got "-5", expected a whole number'],
+    [['weight', 'tcp://127.0.0.1:1', '1000001'], 'expected a whole number from 0 to 1000000'],
+    [['weight', 'tcp://127.0.0.1:1', '1', '--codec', 'xml'], '--codec: got "xml"'],
+    [['weight', 'tcp://127.0.0.1:1', '1', '--codec', 'json'], 'they need --service'],
+  ])('%j is a wrong command line', async (args, message) => {
+    const { code, stdout, stderr } = await getty('node', ...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  test('says which option a server needs, and that serve() has nothing to drain', async () => {
+    await using plain = await serveGreeter();
+    expect(await getty('node', 'drain', plain.address)).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('it needs the option `admin: true`'),
+    });
+    await using server = await serveGreeter({ admin: true });
+    expect(await getty('node', 'drain', server.address)).toMatchObject({
+      code: 9,
+      stderr: expect.stringContaining('it was started by serve(), not by provide()'),
+    });
+  });
+
+  test('shows the entries of a provider to ask for', async () => {
+    await using fleet = openFleet();
+    const { address } = await fleet.provide('a');
+    const { code, stderr } = await getty('node', 'weight', address, '1', '--service', 'Gretter');
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/got "Gretter", expected an entry of this provider: Greeter v1 json/);
+  });
+
+  test('sends the token, and says that it is not the right one', async () => {
+    const interceptors = [
+      auth({
+        authenticate: ({ token = '' }) => ({ subject: token }),
+        authorize: ({ identity }) => identity?.subject === 'operator',
+      }),
+    ];
+    await using fleet = openFleet();
+    const { address } = await fleet.provide('a', { interceptors });
+    const guest = startGetty(['node', 'drain', address], { environment: { GETTY_TOKEN: 'guest' } });
+    expect(await finished(guest)).toMatchObject({
+      code: 7,
+      stderr: expect.stringContaining('is it the right --token?'),
+    });
+    expect(await getty('node', 'drain', address, '--token', 'operator')).toMatchObject({ code: 0 });
+  });
+
+  test.each([
+    ['no object', 7],
+    ['an unknown state', { state: 'gone', id: 'a', total: 0, entries: [] }],
+    ['an unknown codec', { state: 'published', id: 'a', total: 1, entries: [{ codec: 'xml' }] }],
+    ['a weight that is a text', { state: 'published', id: 'a', total: 1, entries: [entryOf('1')] }],
+  ])('fails in one line for a server that answers with %s', async (_, answer) => {
+    const Fake = contract(Admin.name, { drain: unary<void, unknown>() });
+    await using server = await serve(freeMemoryAddress(), [
+      implement(Fake, { drain: () => answer }),
+    ]);
+    const { code, stderr } = await getty('node', 'drain', server.address);
+    expect(code).toBe(13);
+    expect(stderr).toMatch(/does it run another version of getty\?\n$/);
+  });
+
+  test('shows names of a server without control characters', async () => {
+    const Fake = contract(Admin.name, { drain: unary<void, unknown>() });
+    const entries = [{ ...entryOf(1), service: '\u001b[2J' }];
+    const answer = { state: 'waiting', reason: '\u001b[1m', id: 'a', total: 9, entries };
+    await using server = await serve(freeMemoryAddress(), [
+      implement(Fake, { drain: () => answer }),
+    ]);
+    const { stdout, stderr } = await getty('node', 'drain', server.address);
+    expect(stdout).toContain('\\u001b[2J');
+    expect(stderr).toBe('state: waiting: \\u001b[1m; 1 of 9 are shown\n');
+  });
+});
+
+function entryOf(weight: unknown): object {
+  return { service: 'S', version: '', group: '', codec: 'json', address: 'tcp://x:1', weight };
+}
