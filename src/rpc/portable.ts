@@ -20,6 +20,7 @@ export type {
   SchemaInput,
   SchemaOutput,
   StandardIssue,
+  StandardJsonSchema,
   StandardProps,
   StandardResult,
   StandardSchemaV1,
@@ -66,6 +67,8 @@ export {
 export { timeout } from './interceptors/timeout.js';
 export { Histogram } from './metrics/histogram.js';
 export {
+  type DescriptorsReport,
+  type DescriptorsRequest,
   Introspection,
   type LatencyReport,
   type MethodDescription,

@@ -5,6 +5,7 @@ import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
 import { RpcEndpoint } from './endpoint.js';
+import { DescriptorSets } from './metrics/descriptor-set.js';
 import { withIntrospection } from './metrics/introspection.js';
 import { RpcCounters } from './metrics/statistics.js';
 import { checkRpcServerNames } from './option-names.js';
@@ -56,7 +57,9 @@ class ContractServer extends RpcEndpoint implements RpcServer {
       address,
       this.sessionSetup(
         'server',
-        introspection ? withIntrospection(services, this.channels, this.counters) : services,
+        introspection
+          ? withIntrospection(services, this.channels, this.counters, new DescriptorSets(services))
+          : services,
         false,
         { idleTimeout: IDLE_TIMEOUT, ...this.#options.session },
       ),

@@ -18,6 +18,8 @@ import type {
   RpcStatistics,
   Service,
 } from '../types.js';
+import type { DescriptorSets } from './descriptor-set.js';
+import { jsonSchemaOf, SchemaBudget } from './json-schema.js';
 import { type RpcCounters, statisticsOf } from './statistics.js';
 
 /** A method of a service. An unknown property is absent, because JSON has no undefined. */
@@ -86,6 +88,21 @@ export interface SessionsRequest {
   readonly limit?: number | undefined;
 }
 
+/** The argument of the method `descriptors`. */
+export interface DescriptorsRequest {
+  /** The name of a service. Default: all services. */
+  readonly service?: string | undefined;
+}
+
+/** The descriptors of the Protobuf messages of the server. */
+export interface DescriptorsReport {
+  /**
+   * A FileDescriptorSet of google/protobuf/descriptor.proto, in base64: the .proto files of
+   * generated services, and their imports before them. Empty if there is none.
+   */
+  readonly fileDescriptorSet: string;
+}
+
 /**
  * A report of so many sessions, with long addresses and large counts, fits the defaults of
  * maxMessageBytes and maxDecodedObjects: a session has up to 340 bytes and 25 values and names.
@@ -101,6 +118,7 @@ export const Introspection = contract('getty.Introspection', {
   services: unary<void, ServiceDescription[]>({ idempotent: true }),
   statistics: unary<void, StatisticsReport>({ idempotent: true }),
   sessions: unary<SessionsRequest | void, SessionsReport>({ idempotent: true }),
+  descriptors: unary<DescriptorsRequest | void, DescriptorsReport>({ idempotent: true }),
 });
 
 /**
@@ -111,61 +129,72 @@ export function withIntrospection(
   services: readonly Service[],
   channels: ReadonlySet<Channel>,
   counters: RpcCounters,
+  descriptors: Pick<DescriptorSets, 'find'>,
 ): readonly Service[] {
   // The router throws BAD_OPTION for other invalid services.
   if (!Array.isArray(services)) return services;
   const { name } = Introspection;
   if (services.some((service: Service) => service?.contract?.name === name))
     throw badOption('services', name, `other names: ${name} is the introspection service`);
+  // Conversions to JSON Schema take time, and services do not change.
+  let descriptions: readonly ServiceDescription[] | undefined;
+  const describeAll = (): ServiceDescription[] => {
+    const budget = new SchemaBudget();
+    descriptions ??= all.map((service) => describeService(service, budget));
+    return [...descriptions];
+  };
   const all: readonly Service[] = [
     ...services,
     implement(Introspection, {
-      services: () => all.map(describeService),
+      services: describeAll,
       // Without the statistics of the sessions, which take time if there are many.
       statistics: () => reportOf(statisticsOf(counters, [])),
       sessions: (request) => sessionsOf(channels, limitOf(request)),
+      descriptors: (request) => ({
+        fileDescriptorSet: descriptors.find(request?.service),
+      }),
     }),
   ];
   return all;
 }
 
-function describeService({
-  contract: { name, version, codecs },
-  handlers,
-}: Service): ServiceDescription {
+function describeService(
+  { contract: { name, version, codecs }, handlers }: Service,
+  budget: SchemaBudget,
+): ServiceDescription {
   return {
     name,
     version,
     codecs,
-    methods: [...handlers.values()].map(({ method }) => describeMethod(method)),
+    methods: [...handlers.values()].map(({ method }) => describeMethod(method, budget)),
   };
 }
 
-function describeMethod({
-  name,
-  kind,
-  idempotent,
-  timeout,
-  input,
-  output,
-  schemas,
-}: Method): MethodDescription {
+function describeMethod(
+  { name, kind, idempotent, timeout, input, output, schemas }: Method,
+  budget: SchemaBudget,
+): MethodDescription {
   const hasReply = kind !== 'oneway' && kind !== 'noReply';
   return {
     name,
     kind,
     idempotent,
     timeout,
-    input: describeMessage(input, schemas?.input),
-    output: hasReply ? describeMessage(output, schemas?.output) : undefined,
+    input: describeMessage('input', input, schemas?.input, budget),
+    output: hasReply ? describeMessage('output', output, schemas?.output, budget) : undefined,
   };
 }
 
 function describeMessage(
+  direction: 'input' | 'output',
   codecs: Method['input'],
   schema: NonNullable<Method['schemas']>['input'],
+  budget: SchemaBudget,
 ): MessageDescription | undefined {
-  if (schema !== undefined) return { vendor: schema['~standard'].vendor };
+  if (schema !== undefined) {
+    const { vendor } = schema['~standard'];
+    return { vendor, ...jsonSchemaOf(schema, direction, budget) };
+  }
   return codecs.json?.describe?.();
 }
 

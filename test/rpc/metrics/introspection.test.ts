@@ -16,6 +16,7 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
+import { DescriptorSets } from '../../../src/rpc/metrics/descriptor-set.js';
 import { withIntrospection } from '../../../src/rpc/metrics/introspection.js';
 import { RpcCounters } from '../../../src/rpc/metrics/statistics.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -108,8 +109,22 @@ describe('Introspection', () => {
           kind: 'unary',
           idempotent: true,
           timeout: 700,
-          input: { vendor: 'zod' },
-          output: { vendor: 'zod' },
+          input: {
+            vendor: 'zod',
+            jsonSchema: {
+              $schema: 'https://json-schema.org/draft/2020-12/schema',
+              type: 'object',
+              properties: { item: { type: 'string' } },
+              required: ['item'],
+            },
+          },
+          output: {
+            vendor: 'zod',
+            jsonSchema: {
+              $schema: 'https://json-schema.org/draft/2020-12/schema',
+              type: 'number',
+            },
+          },
         },
         { name: 'wait', kind: 'unary', idempotent: false },
         { name: 'tell', kind: 'oneway', idempotent: false },
@@ -128,7 +143,12 @@ describe('Introspection', () => {
     expect(introspection).toMatchObject({
       name: 'getty.Introspection',
       version: '',
-      methods: [{ name: 'services' }, { name: 'statistics' }, { name: 'sessions' }],
+      methods: [
+        { name: 'services' },
+        { name: 'statistics' },
+        { name: 'sessions' },
+        { name: 'descriptors' },
+      ],
     });
   });
 
@@ -233,6 +253,7 @@ describe('Introspection', () => {
       [],
       new Set(channels as unknown as Channel[]),
       new RpcCounters(),
+      new DescriptorSets([]),
     );
     await using s = await openShop({}, services);
     const { total, sessions } = await s.introspection.sessions({ limit });
