@@ -104,7 +104,11 @@ function nameOfCommand(program: Command, args: readonly string[]): string {
   return name;
 }
 
-function usageErrorOf({ message }: CommanderError, command: string): UsageError {
-  const line = message.replace(/^error: /, '').replaceAll('\n', ' ');
+function usageErrorOf({ code, message }: CommanderError, command: string): UsageError {
+  // A command that has only commands in it shows its help, which is not written on an error.
+  const line =
+    code === 'commander.help'
+      ? 'missing command'
+      : message.replace(/^error: /, '').replaceAll('\n', ' ');
   return new UsageError(`${line}; see \`${command} --help\``);
 }

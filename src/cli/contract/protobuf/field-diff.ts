@@ -1,6 +1,7 @@
 /** Compares two versions of a field of a Protobuf message: those with one number. */
 import type { ChangeList } from '../change-list.js';
 import type { ProtobufField, ProtobufMessage } from '../snapshot.js';
+import { fieldType } from './field-text.js';
 import { hasSameEncoding, hasSameJson, isScalar } from './protobuf-types.js';
 
 /** What the comparison of fields needs of that of messages. */
@@ -40,7 +41,7 @@ export class FieldDiff {
       return this.#list.add(
         'protobuf-field-number-reused',
         where,
-        `${before.number}: ${typeText(before)} ${before.name} → ${typeText(after)} ${after.name}`,
+        `${before.number}: ${fieldType(before)} ${before.name} → ${fieldType(after)} ${after.name}`,
       );
     this.#compareNames(before, after, where);
     this.#compareCardinality(before, after, where);
@@ -72,7 +73,7 @@ export class FieldDiff {
 
   #compareTypes(before: ProtobufField, after: ProtobufField, where: string): void {
     const [from, to] = [this.#kindOf('before', before), this.#kindOf('after', after)];
-    const what = `${typeText(before)} → ${typeText(after)}`;
+    const what = `${fieldType(before)} → ${fieldType(after)}`;
     const isKeyChanged = before.mapKey !== after.mapKey && isList(before) && isList(after);
     if (!this.#hasSameEncoding(before, after) || isKeyChanged)
       return this.#list.add('protobuf-field-type-changed', where, what);
@@ -134,8 +135,3 @@ const isList = ({ cardinality }: ProtobufField): boolean =>
 
 const oneofText = (oneof: string | undefined): string =>
   oneof === undefined ? 'no oneof' : `oneof ${oneof}`;
-
-function typeText({ cardinality, mapKey, type }: ProtobufField): string {
-  if (mapKey !== undefined) return `map<${mapKey}, ${type}>`;
-  return cardinality === 'repeated' ? `repeated ${type}` : type;
-}

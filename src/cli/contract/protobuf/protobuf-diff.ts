@@ -3,6 +3,7 @@ import type { ChangeList } from '../change-list.js';
 import type { ProtobufField, ProtobufMessage, ServiceSnapshot } from '../snapshot.js';
 import { EnumDiff } from './enum-diff.js';
 import { FieldDiff } from './field-diff.js';
+import { fieldText } from './field-text.js';
 import { isReserved } from './reserved.js';
 
 type Messages = Pick<ServiceSnapshot, 'messages' | 'enums' | 'codecs'>;
@@ -129,11 +130,4 @@ function byKey<Key>(
   keyOf: (field: ProtobufField) => Key,
 ): Map<Key, ProtobufField> {
   return new Map(fields.map((field) => [keyOf(field), field]));
-}
-
-/** `repeated shop.Item items = 3`. */
-export function fieldText({ cardinality, mapKey, type, name, number }: ProtobufField): string {
-  const label = cardinality === 'repeated' || cardinality === 'required' ? `${cardinality} ` : '';
-  const typeText = mapKey === undefined ? type : `map<${mapKey}, ${type}>`;
-  return `${label}${typeText} ${name} = ${number}`;
 }
