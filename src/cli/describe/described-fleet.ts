@@ -45,7 +45,9 @@ export async function servicesAt(
 }
 
 function hasProtobuf({ methods }: ServiceDescription): boolean {
-  return methods.some(({ input, output }) => (input ?? output)?.type !== undefined);
+  return methods.some(({ input, output }) =>
+    [input, output].some((each) => each?.type !== undefined),
+  );
 }
 
 /**

@@ -10,8 +10,19 @@ import { readDescriptors } from './introspection-answer.js';
 const MAX_CHARACTERS = 2 ** 23;
 
 /**
- * The descriptors of a service. Undefined: the server has none, or is too old to tell them. Rejects
- * with INTERNAL for an answer that is no FileDescriptorSet, and as calls do.
+ * UNIMPLEMENTED: an older server. RESOURCE_EXHAUSTED: they are too large for a message.
+ * PERMISSION_DENIED: this caller may ask for the services alone.
+ */
+const UNTOLD: ReadonlySet<unknown> = new Set([
+  'UNIMPLEMENTED',
+  'NOT_FOUND',
+  'RESOURCE_EXHAUSTED',
+  'PERMISSION_DENIED',
+]);
+
+/**
+ * The descriptors of a service. Undefined: the server has none, or does not tell them. Rejects with
+ * INTERNAL for an answer that is no FileDescriptorSet, and as calls do.
  */
 export async function descriptorsOf(
   client: RpcClient,
@@ -22,8 +33,7 @@ export async function descriptorsOf(
   try {
     answer = await client.stub(Introspection).descriptors({ service }, { signal });
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'UNIMPLEMENTED' || code === 'NOT_FOUND') return undefined;
+    if (UNTOLD.has(codeOf(error))) return undefined;
     throw error;
   }
   const text = readDescriptors(answer);

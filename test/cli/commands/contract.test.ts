@@ -7,6 +7,7 @@ import {
   contract,
   Introspection,
   implement,
+  RpcError,
   type Service,
   serve,
   unary,
@@ -221,29 +222,38 @@ describe('getty contract', () => {
     expect(code).toBe(13);
   });
 
-  test('asks an older server, which has no descriptors, for the fields alone', async () => {
-    const Old = contract(Introspection.name, { services: unary<void, unknown>() });
-    const fields = [
-      { name: 'items', number: 2, type: 'repeated shop.Item' },
-      { name: 'id', number: 1, type: 'string', oneof: 'key' },
-      { name: 'tags', number: 3, type: 'map<string, int32>' },
-    ];
-    const input = { vendor: 'protobuf', type: 'X', fields };
-    const services = [
-      { name: 'A', version: '', codecs: [], methods: [{ name: 'x', kind: 'unary', input }] },
-    ];
-    const old = implement(Old, { services: () => services });
-    await using server = await serve(freeMemoryAddress(), [old]);
-    const { stdout } = await getty('contract', 'snapshot', server.address);
-    expect(JSON.parse(stdout).services[0].messages.X).toEqual({
-      isPartial: true,
-      fields: [
-        { name: 'id', number: 1, type: 'string', cardinality: 'unknown', oneof: 'key' },
-        { name: 'items', number: 2, type: 'shop.Item', cardinality: 'repeated' },
-        { name: 'tags', number: 3, type: 'int32', mapKey: 'string', cardinality: 'map' },
-      ],
-    });
-    const same = startGetty(['contract', 'diff', server.address, server.address]);
-    expect((await finished(same)).stdout).toContain('not compared  A X: without descriptors');
-  });
+  test.each(['UNIMPLEMENTED', 'RESOURCE_EXHAUSTED', 'PERMISSION_DENIED'] as const)(
+    'has the fields alone if the server does not tell its descriptors: %s',
+    async (code) => {
+      const Old = contract(Introspection.name, {
+        services: unary<void, unknown>(),
+        descriptors: unary<unknown, unknown>(),
+      });
+      const descriptors = (): never => {
+        throw new RpcError(code, 'no');
+      };
+      const fields = [
+        { name: 'items', number: 2, type: 'repeated shop.Item' },
+        { name: 'id', number: 1, type: 'string', oneof: 'key' },
+        { name: 'tags', number: 3, type: 'map<string, int32>' },
+      ];
+      const input = { vendor: 'protobuf', type: 'X', fields };
+      const services = [
+        { name: 'A', version: '', codecs: [], methods: [{ name: 'x', kind: 'unary', input }] },
+      ];
+      const old = implement(Old, { services: () => services, descriptors });
+      await using server = await serve(freeMemoryAddress(), [old]);
+      const { stdout } = await getty('contract', 'snapshot', server.address);
+      expect(JSON.parse(stdout).services[0].messages.X).toEqual({
+        isPartial: true,
+        fields: [
+          { name: 'id', number: 1, type: 'string', cardinality: 'unknown', oneof: 'key' },
+          { name: 'items', number: 2, type: 'shop.Item', cardinality: 'repeated' },
+          { name: 'tags', number: 3, type: 'int32', mapKey: 'string', cardinality: 'map' },
+        ],
+      });
+      const same = startGetty(['contract', 'diff', server.address, server.address]);
+      expect((await finished(same)).stdout).toContain('not compared  A X: without descriptors');
+    },
+  );
 });
