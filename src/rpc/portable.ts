@@ -74,6 +74,7 @@ export {
   type MethodDescription,
   type MethodReport,
   type ServiceDescription,
+  type ServicesRequest,
   type SessionReport,
   type SessionsReport,
   type SessionsRequest,

@@ -88,6 +88,14 @@ export interface SessionsRequest {
   readonly limit?: number | undefined;
 }
 
+/** The argument of the method `services`. */
+export interface ServicesRequest {
+  /**
+   * The name of a service. Its JSON Schemas then have the whole answer. Default: all services.
+   */
+  readonly service?: string | undefined;
+}
+
 /** The argument of the method `descriptors`. */
 export interface DescriptorsRequest {
   /** The name of a service. Default: all services. */
@@ -115,7 +123,7 @@ const DEFAULT_SESSIONS = 1_000;
  * `client.stub(Introspection).services()`.
  */
 export const Introspection = contract('getty.Introspection', {
-  services: unary<void, ServiceDescription[]>({ idempotent: true }),
+  services: unary<ServicesRequest | void, ServiceDescription[]>({ idempotent: true }),
   statistics: unary<void, StatisticsReport>({ idempotent: true }),
   sessions: unary<SessionsRequest | void, SessionsReport>({ idempotent: true }),
   descriptors: unary<DescriptorsRequest | void, DescriptorsReport>({ idempotent: true }),
@@ -137,16 +145,21 @@ export function withIntrospection(
   if (services.some((service: Service) => service?.contract?.name === name))
     throw badOption('services', name, `other names: ${name} is the introspection service`);
   // Conversions to JSON Schema take time, and services do not change.
-  let descriptions: readonly ServiceDescription[] | undefined;
-  const describeAll = (): ServiceDescription[] => {
+  const descriptions = new Map<string | undefined, ServiceDescription[]>();
+  const describeServices = (wanted: string | undefined): ServiceDescription[] => {
+    const known = descriptions.get(wanted);
+    if (known !== undefined) return known;
     const budget = new SchemaBudget();
-    descriptions ??= all.map((service) => describeService(service, budget));
-    return [...descriptions];
+    const selected = all.filter(({ contract }) => wanted === undefined || contract.name === wanted);
+    const described = selected.map((service) => describeService(service, budget));
+    // A peer can invent names.
+    if (described.length > 0) descriptions.set(wanted, described);
+    return described;
   };
   const all: readonly Service[] = [
     ...services,
     implement(Introspection, {
-      services: describeAll,
+      services: (request) => describeServices(request?.service),
       // Without the statistics of the sessions, which take time if there are many.
       statistics: () => reportOf(statisticsOf(counters, [])),
       sessions: (request) => sessionsOf(channels, limitOf(request)),

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import type { StandardSchemaV1 } from '../../../src/rpc/index.js';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { jsonSchemaOf, SchemaBudget } from '../../../src/rpc/metrics/json-schema.js';
+import { getty } from '../../cli/run-getty.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 
@@ -26,6 +27,8 @@ const converting = (convert: unknown): StandardSchemaV1 =>
       jsonSchema: { input: convert, output: convert },
     },
   }) as StandardSchemaV1;
+
+const ofSize = (size: number) => ({ description: 'x'.repeat(size) });
 
 describe('jsonSchemaOf', () => {
   const LIBRARIES: readonly [string, StandardSchemaV1][] = [
@@ -98,7 +101,6 @@ describe('jsonSchemaOf', () => {
       expect(describeAs(schema, direction)).toEqual({ jsonSchemaOmitted: 'failed' });
   });
 
-  const ofSize = (size: number) => ({ description: 'x'.repeat(size) });
   const deep = (levels: number): object =>
     levels === 1 ? { type: 'string' } : { items: deep(levels - 1) };
 
@@ -154,5 +156,29 @@ describe('Introspection.services', () => {
     expect(inputs[0]).toHaveProperty('jsonSchema');
     expect(described?.methods[0]?.output).toEqual({ vendor: 'zod', jsonSchemaOmitted: 'failed' });
     expect(inputs.at(-1)).toEqual({ vendor: 'zod', jsonSchemaOmitted: 'too-large' });
+  });
+
+  test('has the schemas of one service if it is named', async () => {
+    const input = converting(() => ofSize(60_000));
+    const services = ['A', 'B', 'C', 'D'].map((name) =>
+      implement(contract(name, { one: unary({ input }), two: unary({ input }) }), {
+        one: () => {},
+        two: () => {},
+      }),
+    );
+    await using server = await serve(freeMemoryAddress(), services, { introspection: true });
+    await using client = await connectOnce(server.address);
+    const stub = client.stub(Introspection);
+    const omitted = { vendor: 'test', jsonSchemaOmitted: 'too-large' };
+    const last = (await stub.services())[3];
+    expect(last?.methods.map((method) => method.input)).toEqual([omitted, omitted]);
+    for (let call = 0; call < 2; call++) {
+      const [only, ...others] = await stub.services({ service: 'D' });
+      expect([only?.name, others]).toEqual(['D', []]);
+      for (const method of only?.methods ?? []) expect(method.input).toHaveProperty('jsonSchema');
+    }
+    expect(await stub.services({ service: 'Nope' })).toEqual([]);
+    const read = await getty('describe', server.address, '--json');
+    expect(read.stdout).not.toContain('too-large');
   });
 });
