@@ -5,6 +5,7 @@ import { RpcError } from '../rpc/index.js';
 import { type DefineCommand, ExitCode } from './command.js';
 import { defineCall } from './commands/call.js';
 import { defineCompletion } from './commands/completion.js';
+import { defineContract } from './commands/contract.js';
 import { defineDescribe } from './commands/describe.js';
 import { defineDoctor } from './commands/doctor.js';
 import { defineExplain } from './commands/explain.js';
@@ -20,6 +21,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineLs,
   defineDescribe,
   defineCall,
+  defineContract,
   defineExplain,
   defineSessions,
   defineDoctor,
@@ -84,15 +86,31 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     // The user has ended the command: it is cancelled, as a call is.
     if (terminal.signal.aborted) return exitCodeOf(new RpcError('CANCELLED', 'Ctrl-C'));
-    const name = program.commands.find((command) => command.name() === args[0])?.name();
-    const command = name === undefined ? 'getty' : `getty ${name}`;
+    const command = nameOfCommand(program, args);
     const error = thrown instanceof CommanderError ? usageErrorOf(thrown, command) : thrown;
     terminal.errors.write(`${failureLine(command, error, args.includes('--json'))}\n`);
     return exitCodeOf(error);
   }
 }
 
-function usageErrorOf({ message }: CommanderError, command: string): UsageError {
-  const line = message.replace(/^error: /, '').replaceAll('\n', ' ');
+/** `getty contract diff`: the command that the first arguments name. */
+function nameOfCommand(program: Command, args: readonly string[]): string {
+  let command = program;
+  let name = program.name();
+  for (const word of args) {
+    const found = command.commands.find((each) => each.name() === word);
+    if (found === undefined) break;
+    command = found;
+    name += ` ${word}`;
+  }
+  return name;
+}
+
+function usageErrorOf({ code, message }: CommanderError, command: string): UsageError {
+  // A command that has only commands in it shows its help, which is not written on an error.
+  const line =
+    code === 'commander.help'
+      ? 'missing command'
+      : message.replace(/^error: /, '').replaceAll('\n', ' ');
   return new UsageError(`${line}; see \`${command} --help\``);
 }

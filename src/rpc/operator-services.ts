@@ -3,6 +3,7 @@ import type { Logger } from '../core/logger.js';
 import { atMost } from '../core/timers.js';
 import { withAdmin } from './admin/admin-service.js';
 import type { RpcChannel } from './calls/channel.js';
+import { DescriptorSets } from './metrics/descriptor-set.js';
 import { EventLoopMonitor } from './metrics/event-loop-monitor.js';
 import { type IntrospectionSource, withIntrospection } from './metrics/introspection.js';
 import { processStatus } from './metrics/process-status.js';
@@ -26,6 +27,7 @@ export interface OperatedServer {
 
 export class OperatorServices implements IntrospectionSource {
   readonly #server: OperatedServer;
+  #descriptors = new DescriptorSets([]);
   readonly #monitor = new EventLoopMonitor();
   /** The beginning of the ids of all sessions of this server. Random: other servers have others. */
   readonly #sessionPrefix = randomText();
@@ -40,6 +42,7 @@ export class OperatorServices implements IntrospectionSource {
     { introspection, admin }: { introspection: boolean; admin: boolean },
   ): readonly Service[] {
     const { provider, logger } = this.#server;
+    this.#descriptors = new DescriptorSets(services);
     const withAll = admin
       ? withAdmin(services, {
           provider,
@@ -67,6 +70,10 @@ export class OperatorServices implements IntrospectionSource {
       refusals,
       provider: provider?.status(),
     };
+  }
+
+  descriptors(service: string | undefined): string {
+    return this.#descriptors.find(service);
   }
 
   #closeSession(id: string, now: boolean): string | undefined {

@@ -27,6 +27,7 @@ export type {
   SchemaInput,
   SchemaOutput,
   StandardIssue,
+  StandardJsonSchema,
   StandardProps,
   StandardResult,
   StandardSchemaV1,
@@ -73,9 +74,12 @@ export {
 export { timeout } from './interceptors/timeout.js';
 export { Histogram } from './metrics/histogram.js';
 export {
+  type DescriptorsReport,
+  type DescriptorsRequest,
   Introspection,
   type MethodDescription,
   type ServiceDescription,
+  type ServicesRequest,
 } from './metrics/introspection.js';
 export { type LatencyCounts, percentileBetween } from './metrics/latency-buckets.js';
 export type {

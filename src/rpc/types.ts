@@ -4,6 +4,7 @@
  * Interceptor wraps it.
  */
 
+import type { DescFile } from '@bufbuild/protobuf';
 import type { Logger } from '../core/logger.js';
 import type {
   ClientOptions,
@@ -120,6 +121,8 @@ export interface Contract<Specs extends MethodSpecs = MethodSpecs> {
   readonly codecs: readonly CodecName[];
   /** The methods, by the name that stubs and handlers use. */
   readonly methods: ReadonlyMap<string, Method>;
+  /** The .proto files of a generated service and of its registry, without their imports. */
+  readonly files?: readonly DescFile[] | undefined;
   /** Never set at run time: it carries the types. */
   readonly specs?: Specs | undefined;
 }

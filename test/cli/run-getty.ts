@@ -8,6 +8,7 @@ export const COMMANDS = [
   'ls',
   'describe',
   'call',
+  'contract',
   'explain',
   'sessions',
   'doctor',

@@ -4,17 +4,19 @@ import {
   clientStream,
   contract,
   duplex,
+  type MethodClasses,
+  type MethodDescription,
   type MethodKind,
   type MethodSpecs,
   noReply,
   oneway,
-  RpcError,
   type ServiceDescription,
   serverStream,
   unary,
 } from '../../rpc/index.js';
-import { AdvisedError } from '../failure.js';
 import { unknownName } from '../unknown-name.js';
+
+type SpecMaker = (options?: { protobuf: MethodClasses }) => MethodSpecs[string];
 
 export interface CallableMethod {
   readonly contract: Contract;
@@ -27,7 +29,8 @@ export interface CallableMethod {
   decode(message: unknown): unknown;
 }
 
-const SPECS: Readonly<Record<MethodKind, () => MethodSpecs[string]>> = {
+/** Makes the method of a contract, by its kind. */
+export const SPECS: Readonly<Record<MethodKind, SpecMaker>> = {
   unary,
   oneway,
   noReply,
@@ -53,16 +56,19 @@ export function jsonMethod(
   };
 }
 
-/**
- * The kind of a method that a server describes. Throws UNIMPLEMENTED, with advice, if the server
- * does not offer it in JSON.
- */
-export function describedKind(
+/** A method that a server describes, and its service. */
+export interface FoundMethod {
+  readonly service: ServiceDescription;
+  readonly method: MethodDescription;
+}
+
+/** The method that a server describes. Throws UNIMPLEMENTED, with advice. */
+export function findMethod(
   services: readonly ServiceDescription[],
   service: string,
   version: string,
   method: string,
-): MethodKind {
+): FoundMethod {
   const named = services.filter(({ name }) => name === service);
   const found = named.find((each) => version === '' || each.version === version);
   if (found === undefined) {
@@ -81,10 +87,5 @@ export function describedKind(
       method,
       found.methods.map(({ name }) => name),
     );
-  if (!found.codecs.includes('json'))
-    throw new AdvisedError(
-      new RpcError('UNIMPLEMENTED', `the server offers ${service} in Protobuf only`),
-      'give its descriptors with --proto FILE.binpb',
-    );
-  return description.kind;
+  return { service: found, method: description };
 }

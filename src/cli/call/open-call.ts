@@ -1,15 +1,24 @@
 /** Finds the method that a command calls, and connects to a server that offers it. */
-import type { CodecName, MethodKind, ServiceDescription } from '../../rpc/index.js';
-import { UsageError } from '../failure.js';
+import type { FileRegistry } from '@bufbuild/protobuf';
+import { type CodecName, type MethodKind, RpcError } from '../../rpc/index.js';
+import { AdvisedError } from '../failure.js';
 import { addPair, parseChoice } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
+import { descriptorsOf } from '../target/descriptors.js';
 import { describeServer, isOtherProtocol } from '../target/introspection.js';
 import { connectTo, connectToServer, type ServerConnection } from '../target/server-connection.js';
 import { parseMethodName } from '../target/service-name.js';
 import { parseTarget } from '../target/target.js';
 import type { Terminal } from '../terminal.js';
-import { type CallableMethod, describedKind, jsonMethod, METHOD_KINDS } from './callable-method.js';
+import {
+  type CallableMethod,
+  type FoundMethod,
+  findMethod,
+  jsonMethod,
+  METHOD_KINDS,
+} from './callable-method.js';
+import { describedMethod } from './described-method.js';
 import { protobufMethod, readDescriptorSet } from './descriptor-set.js';
 
 /** What is called, and how. */
@@ -36,8 +45,10 @@ export function addCallOptions(command: OptionTarget): void {
     'metadata of the call; can be given several times',
     (text: string, before: Record<string, string> = {}) => addPair('--meta', text, before),
   );
-  command.option('--codec <codec>', 'json or protobuf (default: protobuf with --proto)', (text) =>
-    parseChoice<CodecName>('--codec', text, ['json', 'protobuf']),
+  command.option(
+    '--codec <codec>',
+    'json or protobuf (default: protobuf with --proto, else json if the server has it)',
+    (text) => parseChoice<CodecName>('--codec', text, ['json', 'protobuf']),
   );
   command.option('--proto <file>', 'a descriptor set: `buf build -o`, `protoc -o`');
   command.option(
@@ -58,13 +69,13 @@ function connectForCall(
   output: Output,
 ): Promise<ServerConnection> {
   const { service } = parseMethodName(name);
-  const { proto, codec = proto === undefined ? 'json' : 'protobuf' } = options;
-  if (codec === 'protobuf' && proto === undefined)
-    throw new UsageError('--codec: protobuf needs the descriptors of the service: --proto FILE');
-  const { node, group, serviceVersion: version } = options;
+  const { proto, kind, node, group, serviceVersion: version } = options;
+  // With --kind the server is not asked, so its descriptors are unknown.
+  const codecOfOptions = proto !== undefined ? 'protobuf' : kind !== undefined ? 'json' : undefined;
+  const { codec = codecOfOptions } = options;
   return connectToServer(
     parseTarget(target),
-    { service, version, group, codec, node },
+    { service, version, group, codec, preferredCodec: 'json', node },
     options,
     terminal,
     output,
@@ -87,26 +98,50 @@ async function methodOf(
 ): Promise<CallableMethod> {
   const { service, method } = parseMethodName(name);
   const version = options.serviceVersion ?? node?.version ?? '';
-  if (options.kind !== undefined) return jsonMethod(service, version, method, options.kind);
-  const services = await knownServices(address, options, terminal);
-  const kind = services === undefined ? 'unary' : describedKind(services, service, version, method);
-  return jsonMethod(service, version, method, kind);
+  const { kind, codec } = options;
+  if (kind !== undefined && codec !== 'protobuf') return jsonMethod(service, version, method, kind);
+  const known = await askServer(address, service, version, method, options, terminal);
+  if (known === undefined) {
+    if (codec !== 'protobuf') return jsonMethod(service, version, method, 'unary');
+    throw new AdvisedError(
+      new RpcError('UNIMPLEMENTED', `the server does not tell the descriptors of ${service}`),
+      'give them with --proto FILE.binpb',
+    );
+  }
+  if (known.isJson) return jsonMethod(service, version, method, known.found.method.kind);
+  return describedMethod(known.found, version, known.registry);
 }
 
-/** The services of a server; undefined if it does not say them. */
-async function knownServices(
+interface KnownMethod {
+  readonly found: FoundMethod;
+  /** Whether to call it in JSON. */
+  readonly isJson: boolean;
+  /** The descriptors for a call in Protobuf, if the server tells them. */
+  readonly registry: FileRegistry | undefined;
+}
+
+/** The method that a server describes; undefined if it describes none. */
+async function askServer(
   address: string,
-  options: ConnectionOptions,
+  service: string,
+  version: string,
+  method: string,
+  options: CalledMethodOptions,
   terminal: Terminal,
-): Promise<ServiceDescription[] | undefined> {
+): Promise<KnownMethod | undefined> {
   // On a connection of its own, because a server of Go ends the connection of an unknown service.
   const client = await connectTo(address, options, terminal);
   try {
-    return await describeServer(client, terminal);
-  } catch (error) {
-    if (isOtherProtocol(error)) throw error;
-    // The call itself reports what is wrong, such as a missing token.
-    return undefined;
+    const services = await describeServer(client, terminal).catch((error: unknown) => {
+      if (isOtherProtocol(error)) throw error;
+      // The call itself reports what is wrong, such as a missing token.
+      return undefined;
+    });
+    if (services === undefined) return undefined;
+    const found = findMethod(services, service, version, method);
+    const isJson = options.codec !== 'protobuf' && found.service.codecs.includes('json');
+    const registry = isJson ? undefined : await descriptorsOf(client, service, terminal);
+    return { found, isJson, registry };
   } finally {
     client.destroy();
   }

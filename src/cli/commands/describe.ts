@@ -1,7 +1,6 @@
 /** `getty describe`: the services, methods and messages of a target. */
-import type { ServiceDescription } from '../../rpc/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
-import { servicesOf } from '../describe/described-fleet.js';
+import { type DescribedService, servicesOf } from '../describe/described-fleet.js';
 import { exampleBody } from '../describe/example-body.js';
 import { methodLines, serviceLines } from '../describe/method-text.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
@@ -49,9 +48,9 @@ export const defineDescribe: DefineCommand = (program, terminal) => {
 
 /** The services of this name, with only this method. Throws UNIMPLEMENTED, with advice. */
 function select(
-  services: readonly ServiceDescription[],
+  services: readonly DescribedService[],
   { service, method }: MethodName,
-): ServiceDescription[] {
+): DescribedService[] {
   const named = services.filter(({ name }) => name === service);
   if (named.length === 0)
     throw unknownName(
@@ -71,9 +70,12 @@ function select(
   );
 }
 
-function withExamples(service: ServiceDescription): object {
+function withExamples({ registry, groups: _, ...service }: DescribedService): object {
   return {
     ...service,
-    methods: service.methods.map((method) => ({ ...method, example: exampleBody(method.input) })),
+    methods: service.methods.map((method) => ({
+      ...method,
+      example: exampleBody(method.input, registry),
+    })),
   };
 }

@@ -38,11 +38,18 @@ export function commandWords(program: Command): CommandWords[] {
   return program.commands.map((command) => ({
     name: command.name(),
     description: command.summary(),
-    options: command.options.map(({ long, description, required }) => ({
-      name: long ?? '',
-      description,
-      values: required ? (VALUES[long ?? ''] ?? []) : undefined,
-    })),
-    values: FIRST_VALUES[command.name()] ?? [],
+    options: optionsOf(command),
+    values: FIRST_VALUES[command.name()] ?? command.commands.map((nested) => nested.name()),
+  }));
+}
+
+/** The options of a command and of the commands in it, each once. */
+function optionsOf(command: Command): OptionWords[] {
+  const all = [command, ...command.commands].flatMap(({ options }) => options);
+  const byName = new Map(all.map((option) => [option.long ?? '', option]));
+  return [...byName].map(([name, { description, required }]) => ({
+    name,
+    description,
+    values: required ? (VALUES[name] ?? []) : undefined,
   }));
 }

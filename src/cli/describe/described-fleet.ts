@@ -1,15 +1,24 @@
 /** The services of a target: those of one server, or those of all nodes of a registry. */
+import type { FileRegistry } from '@bufbuild/protobuf';
 import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
 import type { ServiceNode } from '../../micro/index.js';
 import type { ServiceDescription } from '../../rpc/index.js';
 import type { Output } from '../output/output.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
+import { descriptorsOf } from '../target/descriptors.js';
 import { describeServer } from '../target/introspection.js';
 import { publishedNodes } from '../target/published-nodes.js';
 import { connectTo, nodesOf } from '../target/server-connection.js';
 import type { Target } from '../target/target.js';
 import type { Terminal } from '../terminal.js';
+
+/** A service with the descriptors of its Protobuf messages, if its server tells them. */
+export interface DescribedService extends ServiceDescription {
+  readonly registry?: FileRegistry | undefined;
+  /** The groups of its nodes, if a registry lists them. */
+  readonly groups?: readonly string[] | undefined;
+}
 
 /** The most nodes of one service that are asked until one of them answers. */
 const MAX_NODES_ASKED = 5;
@@ -19,19 +28,32 @@ export async function servicesAt(
   address: string,
   options: ConnectionOptions,
   terminal: Terminal,
-): Promise<ServiceDescription[]> {
+): Promise<DescribedService[]> {
   const client = await connectTo(address, options, terminal);
   try {
-    return await describeServer(client, terminal);
+    const described: DescribedService[] = [];
+    for (const service of await describeServer(client, terminal))
+      described.push(
+        hasProtobuf(service)
+          ? { ...service, registry: await descriptorsOf(client, service.name, terminal) }
+          : service,
+      );
+    return described;
   } finally {
     client.destroy();
   }
 }
 
+function hasProtobuf({ methods }: ServiceDescription): boolean {
+  return methods.some(({ input, output }) =>
+    [input, output].some((each) => each?.type !== undefined),
+  );
+}
+
 /**
  * The services of a server, or all services that a registry lists. `service`: only this one. Each
  * version of a service is asked of one node that answers. Rejects if a service that is given, or
- * all of them, cannot be described.
+ * all of them, cannot be described; with `needsAll` also if one of them cannot.
  */
 export async function servicesOf(
   target: Target,
@@ -39,16 +61,22 @@ export async function servicesOf(
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
-): Promise<ServiceDescription[]> {
+  needsAll = false,
+): Promise<DescribedService[]> {
   if (target.kind === 'address') return servicesAt(target.url, options, terminal);
   const nodes = await untilAborted(publishedNodes(target.url), terminal.signal);
   const selected = service === undefined ? nodes : nodesOf(nodes, { service });
-  const found: ServiceDescription[] = [];
+  const found: DescribedService[] = [];
   let failure: unknown;
   for (const versionNodes of byVersion(selected)) {
     try {
-      found.push(await askNodes(versionNodes, options, terminal, output));
+      const described = await askNodes(versionNodes, options, terminal, output);
+      const same = selected.filter(
+        (node) => node.service === described.name && node.version === described.version,
+      );
+      found.push({ ...described, groups: [...new Set(same.map(({ group }) => group))] });
     } catch (error) {
+      if (needsAll) throw error;
       failure = error;
     }
   }
@@ -74,7 +102,7 @@ async function askNodes(
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
-): Promise<ServiceDescription> {
+): Promise<DescribedService> {
   let failure: unknown;
   for (const { id, address, service, version } of nodes.slice(0, MAX_NODES_ASKED)) {
     try {

@@ -1,8 +1,13 @@
 /** Services and methods as text for people. */
 import { redactUrl } from '../../core/redact.js';
 import type { MessageDescription, MethodDescription, ServiceDescription } from '../../rpc/index.js';
+import { fieldType } from '../contract/protobuf/field-text.js';
+import { ProtobufCollector } from '../contract/protobuf/protobuf-collector.js';
+import { type SchemaRow, schemaRows } from '../json-schema/schema-rows.js';
+import { rulesText, typeText as schemaTypeText } from '../json-schema/schema-text.js';
 import { jsonText, printable } from '../output/printable.js';
 import { type Column, tableLines } from '../output/table.js';
+import type { DescribedService } from './described-fleet.js';
 import { exampleBody } from './example-body.js';
 
 const METHOD_COLUMNS: readonly Column<MethodDescription>[] = [
@@ -30,10 +35,15 @@ function typeText(message: MessageDescription | undefined): string {
   return message.type ?? `${message.vendor} schema`;
 }
 
+/** The most messages and enums that are shown besides the message itself. */
+const MAX_TYPES = 50;
+/** The longest example in a command line. A longer one would be cut. */
+const MAX_EXAMPLE = 1_500;
+
 /** A method with the fields of its messages, and a command that calls it. */
 export function methodLines(
   target: string,
-  service: ServiceDescription,
+  service: DescribedService,
   method: MethodDescription,
 ): string[] {
   const { name, kind, idempotent, timeout, input, output } = method;
@@ -46,19 +56,29 @@ export function methodLines(
     `${serviceText(service)}  ${printable(name)}: ${facts.filter(Boolean).join(', ')}`,
     ...messageLines('input', input),
     ...(kind === 'oneway' || kind === 'noReply' ? [] : messageLines('output', output)),
+    ...nestedLines(service, method),
     '',
     callText(target, service, method),
   ];
 }
 
+/** Why there is no JSON Schema. */
+const REASONS = {
+  none: '',
+  failed: ': JSON Schema cannot express it',
+  'too-large': ': its JSON Schema is too large',
+} as const;
+
 function messageLines(title: string, message: MessageDescription | undefined): string[] {
   if (message === undefined)
     return ['', `${title}: not described; the contract has types, and no schema`];
-  const { vendor, type, fields } = message;
+  const { vendor, type, fields, jsonSchema } = message;
+  if (jsonSchema !== undefined) return schemaLines(title, vendor, jsonSchema);
+  const reason = message.jsonSchemaOmitted ?? 'none';
   if (fields === undefined)
     return [
       '',
-      `${title}: ${printable(`a schema of ${vendor}, whose fields the server does not tell`)}`,
+      `${title}: ${printable(`a schema of ${vendor}, whose fields the server does not tell${REASONS[reason]}`)}`,
     ];
   if (fields.length === 0) return ['', `${title}: ${printable(type ?? '')}, without fields`];
   return [
@@ -73,14 +93,68 @@ function messageLines(title: string, message: MessageDescription | undefined): s
   ];
 }
 
+const SCHEMA_COLUMNS: readonly Column<SchemaRow>[] = [
+  { title: '  FIELD', cell: ({ field }) => `  ${field}` },
+  { title: 'TYPE', cell: ({ type }) => type },
+  { title: 'REQUIRED', cell: ({ isRequired }) => (isRequired ? 'yes' : '') },
+  { title: 'RULES', cell: ({ rules }) => rules },
+];
+
+function schemaLines(title: string, vendor: string, schema: object): string[] {
+  const rules = rulesText(schema, schema);
+  const text = `${schemaTypeText(schema, schema)}${rules === '' ? '' : `, ${rules}`}`;
+  const rows = schemaRows(schema);
+  return [
+    '',
+    printable(`${title}: ${text} (a schema of ${vendor})`),
+    ...(rows.length === 0 ? [] : tableLines(rows, SCHEMA_COLUMNS)),
+  ];
+}
+
+/** The messages and enums that the messages of a method contain. */
+function nestedLines(
+  { registry }: DescribedService,
+  { input, output }: MethodDescription,
+): string[] {
+  if (registry === undefined) return [];
+  const collector = new ProtobufCollector(registry);
+  for (const message of [input, output])
+    if (message?.type !== undefined) collector.add(message.type);
+  const { messages, enums } = collector;
+  const isNested = ([name]: [string, unknown]): boolean =>
+    name !== input?.type && name !== output?.type;
+  const nested = Object.entries(messages).filter(isNested);
+  return [
+    ...nested.slice(0, MAX_TYPES).flatMap(([name, { fields }]) => [
+      '',
+      `message ${printable(name)}`,
+      ...tableLines(fields, [
+        { title: '  FIELD', cell: (field) => `  ${field.name}` },
+        { title: 'NUMBER', cell: ({ number }) => number },
+        { title: 'TYPE', cell: fieldType },
+        { title: 'ONEOF', cell: ({ oneof }) => oneof },
+      ]),
+    ]),
+    ...Object.entries(enums)
+      .slice(0, MAX_TYPES)
+      .flatMap(([name, { values }]) => [
+        '',
+        printable(
+          `enum ${name}: ${values.map((value) => `${value.name} = ${value.number}`).join(', ')}`,
+        ),
+      ]),
+  ];
+}
+
 /** A command line that calls the method, with an example of its argument. */
 function callText(
   target: string,
-  { name: service, version }: ServiceDescription,
+  { name: service, version, registry }: DescribedService,
   { name, input, kind }: MethodDescription,
 ): string {
-  const body = exampleBody(input);
-  const argument = body === undefined ? 'JSON' : quoted(jsonText(body));
+  const body = exampleBody(input, registry);
+  const text = body === undefined ? '' : jsonText(body);
+  const argument = text === '' || text.length > MAX_EXAMPLE ? 'JSON' : quoted(text);
   const versionText = version === '' ? '' : ` --service-version ${quoted(version)}`;
   const pipe = kind === 'clientStream' || kind === 'duplex' ? ' < FILE' : ` ${argument}`;
   const address = quoted(redactUrl(target));

@@ -16,6 +16,7 @@ import {
   type SessionsReport,
   type StatisticsReport,
 } from '../../rpc/index.js';
+import { type Fields, fieldChecks, own } from './checked-fields.js';
 
 const KINDS: readonly MethodKind[] = [
   'unary',
@@ -25,9 +26,8 @@ const KINDS: readonly MethodKind[] = [
   'clientStream',
   'duplex',
 ];
+const OMISSIONS = ['failed', 'too-large'] as const;
 const CODECS: readonly CodecName[] = ['json', 'protobuf'];
-
-export type Fields = Readonly<Record<string, unknown>>;
 
 export function fail(what: string): never {
   throw new RpcError(
@@ -36,38 +36,7 @@ export function fail(what: string): never {
   );
 }
 
-export function fields(value: unknown, what: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return fail(`no ${what}`);
-  return value as Fields;
-}
-
-export function list(value: unknown, what: string): readonly unknown[] {
-  return Array.isArray(value) ? value : fail(`no list of ${what}`);
-}
-
-export const own = (value: Fields, name: string): unknown =>
-  Object.hasOwn(value, name) ? value[name] : undefined;
-
-export function text(value: Fields, name: string): string {
-  const found = own(value, name);
-  return typeof found === 'string' ? found : fail(`a ${name} that is no text`);
-}
-
-export function optionalText(value: Fields, name: string): string | undefined {
-  return own(value, name) === undefined ? undefined : text(value, name);
-}
-
-export function number(value: Fields, name: string): number {
-  const found = own(value, name);
-  return typeof found === 'number' && Number.isFinite(found)
-    ? found
-    : fail(`a ${name} that is no number`);
-}
-
-export function optionalNumber(value: Fields, name: string): number | undefined {
-  return own(value, name) === undefined ? undefined : number(value, name);
-}
+export const { fields, list, text, optionalText, number, optionalNumber } = fieldChecks(fail);
 
 /** The answer of the method `services`. Throws INTERNAL. */
 export function readServices(answer: unknown): ServiceDescription[] {
@@ -103,7 +72,14 @@ function readMessage(value: unknown): MessageDescription | undefined {
     vendor: text(message, 'vendor'),
     type: optionalText(message, 'type'),
     fields: parts === undefined ? undefined : list(parts, 'fields').map(readField),
+    jsonSchema: readSchema(own(message, 'jsonSchema')),
+    jsonSchemaOmitted: OMISSIONS.find((reason) => reason === own(message, 'jsonSchemaOmitted')),
   };
+}
+
+/** A JSON Schema has any properties; the code that reads it checks each of them. */
+function readSchema(value: unknown): object | undefined {
+  return value === undefined || value === null ? undefined : fields(value, 'JSON Schema');
 }
 
 function readField(value: unknown): FieldDescription {
@@ -114,6 +90,11 @@ function readField(value: unknown): FieldDescription {
     type: text(field, 'type'),
     oneof: optionalText(field, 'oneof'),
   };
+}
+
+/** The answer of the method `descriptors`: a FileDescriptorSet in base64. Throws INTERNAL. */
+export function readDescriptors(answer: unknown): string {
+  return text(fields(answer, 'descriptors'), 'fileDescriptorSet');
 }
 
 /** The answer of the method `sessions`. Throws INTERNAL. */

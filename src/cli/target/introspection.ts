@@ -30,7 +30,29 @@ export async function describeServer(
   { signal }: IntrospectionSettings,
 ): Promise<ServiceDescription[]> {
   const answer = await advised(client.stub(Introspection).services(undefined, { signal }));
-  return readServices(answer).filter(({ name }) => name !== Introspection.name);
+  const services = readServices(answer).filter(({ name }) => name !== Introspection.name);
+  const incomplete = [...new Set(services.filter(isIncomplete).map(({ name }) => name))];
+  for (const service of incomplete.slice(0, MAX_ASKED)) {
+    const again = await client.stub(Introspection).services({ service }, { signal });
+    for (const described of readServices(again)) {
+      const at = services.findIndex(
+        ({ name, version }) =>
+          name === service && name === described.name && version === described.version,
+      );
+      if (at >= 0) services[at] = described;
+    }
+  }
+  return services;
+}
+
+/** The most services that are asked for again. */
+const MAX_ASKED = 100;
+
+/** Whether the answer had no room for a JSON Schema. */
+function isIncomplete({ methods }: ServiceDescription): boolean {
+  return methods.some(({ input, output }) =>
+    [input, output].some((message) => message?.jsonSchemaOmitted === 'too-large'),
+  );
 }
 
 /** The sessions of a server. Rejects with AdvisedError. */

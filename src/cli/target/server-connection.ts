@@ -26,6 +26,8 @@ export interface NodeFilter {
   readonly version?: string | undefined;
   readonly group?: string | undefined;
   readonly codec?: CodecName | undefined;
+  /** Nodes with this codec are meant if there are any. */
+  readonly preferredCodec?: CodecName | undefined;
   /** An id or an address. */
   readonly node?: string | undefined;
 }
@@ -99,6 +101,8 @@ export function nodesOf(nodes: readonly ServiceNode[], filter: NodeFilter): Serv
       (codec === undefined || node.protocol === codec) &&
       (wanted === undefined || node.id === wanted || node.address === wanted),
   );
+  const preferred = selected.filter(({ protocol }) => protocol === filter.preferredCodec);
+  if (codec === undefined && preferred.length > 0) return preferred;
   if (selected.length > 0) return selected;
   throw new AdvisedError(
     new RpcError('UNAVAILABLE', `no node offers ${nameOf(filter)}`, { unsent: true }),

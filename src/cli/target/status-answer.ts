@@ -6,14 +6,13 @@ import type {
   PublishedEntry,
   ServerStatus,
 } from '../../rpc/index.js';
+import { type Fields, own } from './checked-fields.js';
 import {
-  type Fields,
   fail,
   fields,
   list,
   number,
   optionalText,
-  own,
   text,
 } from './introspection-answer.js';
 

@@ -19,6 +19,9 @@ const ADDRESSES = 'an address such as tcp://host:port, wss://host:port/path or u
 const REGISTRIES =
   'a registry such as file:///directory, etcd://host:2379/root or zookeeper://host:2181/root';
 
+/** Whether a text is a target, and not the path of a file. */
+export const isTarget = (text: string): boolean => REGISTRY.test(text) || ADDRESS.test(text);
+
 /** Throws UsageError. The server or the registry checks the rest of the text. */
 export function parseTarget(text: string): Target {
   if (REGISTRY.test(text)) return { kind: 'registry', url: text };

@@ -38,6 +38,17 @@ export interface MessageDescription {
   /** The full name of a Protobuf message. */
   readonly type?: string | undefined;
   readonly fields?: readonly FieldDescription[] | undefined;
+  /**
+   * The JSON Schema, draft 2020-12, of what a caller gives or gets. Absent: the schema's library
+   * does not have it, or `jsonSchemaOmitted` says why.
+   */
+  readonly jsonSchema?: object | undefined;
+  /**
+   * `failed`: the library cannot convert the schema. `too-large`: it has more than 65,536
+   * characters or 80 levels, or all schemas of the answer have more than 400,000 characters or
+   * 60,000 values and names.
+   */
+  readonly jsonSchemaOmitted?: 'failed' | 'too-large' | undefined;
 }
 
 /** A field of a Protobuf message. */

@@ -92,13 +92,14 @@ export function makeContract<Specs extends MethodSpecs>(
   codec: CodecName,
   codecs: readonly CodecName[],
   methods: [string, Method][],
+  files?: Contract['files'],
 ): Contract<Specs> {
   if (methods.length === 0) throw badOption('methods', 'none', 'at least one method');
   // A stub with a method `then` is a thenable: `await` would call the method, and an async function
   // could not return the stub.
   if (methods.some(([localName]) => localName === 'then'))
     throw badOption('methods', 'then', 'another name: await calls a method named then');
-  return { name, version, codec, codecs, methods: new Map(methods) };
+  return { name, version, codec, codecs, methods: new Map(methods), files };
 }
 
 /** Throws BAD_OPTION. */

@@ -3,6 +3,7 @@
  * `@bufbuild/protobuf`, so a browser bundle can do without it.
  */
 import type {
+  DescFile,
   DescMessage,
   DescMethod,
   DescService,
@@ -187,7 +188,12 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
       }),
     ];
   });
-  return makeContract(name, version, 'protobuf', ['protobuf', 'json'], methods);
+  const files = [desc.file, ...filesOf(registry)];
+  return makeContract(name, version, 'protobuf', ['protobuf', 'json'], methods, files);
+}
+
+function filesOf(registry: Registry | undefined): DescFile[] {
+  return registry === undefined ? [] : [...registry].map(({ file }) => file);
 }
 
 /**

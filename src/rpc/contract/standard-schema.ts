@@ -14,8 +14,24 @@ export interface StandardProps<Input = unknown, Output = Input> {
   /** The name of the library. */
   readonly vendor: string;
   readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+  /**
+   * Converts the schema to JSON Schema (https://standardschema.dev/json-schema), for introspection.
+   * Absent: the library does not have it.
+   */
+  readonly jsonSchema?: StandardJsonSchema | undefined;
   /** Never set. It carries the types. */
   readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+}
+
+/**
+ * The Standard JSON Schema of a schema. Both functions may throw, such as for a type that JSON
+ * Schema does not have.
+ */
+export interface StandardJsonSchema {
+  /** What the schema accepts. */
+  readonly input: (options: { readonly target: string }) => Readonly<Record<string, unknown>>;
+  /** What the schema returns. */
+  readonly output: (options: { readonly target: string }) => Readonly<Record<string, unknown>>;
 }
 
 /** The value that the schema returns, or the issues that it found. */

@@ -6,6 +6,7 @@ import { badOption } from '../../core/options.js';
 import { contract, implement } from '../contract/contract.js';
 import { unary } from '../contract/method.js';
 import type { CodecName, MessageDescription, Method, MethodKind, Service } from '../types.js';
+import { jsonSchemaOf, SchemaBudget } from './json-schema.js';
 import type { ServerStatus } from './server-status.js';
 import type { SessionsReport, SessionsRequest } from './session-report.js';
 import { type RpcCounters, statisticsOf } from './statistics.js';
@@ -44,6 +45,33 @@ export interface IntrospectionSource {
   /** Throws INVALID_ARGUMENT when the request is invalid. */
   sessions(request: unknown): SessionsReport;
   status(): ServerStatus;
+  /**
+   * As DescriptorsReport.fileDescriptorSet, of one service or of all. Throws RESOURCE_EXHAUSTED.
+   */
+  descriptors(service: string | undefined): string;
+}
+
+/** The argument of the method `services`. */
+export interface ServicesRequest {
+  /**
+   * The name of a service. Its JSON Schemas then have the whole answer. Default: all services.
+   */
+  readonly service?: string | undefined;
+}
+
+/** The argument of the method `descriptors`. */
+export interface DescriptorsRequest {
+  /** The name of a service. Default: all services. */
+  readonly service?: string | undefined;
+}
+
+/** The descriptors of the Protobuf messages of the server. */
+export interface DescriptorsReport {
+  /**
+   * A FileDescriptorSet of google/protobuf/descriptor.proto, in base64: the .proto files of
+   * generated services, and their imports before them. Empty if there is none.
+   */
+  readonly fileDescriptorSet: string;
 }
 
 /**
@@ -51,10 +79,11 @@ export interface IntrospectionSource {
  * `client.stub(Introspection).services()`.
  */
 export const Introspection = contract('getty.Introspection', {
-  services: unary<void, ServiceDescription[]>({ idempotent: true }),
+  services: unary<ServicesRequest | void, ServiceDescription[]>({ idempotent: true }),
   statistics: unary<StatisticsRequest | void, StatisticsReport>({ idempotent: true }),
   sessions: unary<SessionsRequest | void, SessionsReport>({ idempotent: true }),
   status: unary<void, ServerStatus>({ idempotent: true }),
+  descriptors: unary<DescriptorsRequest | void, DescriptorsReport>({ idempotent: true }),
 });
 
 /**
@@ -70,55 +99,68 @@ export function withIntrospection(
   const { name } = Introspection;
   if (services.some((service: Service) => service?.contract?.name === name))
     throw badOption('services', name, `other names: ${name} is the introspection service`);
+  // Conversions to JSON Schema take time, and services do not change.
+  const descriptions = new Map<string | undefined, ServiceDescription[]>();
+  const describeServices = (wanted: string | undefined): ServiceDescription[] => {
+    const known = descriptions.get(wanted);
+    if (known !== undefined) return known;
+    const budget = new SchemaBudget();
+    const selected = all.filter(({ contract }) => wanted === undefined || contract.name === wanted);
+    const described = selected.map((service) => describeService(service, budget));
+    // A peer can invent names.
+    if (described.length > 0) descriptions.set(wanted, described);
+    return described;
+  };
   const all: readonly Service[] = [
     ...services,
     implement(Introspection, {
-      services: () => all.map(describeService),
+      services: (request) => describeServices(request?.service),
       // Without the statistics of the sessions, which take time if there are many.
       statistics: (request) => statisticsReport(statisticsOf(source.counters, []), request),
       sessions: (request) => source.sessions(request),
       status: () => source.status(),
+      descriptors: (request) => ({ fileDescriptorSet: source.descriptors(request?.service) }),
     }),
   ];
   return all;
 }
 
-function describeService({
-  contract: { name, version, codecs },
-  handlers,
-}: Service): ServiceDescription {
+function describeService(
+  { contract: { name, version, codecs }, handlers }: Service,
+  budget: SchemaBudget,
+): ServiceDescription {
   return {
     name,
     version,
     codecs,
-    methods: [...handlers.values()].map(({ method }) => describeMethod(method)),
+    methods: [...handlers.values()].map(({ method }) => describeMethod(method, budget)),
   };
 }
 
-function describeMethod({
-  name,
-  kind,
-  idempotent,
-  timeout,
-  input,
-  output,
-  schemas,
-}: Method): MethodDescription {
+function describeMethod(
+  { name, kind, idempotent, timeout, input, output, schemas }: Method,
+  budget: SchemaBudget,
+): MethodDescription {
   const hasReply = kind !== 'oneway' && kind !== 'noReply';
   return {
     name,
     kind,
     idempotent,
     timeout,
-    input: describeMessage(input, schemas?.input),
-    output: hasReply ? describeMessage(output, schemas?.output) : undefined,
+    input: describeMessage('input', input, schemas?.input, budget),
+    output: hasReply ? describeMessage('output', output, schemas?.output, budget) : undefined,
   };
 }
 
 function describeMessage(
+  direction: 'input' | 'output',
   codecs: Method['input'],
   schema: NonNullable<Method['schemas']>['input'],
+  budget: SchemaBudget,
 ): MessageDescription | undefined {
-  if (schema !== undefined) return { vendor: schema['~standard'].vendor };
+  if (schema !== undefined) {
+    const { vendor } = schema['~standard'];
+    return { vendor, ...jsonSchemaOf(schema, direction, budget) };
+  }
   return codecs.json?.describe?.();
 }

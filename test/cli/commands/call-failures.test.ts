@@ -26,7 +26,6 @@ describe('the exit code of getty call', () => {
     [['tcp://127.0.0.1:1', 'Greeter/hello', '{'], /JSON: .*write it as JSON/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '--meta', 'x'], /--meta: got "x"/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '--codec', 'xml'], /--codec: got "xml"/],
-    [['tcp://127.0.0.1:1', 'Greeter/hello', '--codec', 'protobuf'], /--proto FILE/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '--kind', 'x'], /--kind: got "x"/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '--timeout', '0s'], /--timeout: got "0s"/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '--proto', '/none'], /--proto: \/none is no desc/],

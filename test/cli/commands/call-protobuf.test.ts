@@ -3,19 +3,84 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { file_test_service } from '../../../demo/test_service_pb.js';
-import { contract, type HandlersOf, implement } from '../../../src/rpc/index.js';
+import { contract, type HandlersOf, implement, type Service } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { file_kinds, Kinds } from '../../fixtures/protobuf/kinds_pb.js';
 import { testService } from '../../fixtures/rpc.js';
 import { Inbox } from '../../fixtures/waiting.js';
 import { writeDescriptorSet } from '../call/descriptor-files.js';
 import { serveAsGo } from '../call/go-server.js';
-import { serveGreeter, temporaryFolder } from '../greeter-servers.js';
+import { nestedService } from '../call/nested-service.js';
+import { openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
 noLeaks();
 
 const KindsContract = contract(Kinds);
+
+describe('getty call of a service in Protobuf', () => {
+  /** The service offers Protobuf alone. Its handlers push the codec of each call. */
+  const protobufOnly = (codecs: Inbox<string>): Service => ({
+    ...nestedService((codec) => codecs.push(codec)),
+    contract: { ...nestedService().contract, codecs: ['protobuf'] },
+  });
+  const METHOD = 'test.nested.Orders/Put';
+
+  test('encodes the argument by the descriptors that the server tells', async () => {
+    const codecs = new Inbox<string>('a codec');
+    await using server = await serveGreeter({ introspection: true }, [protobufOnly(codecs)]);
+    const argument = '{"item":{"name":"tea"},"color":"BLUE","id":"7"}';
+    const { code, stdout, stderr } = await getty(
+      'call',
+      server.address,
+      METHOD,
+      argument,
+      '--json',
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({ item: { name: 'tea' }, color: 'BLUE', id: '7' });
+    const wrong = await getty('call', server.address, METHOD, '{"nope":1}');
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    expect(wrong.stderr).toMatch(/JSON: .*"nope" is unknown.*\n$/);
+    const items = await getty('call', server.address, 'test.nested.Orders/Watch', '{"id":"2"}');
+    expect(items.stdout).toBe('{"name":"0","size":0}\n{"name":"1","size":0}\n');
+    expect(codecs.all).toEqual(['protobuf', 'protobuf']);
+  });
+
+  test('is in Protobuf with --codec if the service has JSON too', async () => {
+    const codecs = new Inbox<string>('a codec');
+    const service = nestedService((codec) => codecs.push(codec));
+    await using server = await serveGreeter({ introspection: true }, [service]);
+    for (const args of [[], ['--codec', 'protobuf'], ['--codec', 'json']])
+      expect((await getty('call', server.address, METHOD, '{}', ...args)).code).toBe(0);
+    expect(codecs.all).toEqual(['json', 'protobuf', 'json']);
+  });
+
+  test('finds a node of a registry that has no JSON', async () => {
+    const codecs = new Inbox<string>('a codec');
+    await using fleet = openFleet();
+    await fleet.provide('a', { services: [protobufOnly(codecs)] });
+    const { code, stdout } = await getty('call', fleet.url, METHOD, '{"id":"7"}');
+    expect({ code, stdout: JSON.parse(stdout) }).toMatchObject({ code: 0, stdout: { id: '7' } });
+    const load = await getty('load', fleet.url, METHOD, '{}', '--in-flight', '1', '--for', '20ms');
+    expect(load.code).toBe(0);
+  });
+
+  test('says what to do if the server tells no descriptors', async () => {
+    const service = protobufOnly(new Inbox('a codec'));
+    const older = { ...service, contract: { ...service.contract, files: undefined } };
+    await using server = await serveGreeter({ introspection: true }, [older]);
+    for (const args of [[], ['--codec', 'protobuf']]) {
+      const { code, stderr } = await getty('call', server.address, METHOD, '{}', ...args);
+      expect(code).toBe(12);
+      expect(stderr).toMatch(/the server does not tell .*\(give its .* with --proto FILE.*\)\n$/);
+    }
+    await using silent = await serveGreeter({}, [service]);
+    const { code, stderr } = await getty('call', silent.address, METHOD, '--codec', 'protobuf');
+    expect(code).toBe(12);
+    expect(stderr).toMatch(/does not tell the descriptors .*\(give them with --proto FILE/);
+  });
+});
 
 describe('getty call --proto', () => {
   test('calls a server of Go in Protobuf', async () => {

@@ -226,12 +226,12 @@ describe('a registry as the target of getty call', () => {
     expect(await getty('call', fleet.url, 'Greeter/hello')).toMatchObject({
       code: 14,
       stderr:
-        'getty call: UNAVAILABLE: no node offers Greeter in json (the registry is empty; is it the root that providers use?)\n',
+        'getty call: UNAVAILABLE: no node offers Greeter (the registry is empty; is it the root that providers use?)\n',
     });
     await fleet.provide('a');
     const misspelled = await getty('call', fleet.url, 'Greter/hello');
     expect(misspelled.stderr).toMatch(/\(did you mean Greeter\?\)\n$/);
     const group = await getty('call', fleet.url, 'Greeter/hello', '--group', 'sh');
-    expect(group.stderr).toMatch(/no node offers Greeter group sh in json \(`getty ls/);
+    expect(group.stderr).toMatch(/no node offers Greeter group sh \(`getty ls/);
   });
 });

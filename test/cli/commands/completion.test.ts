@@ -16,6 +16,7 @@ describe('getty completion', () => {
     ['getty call tcp://x A/b --kind o', ['oneway']],
     ['getty ls --', ['--watch', '--interval', '--json', '--help']],
     ['getty completion z', ['zsh']],
+    ['getty contract s', ['snapshot']],
     ['getty ls file:///', []],
   ])('bash completes %j to %j', async (line, words) => {
     await using folder = await temporaryFolder();

@@ -1,10 +1,13 @@
 /** `getty describe`. */
+import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
 import { serve as listen, raw } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { serveAsGo } from '../call/go-server.js';
+import { nestedService } from '../call/nested-service.js';
 import { greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
 
@@ -39,11 +42,63 @@ describe('getty describe', () => {
     expect((await getty(...args, '--json')).stdout).toBe('{"Sum":0}\n');
   });
 
+  test('shows the JSON Schema of a method, and a command that calls it', async () => {
+    await using server = await serveGreeter();
+    const { stdout } = await getty('describe', server.address, 'Greeter/price');
+    expect(stdout.split('\n')).toEqual([
+      'Greeter v1 (json)  price: unary, timeout 700 ms',
+      '',
+      'input: object (a schema of zod)',
+      '  FIELD  TYPE    REQUIRED  RULES',
+      '  item   string  yes',
+      '',
+      'output: number (a schema of zod)',
+      '',
+      `getty call ${server.address} Greeter/price '{"item":""}' --service-version v1`,
+      '',
+    ]);
+    const inJson = await getty('describe', server.address, 'Greeter/price', '--json');
+    const [{ methods }] = JSON.parse(inJson.stdout).services;
+    expect(methods[0]).toMatchObject({
+      input: { jsonSchema: { type: 'object', required: ['item'] } },
+      example: { item: '' },
+    });
+  });
+
+  test('shows nested messages and enums, and an example with them', async () => {
+    await using server = await serveGreeter({ introspection: true }, [nestedService()]);
+    const { stdout } = await getty('describe', server.address, 'test.nested.Orders/Put');
+    expect(stdout).toMatch(/\n {2}items +2 +repeated test\.nested\.Item\n/);
+    expect(stdout).toMatch(/\nmessage test\.nested\.Item\n {2}FIELD .*\n {2}name +1 +string\n/);
+    expect(stdout).toContain('\nenum test.nested.Color: RED = 0, BLUE = 1\n');
+    const commandLine = stdout.trim().split('\n').at(-1) as string;
+    const example = JSON.parse(/'(.*)'/.exec(commandLine)?.[1] ?? '');
+    expect(example).toEqual({
+      item: { name: '', size: 0 },
+      items: [{ name: '', size: 0 }],
+      color: 'RED',
+      id: '0',
+      at: '1970-01-01T00:00:00Z',
+      tags: {},
+    });
+    const [, ...args] = commandLine.replaceAll("'", '').split(' ');
+    const reply = await getty(...args, '--json');
+    expect(JSON.parse(reply.stdout)).toMatchObject({ color: 0, items: [{ name: '' }] });
+  });
+
+  test('says that JSON Schema cannot express a schema', async () => {
+    const Dates = contract('Dates', { next: unary({ input: z.date(), output: v.string() }) });
+    const dates = implement(Dates, { next: String });
+    await using server = await serveGreeter({ introspection: true }, [dates]);
+    const { stdout } = await getty('describe', server.address, 'Dates/next');
+    const unknown = 'whose fields the server does not tell';
+    expect(stdout).toContain(`input: a schema of zod, ${unknown}: JSON Schema cannot express it\n`);
+    expect(stdout).toContain(`output: a schema of valibot, ${unknown}\n`);
+    expect(stdout).toContain('Dates/next JSON\n');
+  });
+
   test('says what the server does not tell', async () => {
     await using server = await serveGreeter();
-    const price = await getty('describe', server.address, 'Greeter/price');
-    expect(price.stdout).toContain('input: a schema of zod, whose fields the server does not tell');
-    expect(price.stdout).toContain('price: unary, timeout 700 ms\n');
     const hello = await getty('describe', server.address, 'Greeter/hello');
     expect(hello.stdout).toContain('input: not described; the contract has types, and no schema');
   });
@@ -142,6 +197,23 @@ describe('a hostile server', () => {
     }
   });
 
+  test('cannot control the terminal or the example by its JSON Schema', async () => {
+    const evil = '\u001b[31m\u009b\u202e';
+    const property = { enum: [evil], default: evil, format: evil, pattern: evil };
+    const jsonSchema = { type: 'object', properties: { [evil]: property }, required: [evil] };
+    const input = { vendor: 'zod', jsonSchema };
+    const method = { name: 'x', kind: 'unary', idempotent: false, input };
+    await using server = await serveAnswer([
+      { name: 'A', version: '', codecs: ['json'], methods: [method] },
+    ]);
+    for (const args of [['A/x'], ['A/x', '--json']]) {
+      const { code, stdout } = await getty('describe', server.address, ...args);
+      expect(code).toBe(0);
+      expect(stdout).toContain('\\u001b[31m');
+      for (const character of evil.replace(/\[31m/, '')) expect(stdout).not.toContain(character);
+    }
+  });
+
   test('cannot fill the terminal by a long name', async () => {
     const name = 'x'.repeat(100_000);
     await using server = await serveAnswer([{ name, version: '', codecs: [], methods: [] }]);
@@ -157,6 +229,16 @@ describe('a hostile server', () => {
     [[{ name: 'A', version: '', codecs: 'json', methods: [] }]],
     [[{ name: 'A', version: '', codecs: [], methods: [{ name: 'x', kind: 'dance' }] }]],
     [[{ name: 'A', version: '', codecs: [], methods: {} }]],
+    [
+      [
+        {
+          name: 'A',
+          version: '',
+          codecs: [],
+          methods: [{ name: 'x', kind: 'unary', input: { vendor: 'zod', jsonSchema: [] } }],
+        },
+      ],
+    ],
   ])('that answers %j is reported in one line', async (answer) => {
     await using server = await serveAnswer(answer);
     const { code, stderr } = await getty('describe', server.address);

@@ -5,6 +5,7 @@ import {
   connect,
   contract,
   type Interceptor,
+  Introspection,
   implement,
   logging,
   serve,
@@ -45,6 +46,28 @@ function messageClassRow(name: 'encode' | 'decode'): Row {
 const schemaOf = (validate: FailingCallback) => ({
   '~standard': { version: 1 as const, vendor: 'test', validate },
 });
+
+/** The introspection service says that a conversion has failed. */
+function jsonSchemaRow(direction: 'input' | 'output'): Row {
+  return async (fail, reports) => {
+    const convert = (() => ({ type: 'number' })) as FailingCallback;
+    const jsonSchema = { input: convert, output: convert, [direction]: once(fail, convert) };
+    const { '~standard': standard } = schemaOf(((value: unknown) => ({ value })) as never);
+    const schema = { '~standard': { ...standard, jsonSchema } };
+    const Numbers = contract('Numbers', { double: unary({ input: schema, output: schema }) });
+    const handlers = { double: (n: number) => 2 * n };
+    const server = await serve(freeAddress(), [implement(Numbers, handlers as never)], {
+      introspection: true,
+    });
+    const client = await connect(server.address);
+    const [described] = await client.stub(Introspection).services();
+    if (described?.methods[0]?.[direction]?.jsonSchemaOmitted === 'failed')
+      reports.add('introspection', direction);
+    expect(await client.stub(Numbers).double(2 as never)).toBe(4);
+    await client.close();
+    await server.close();
+  };
+}
 
 /** The client calls an interceptor before it connects, so connect() rejects. */
 const interceptorRow: Row = (fail, reports) =>
@@ -114,6 +137,8 @@ export const RPC_ROWS: Rows = {
     testCall(reports, { client: { onResponsive: once(fail) } }),
   'MessageClass.encode': messageClassRow('encode'),
   'MessageClass.decode': messageClassRow('decode'),
+  'StandardJsonSchema.input': jsonSchemaRow('input'),
+  'StandardJsonSchema.output': jsonSchemaRow('output'),
   'StandardProps.validate': (fail, reports) => {
     const accept = ((value: unknown) => ({ value })) as never;
     return testMethod(

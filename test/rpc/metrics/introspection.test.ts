@@ -111,8 +111,22 @@ describe('Introspection', () => {
           kind: 'unary',
           idempotent: true,
           timeout: 700,
-          input: { vendor: 'zod' },
-          output: { vendor: 'zod' },
+          input: {
+            vendor: 'zod',
+            jsonSchema: {
+              $schema: 'https://json-schema.org/draft/2020-12/schema',
+              type: 'object',
+              properties: { item: { type: 'string' } },
+              required: ['item'],
+            },
+          },
+          output: {
+            vendor: 'zod',
+            jsonSchema: {
+              $schema: 'https://json-schema.org/draft/2020-12/schema',
+              type: 'number',
+            },
+          },
         },
         { name: 'wait', kind: 'unary', idempotent: false },
         { name: 'tell', kind: 'oneway', idempotent: false },
@@ -136,6 +150,7 @@ describe('Introspection', () => {
         { name: 'statistics' },
         { name: 'sessions' },
         { name: 'status' },
+        { name: 'descriptors' },
       ],
     });
   });
@@ -269,6 +284,7 @@ describe('Introspection', () => {
       counters: new RpcCounters(),
       sessions: (request) => sessionsReport('0123456789abcdef', new Set(channels), request),
       status: () => expect.fail('not called'),
+      descriptors: () => expect.fail('not called'),
     };
     await using s = await openShop({}, withIntrospection([], source));
     const { total, sessions } = await s.introspection.sessions({ limit: 3_000 });

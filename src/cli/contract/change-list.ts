@@ -1,0 +1,61 @@
+/** Collects the changes between two snapshots, and what could not be compared. */
+import { type Party, RULES, type Rule, type RuleId } from './rules.js';
+
+export interface Change {
+  readonly rule: RuleId;
+  readonly breaks: readonly Party[];
+  /** Such as `Greeter v1 hello input.name`. */
+  readonly where: string;
+  /** What was there, and what is there now. */
+  readonly what: string;
+  readonly why: string;
+}
+
+export interface Uncompared {
+  readonly where: string;
+  readonly why: string;
+}
+
+export interface ContractDiff {
+  readonly changes: readonly Change[];
+  readonly uncompared: readonly Uncompared[];
+}
+
+/** The most changes, and the most parts that were not compared, of one comparison. */
+const MAX_ENTRIES = 10_000;
+/** The most comparisons of parts. */
+const MAX_STEPS = 1_000_000;
+
+export class ChangeList implements ContractDiff {
+  readonly changes: Change[] = [];
+  readonly uncompared: Uncompared[] = [];
+  #steps = 0;
+  #isStopped = false;
+
+  add(rule: RuleId, where: string, what: string): void {
+    const { breaks, why }: Rule = RULES[rule];
+    if (this.changes.length < MAX_ENTRIES) this.changes.push({ rule, breaks, where, what, why });
+    else this.stop();
+  }
+
+  skip(where: string, why: string): void {
+    if (this.uncompared.length < MAX_ENTRIES) this.uncompared.push({ where, why });
+  }
+
+  /** False: the snapshots are so large that the comparison ends here. `cost`: in comparisons. */
+  step(cost = 1): boolean {
+    if (this.#steps > MAX_STEPS) return false;
+    this.#steps += cost;
+    if (this.#steps > MAX_STEPS) this.stop();
+    return this.#steps <= MAX_STEPS;
+  }
+
+  /** Ends the comparison, and says so once. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#steps = MAX_STEPS + 1;
+    const why = 'there are too many changes; only the first were compared';
+    this.uncompared.push({ where: 'all', why });
+  }
+}

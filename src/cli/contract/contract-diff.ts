@@ -1,0 +1,87 @@
+/** Compares two snapshots. */
+import { ChangeList, type ContractDiff } from './change-list.js';
+import { compareMethods } from './method-diff.js';
+import { ProtobufDiff } from './protobuf/protobuf-diff.js';
+import type { ContractSnapshot, ServiceSnapshot } from './snapshot.js';
+
+/** The changes from one snapshot to another. It takes a bounded time, whatever they contain. */
+export function diffContracts(before: ContractSnapshot, after: ContractSnapshot): ContractDiff {
+  const list = new ChangeList();
+  const namesBefore = new Set(before.services.map(({ name }) => name));
+  const unmatched = new Set(after.services);
+  for (const service of before.services) {
+    const others = after.services.filter(({ name }) => name === service.name);
+    const found = successorOf(service, others);
+    if (found === undefined) {
+      addRemoved(service, others, list);
+      continue;
+    }
+    unmatched.delete(found);
+    compareServices(service, found, list);
+  }
+  for (const service of unmatched) {
+    const isNew = !namesBefore.has(service.name);
+    const what = isNew ? 'new service' : 'new version';
+    list.add(isNew ? 'service-added' : 'service-version-added', placeOf(service), what);
+  }
+  return { changes: list.changes, uncompared: list.uncompared };
+}
+
+/** `Greeter v1`. */
+function placeOf({ name, version }: Pick<ServiceSnapshot, 'name' | 'version'>): string {
+  return version === '' ? name : `${name} ${version}`;
+}
+
+/**
+ * The service that calls with the old contract reach: that of the same version. Callers without a
+ * version reach each version.
+ */
+function successorOf(
+  { version }: ServiceSnapshot,
+  others: readonly ServiceSnapshot[],
+): ServiceSnapshot | undefined {
+  const same = others.find((other) => other.version === version);
+  return same ?? (version === '' ? others[0] : undefined);
+}
+
+function addRemoved(
+  service: ServiceSnapshot,
+  others: readonly ServiceSnapshot[],
+  list: ChangeList,
+): void {
+  if (others.length === 0) return list.add('service-removed', placeOf(service), 'gone');
+  const versions = others.map(({ version }) => version || 'no version').join(', ');
+  list.add('service-version-removed', placeOf(service), `gone; there is ${versions}`);
+}
+
+function compareServices(before: ServiceSnapshot, after: ServiceSnapshot, list: ChangeList): void {
+  const place = placeOf(after);
+  if (before.version !== after.version)
+    list.add('service-version-added', place, `no version → ${after.version}`);
+  compareGroups(before, after, place, list);
+  for (const codec of before.codecs)
+    if (!after.codecs.includes(codec)) list.add('codec-removed', place, codec);
+  for (const codec of after.codecs)
+    if (!before.codecs.includes(codec)) list.add('codec-added', place, codec);
+  const protobuf = new ProtobufDiff(before, after, place, list);
+  compareMethods(before.methods, after.methods, place, protobuf, list);
+}
+
+function compareGroups(
+  { groups: before }: ServiceSnapshot,
+  { groups: after }: ServiceSnapshot,
+  place: string,
+  list: ChangeList,
+): void {
+  if (before === undefined && after === undefined) return;
+  if (before === undefined || after === undefined)
+    return list.skip(
+      place,
+      `the ${before === undefined ? 'old' : 'new'} snapshot is that of an address, which has no groups`,
+    );
+  const nameOf = (group: string): string => group || 'no group';
+  for (const group of before)
+    if (!after.includes(group)) list.add('service-group-removed', place, nameOf(group));
+  for (const group of after)
+    if (!before.includes(group)) list.add('service-group-added', place, nameOf(group));
+}

@@ -1,0 +1,87 @@
+/** Compares two versions of an enum of Protobuf. */
+import type { ChangeList } from '../change-list.js';
+import type { ProtobufEnum, ProtobufEnumValue, ServiceSnapshot } from '../snapshot.js';
+import { isReserved } from './reserved.js';
+
+type Enums = Pick<ServiceSnapshot, 'enums'>;
+
+export class EnumDiff {
+  readonly #before: Enums;
+  readonly #after: Enums;
+  readonly #service: string;
+  readonly #hasJson: boolean;
+  readonly #list: ChangeList;
+  readonly #seen = new Set<string>();
+
+  constructor(before: Enums, after: Enums, service: string, hasJson: boolean, list: ChangeList) {
+    this.#before = before;
+    this.#after = after;
+    this.#service = service;
+    this.#hasJson = hasJson;
+    this.#list = list;
+  }
+
+  /** Compares two enums, which their snapshots have. */
+  compare(before: string, after: string): void {
+    const key = `${before}\n${after}`;
+    if (this.#seen.has(key)) return;
+    this.#seen.add(key);
+    const where = `${this.#service} ${after}`;
+    if (before !== after) this.#list.add('protobuf-enum-renamed', where, `${before} → ${after}`);
+    const from = this.#before.enums[before] as ProtobufEnum;
+    const to = this.#after.enums[after] as ProtobufEnum;
+    const wasClosed = from.isClosed === true;
+    const isClosed = to.isClosed === true;
+    if (wasClosed !== isClosed)
+      this.#list.add(
+        isClosed ? 'protobuf-enum-closed' : 'protobuf-enum-opened',
+        where,
+        isClosed ? 'open → closed' : 'closed → open',
+      );
+    this.#compareValues(from, to, where);
+  }
+
+  #compareValues(before: ProtobufEnum, after: ProtobufEnum, where: string): void {
+    const numbersAfter = new Map(after.values.map((value) => [value.number, value]));
+    const namesAfter = new Map(after.values.map((value) => [value.name, value]));
+    const numbersBefore = new Set(before.values.map(({ number }) => number));
+    const namesBefore = new Set(before.values.map(({ name }) => name));
+    for (const value of before.values) {
+      const at = `${where}.${value.name}`;
+      const moved = namesAfter.get(value.name);
+      if (moved !== undefined) {
+        if (moved.number !== value.number)
+          this.#list.add(
+            'protobuf-enum-value-number-changed',
+            at,
+            `${value.number} → ${moved.number}`,
+          );
+        continue;
+      }
+      const renamed = numbersAfter.get(value.number);
+      if (renamed !== undefined)
+        this.#list.add(
+          this.#hasJson ? 'protobuf-enum-value-renamed-json' : 'protobuf-enum-value-renamed',
+          at,
+          `${value.name} → ${renamed.name}`,
+        );
+      else
+        this.#list.add(
+          isReserved(after, value, this.#hasJson)
+            ? 'protobuf-enum-value-removed'
+            : 'protobuf-enum-value-removed-unreserved',
+          at,
+          `gone: ${valueText(value)}`,
+        );
+    }
+    for (const value of after.values)
+      if (!numbersBefore.has(value.number) && !namesBefore.has(value.name))
+        this.#list.add(
+          'protobuf-enum-value-added',
+          `${where}.${value.name}`,
+          `new: ${valueText(value)}`,
+        );
+  }
+}
+
+const valueText = ({ name, number }: ProtobufEnumValue): string => `${name} = ${number}`;

@@ -1,0 +1,80 @@
+/** Makes a snapshot of described services. One server always gives the same text. */
+
+import type { FieldDescription, MessageDescription, MethodDescription } from '../../rpc/index.js';
+import type { DescribedService } from '../describe/described-fleet.js';
+import { jsonText } from '../output/printable.js';
+import { compareText, sorted } from './canonical.js';
+import { ProtobufCollector } from './protobuf/protobuf-collector.js';
+import {
+  type ContractSnapshot,
+  type MessageSnapshot,
+  type MethodSnapshot,
+  type ProtobufField,
+  type ProtobufMessage,
+  type ServiceSnapshot,
+  SNAPSHOT_FORMAT,
+} from './snapshot.js';
+
+export function makeSnapshot(services: readonly DescribedService[]): ContractSnapshot {
+  return {
+    format: SNAPSHOT_FORMAT,
+    services: services
+      .map(snapshotOf)
+      .sort((a, b) => compareText(a.name, b.name) || compareText(a.version, b.version)),
+  };
+}
+
+/** The text of a snapshot, as a file has it. */
+export function snapshotText(snapshot: ContractSnapshot, indent: number): string {
+  return jsonText(sorted(snapshot), indent);
+}
+
+function snapshotOf(service: DescribedService): ServiceSnapshot {
+  const { name, version, groups, codecs, methods, registry } = service;
+  const collector = new ProtobufCollector(registry);
+  for (const { input, output } of methods)
+    for (const message of [input, output]) addMessage(message, collector);
+  const { messages, enums } = collector;
+  return {
+    name,
+    version,
+    groups: groups && [...groups].sort(compareText),
+    codecs: [...codecs].sort(compareText),
+    methods: methods.map(methodOf).sort((a, b) => compareText(a.name, b.name)),
+    messages,
+    enums,
+  };
+}
+
+function methodOf(method: MethodDescription): MethodSnapshot {
+  const { name, kind, idempotent, timeout, input, output } = method;
+  return { name, kind, idempotent, timeout, input: messageOf(input), output: messageOf(output) };
+}
+
+function messageOf(message: MessageDescription | undefined): MessageSnapshot | undefined {
+  if (message === undefined) return undefined;
+  const { vendor, type, jsonSchema, jsonSchemaOmitted } = message;
+  return { vendor, type, jsonSchema, jsonSchemaOmitted };
+}
+
+function addMessage(message: MessageDescription | undefined, collector: ProtobufCollector): void {
+  const { type, fields } = message ?? {};
+  if (type === undefined || collector.add(type) || fields === undefined) return;
+  collector.addPartial(type, partialMessage(fields));
+}
+
+/** The message of a server that tells its fields, and no descriptors. */
+function partialMessage(fields: readonly FieldDescription[]): ProtobufMessage {
+  return {
+    isPartial: true,
+    fields: fields.map(partialField).sort((a, b) => a.number - b.number),
+  };
+}
+
+function partialField({ name, number, type, oneof }: FieldDescription): ProtobufField {
+  const [, mapKey, mapValue] = /^map<(\w+), (.+)>$/.exec(type) ?? [];
+  if (mapValue !== undefined) return { name, number, type: mapValue, mapKey, cardinality: 'map' };
+  const item = /^repeated (.+)$/.exec(type)?.[1];
+  if (item !== undefined) return { name, number, type: item, cardinality: 'repeated' };
+  return { name, number, type, cardinality: 'unknown', oneof };
+}

@@ -1,0 +1,184 @@
+/** The JSON Schema of messages, with the libraries that have the Standard JSON Schema. */
+import { toStandardJsonSchema } from '@valibot/to-json-schema';
+import { type } from 'arktype';
+import * as v from 'valibot';
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import type { StandardSchemaV1 } from '../../../src/rpc/index.js';
+import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
+import { jsonSchemaOf, SchemaBudget } from '../../../src/rpc/metrics/json-schema.js';
+import { getty } from '../../cli/run-getty.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
+
+noLeaks();
+
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
+const describeAs = (schema: StandardSchemaV1, direction: 'input' | 'output' = 'input') =>
+  jsonSchemaOf(schema, direction, new SchemaBudget());
+
+/** A schema whose conversion is `convert`. */
+const converting = (convert: unknown): StandardSchemaV1 =>
+  ({
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: (value: unknown) => ({ value }),
+      jsonSchema: { input: convert, output: convert },
+    },
+  }) as StandardSchemaV1;
+
+const ofSize = (size: number) => ({ description: 'x'.repeat(size) });
+
+describe('jsonSchemaOf', () => {
+  const LIBRARIES: readonly [string, StandardSchemaV1][] = [
+    ['zod', z.object({ name: z.string().min(1), age: z.number().default(18) })],
+    ['arktype', type({ name: 'string > 0', age: 'number = 18' })],
+    [
+      'valibot',
+      toStandardJsonSchema(
+        v.object({ name: v.pipe(v.string(), v.minLength(1)), age: v.optional(v.number(), 18) }),
+      ),
+    ],
+  ];
+  test.each(LIBRARIES)('describes what a caller must give: %s', (_, schema) => {
+    expect(describeAs(schema).jsonSchema).toMatchObject({
+      $schema: DIALECT,
+      type: 'object',
+      properties: { name: { type: 'string', minLength: 1 }, age: { type: 'number' } },
+      required: ['name'],
+    });
+  });
+
+  test.each(LIBRARIES)('describes what a caller gets: %s', (name, schema) => {
+    const { required } = describeAs(schema, 'output').jsonSchema as { required: string[] };
+    // The output of valibot leaves out that a field with a default is always there.
+    expect([...required].sort()).toEqual(name === 'valibot' ? ['name'] : ['age', 'name']);
+  });
+
+  test('tells nothing of a library without JSON Schema', () => {
+    expect(describeAs(v.string())).toEqual({});
+  });
+
+  test.each<[string, StandardSchemaV1]>([
+    ['a type that zod cannot express', z.date()],
+    ['a type that valibot cannot express', toStandardJsonSchema(v.date())],
+    [
+      'an exception',
+      converting(() => {
+        throw new Error('no');
+      }),
+    ],
+    [
+      'an exception that is no Error',
+      converting(() => {
+        throw null;
+      }),
+    ],
+    ['a rejected promise', converting(() => Promise.reject(new Error('no')))],
+    ['no object', converting(() => 'text')],
+    ['undefined', converting(() => undefined)],
+    ['a list', converting(() => [])],
+    ['no function', converting('text')],
+    ['a bigint', converting(() => ({ const: 1n }))],
+    [
+      'a cycle',
+      converting(() => {
+        const cycle = {};
+        return Object.assign(cycle, { cycle });
+      }),
+    ],
+    [
+      'a revoked proxy',
+      converting(() => {
+        const { proxy, revoke } = Proxy.revocable({}, {});
+        revoke();
+        return proxy;
+      }),
+    ],
+  ])('omits the schema and says so: %s', (_, schema) => {
+    for (const direction of ['input', 'output'] as const)
+      expect(describeAs(schema, direction)).toEqual({ jsonSchemaOmitted: 'failed' });
+  });
+
+  const deep = (levels: number): object =>
+    levels === 1 ? { type: 'string' } : { items: deep(levels - 1) };
+
+  test('omits a schema with more than 65,536 characters or 80 levels', () => {
+    expect(describeAs(converting(() => ofSize(65_000)))).toHaveProperty('jsonSchema');
+    expect(describeAs(converting(() => ofSize(65_536)))).toEqual({
+      jsonSchemaOmitted: 'too-large',
+    });
+    expect(describeAs(converting(() => deep(80)))).toHaveProperty('jsonSchema');
+    expect(describeAs(converting(() => deep(81)))).toEqual({ jsonSchemaOmitted: 'too-large' });
+  });
+
+  test('omits schemas when those before them have used up the answer', () => {
+    const budget = new SchemaBudget();
+    const omitted = Array.from({ length: 8 }, () =>
+      jsonSchemaOf(
+        converting(() => ofSize(60_000)),
+        'input',
+        budget,
+      ),
+    ).map(({ jsonSchemaOmitted }) => jsonSchemaOmitted);
+    expect(omitted.filter((reason) => reason === 'too-large')).toHaveLength(2);
+    const list = Array.from({ length: 30_000 }, () => 1);
+    const nodes = new SchemaBudget();
+    const describeList = () =>
+      jsonSchemaOf(
+        converting(() => ({ enum: list })),
+        'input',
+        nodes,
+      );
+    expect(describeList()).toHaveProperty('jsonSchema');
+    expect(describeList()).toEqual({ jsonSchemaOmitted: 'too-large' });
+  });
+});
+
+describe('Introspection.services', () => {
+  test('fits the limits of a caller, whatever the schemas of the server are', async () => {
+    const large = z.object(
+      Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`field${at}`, z.string()])),
+    );
+    const methods = Array.from({ length: 60 }, (_, at) => [
+      `method${at}`,
+      unary({ input: large, output: at === 0 ? z.date() : z.string() }),
+    ]);
+    const Large = contract('Large', Object.fromEntries(methods));
+    const handlers = Object.fromEntries(methods.map(([name]) => [name as string, () => '']));
+    await using server = await serve(freeMemoryAddress(), [implement(Large, handlers as never)], {
+      introspection: true,
+    });
+    await using client = await connectOnce(server.address);
+    const [described] = await client.stub(Introspection).services();
+    const inputs = described?.methods.map(({ input }) => input) ?? [];
+    expect(inputs[0]).toHaveProperty('jsonSchema');
+    expect(described?.methods[0]?.output).toEqual({ vendor: 'zod', jsonSchemaOmitted: 'failed' });
+    expect(inputs.at(-1)).toEqual({ vendor: 'zod', jsonSchemaOmitted: 'too-large' });
+  });
+
+  test('has the schemas of one service if it is named', async () => {
+    const input = converting(() => ofSize(60_000));
+    const services = ['A', 'B', 'C', 'D'].map((name) =>
+      implement(contract(name, { one: unary({ input }), two: unary({ input }) }), {
+        one: () => {},
+        two: () => {},
+      }),
+    );
+    await using server = await serve(freeMemoryAddress(), services, { introspection: true });
+    await using client = await connectOnce(server.address);
+    const stub = client.stub(Introspection);
+    const omitted = { vendor: 'test', jsonSchemaOmitted: 'too-large' };
+    const last = (await stub.services())[3];
+    expect(last?.methods.map((method) => method.input)).toEqual([omitted, omitted]);
+    for (let call = 0; call < 2; call++) {
+      const [only, ...others] = await stub.services({ service: 'D' });
+      expect([only?.name, others]).toEqual(['D', []]);
+      for (const method of only?.methods ?? []) expect(method.input).toHaveProperty('jsonSchema');
+    }
+    expect(await stub.services({ service: 'Nope' })).toEqual([]);
+    const read = await getty('describe', server.address, '--json');
+    expect(read.stdout).not.toContain('too-large');
+  });
+});
