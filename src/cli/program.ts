@@ -10,6 +10,7 @@ import { defineDoctor } from './commands/doctor.js';
 import { defineExplain } from './commands/explain.js';
 import { defineLoad } from './commands/load.js';
 import { defineLs } from './commands/ls.js';
+import { defineProxy } from './commands/proxy.js';
 import { defineSessions } from './commands/sessions.js';
 import { defineTop } from './commands/top.js';
 import { exitCodeOf, failureLine, UsageError } from './failure.js';
@@ -24,6 +25,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineDoctor,
   defineTop,
   defineLoad,
+  defineProxy,
   defineCompletion,
 ];
 const HELP_COLUMNS = 98;

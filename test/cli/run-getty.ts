@@ -13,6 +13,7 @@ export const COMMANDS = [
   'doctor',
   'top',
   'load',
+  'proxy',
   'completion',
 ];
 

@@ -1,6 +1,7 @@
 /** The words of the command line, for the completion of shells. */
 import type { Command } from '#commander';
 import { METHOD_KINDS } from '../call/callable-method.js';
+import { FAULT_DIRECTIONS } from '../proxy/fault-options.js';
 
 export interface OptionWords {
   /** `--watch`. */
@@ -23,6 +24,7 @@ export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 /** The values of options that have few. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--codec': ['json', 'protobuf'],
+  '--direction': FAULT_DIRECTIONS,
   '--kind': METHOD_KINDS,
 };
 
