@@ -47,6 +47,13 @@ const ROWS: readonly Row[] = [
     serverOptions: { session: { compression: 'deflate' } },
     clientOptions: { session: { compression: 'deflate' } },
   },
+  { name: 'tcp in slices', server: TCP, listen: TCP, args: ['--slice', '3'] },
+  {
+    name: 'ws in slices',
+    server: 'ws://127.0.0.1:0/rpc',
+    listen: 'ws://127.0.0.1:0',
+    args: ['--slice', '3'],
+  },
   {
     name: 'tcp to tls',
     server: 'tls://127.0.0.1:0',
