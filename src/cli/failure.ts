@@ -16,6 +16,7 @@ const USAGE_CODES: ReadonlySet<unknown> = new Set(['BAD_ADDRESS', 'BAD_OPTION'])
 /** What to do, by the code of the error. */
 const ADVICE: Readonly<Record<string, string>> = {
   CONNECT_FAILED: 'is the server running there? `getty doctor TARGET` checks each step',
+  LISTEN_FAILED: 'is it an address of this machine, and free? Port 0 selects a free port',
   REGISTRY_FAILED:
     'is the registry there, and its path right? `getty doctor REGISTRY` checks each step',
   UNIMPLEMENTED: '`getty describe TARGET` shows what the server offers',

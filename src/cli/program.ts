@@ -12,6 +12,7 @@ import { defineExplain } from './commands/explain.js';
 import { defineLoad } from './commands/load.js';
 import { defineLs } from './commands/ls.js';
 import { defineNode } from './commands/node.js';
+import { defineProxy } from './commands/proxy.js';
 import { defineSessions } from './commands/sessions.js';
 import { defineTop } from './commands/top.js';
 import { exitCodeOf, failureLine, UsageError } from './failure.js';
@@ -28,6 +29,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineTop,
   defineLoad,
   defineNode,
+  defineProxy,
   defineCompletion,
 ];
 const HELP_COLUMNS = 98;

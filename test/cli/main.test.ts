@@ -10,8 +10,9 @@ import { describe, expect, test } from 'vitest';
 import { serve } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { runProgram } from '../fixtures/programs.js';
-import { PROCESS_PATIENCE, within } from '../fixtures/waiting.js';
-import { greeter, temporaryFolder } from './greeter-servers.js';
+import { connectOnce } from '../fixtures/rpc.js';
+import { PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
+import { Greeter, greeter, temporaryFolder } from './greeter-servers.js';
 
 noLeaks();
 
@@ -27,6 +28,36 @@ describe('the process', () => {
     watch.child.kill('SIGINT');
     expect(await watch.ended).toBe(0);
     expect(watch.lines.all).toHaveLength(1);
+  });
+
+  test('passes calls on until Ctrl-C, and leaves no socket', async () => {
+    await using folder = await temporaryFolder();
+    await using server = await serve('tcp://127.0.0.1:0', [greeter()]);
+    const socket = join(folder.path, 'proxy');
+    await using proxy = runProgram(MAIN, 'proxy', `unix://${socket}`, server.address);
+    await until(() => existsSync(socket), 'the socket');
+    await using client = await connectOnce(`unix://${socket}`);
+    await client.stub(Greeter).hello('world');
+    await proxy.line(/answer .* OK/);
+    proxy.child.kill('SIGINT');
+    expect(await proxy.ended).toBe(0);
+    expect(existsSync(socket)).toBe(false);
+  });
+
+  test('ends when the reader of the frames has ended', async () => {
+    await using server = await serve('tcp://127.0.0.1:0', [greeter()]);
+    const args = [MAIN, 'proxy', 'tcp://127.0.0.1:0', server.address];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = once(child, 'exit');
+    const [line] = await once(child.stderr, 'data');
+    child.stdout.destroy();
+    const client = await connectOnce(`${line}`.trim().replace('listening at ', ''));
+    await client
+      .stub(Greeter)
+      .hello('world')
+      .catch(() => {});
+    expect((await within(ended, 'the end of getty', PROCESS_PATIENCE))[0]).toBe(0);
+    client.destroy();
   });
 
   test('ends with the number of the code', async () => {

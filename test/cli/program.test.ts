@@ -76,6 +76,10 @@ describe.each(COMMANDS)('getty %s --help', (command) => {
         await running.lines.take(2);
         running.interrupt();
       }
+      if (command === 'proxy') {
+        await running.errors.next();
+        running.interrupt();
+      }
       const { code, stderr } = await finished(running, args);
       expect(stderr).not.toMatch(/error|fail(?!ed:? 0\b)/i);
       expect(code).toBe(0);
@@ -102,5 +106,12 @@ describe('the package', () => {
     );
     expect(trace.stderr).toContain('/dist/transport/index.js');
     expect(trace.stderr).not.toContain('/dist/cli/');
+  });
+
+  test('loads the testing kit for `getty proxy` only', async () => {
+    const args = ['--import', `${ROOT}test/cli/trace-imports.mjs`, `${ROOT}dist/cli/main.js`];
+    const trace = await promisify(execFile)(process.execPath, [...args, 'completion', 'bash']);
+    expect(trace.stderr).toContain('/dist/cli/commands/proxy.js');
+    expect(trace.stderr).not.toContain('/dist/testing/');
   });
 });

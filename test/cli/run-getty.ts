@@ -15,6 +15,7 @@ export const COMMANDS = [
   'top',
   'load',
   'node',
+  'proxy',
   'completion',
 ];
 

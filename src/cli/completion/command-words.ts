@@ -1,6 +1,7 @@
 /** The words of the command line, for the completion of shells. */
 import type { Command } from '#commander';
 import { METHOD_KINDS } from '../call/callable-method.js';
+import { FAULT_DIRECTIONS } from '../proxy/fault-options.js';
 import { NODE_ACTIONS } from '../target/admin.js';
 
 export interface OptionWords {
@@ -30,6 +31,7 @@ const FIRST_VALUES: Readonly<Record<string, readonly string[]>> = {
 /** The values of options that have few. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--codec': ['json', 'protobuf'],
+  '--direction': FAULT_DIRECTIONS,
   '--kind': METHOD_KINDS,
 };
 

@@ -42,6 +42,12 @@ export class Output {
     for (const line of tableLines(rows, columns)) await this.line(line);
   }
 
+  /** Tells on standard error what has happened: `text`, or `value` with --json. */
+  notice(text: string, value: unknown): void {
+    if (this.isJson) this.#terminal.errors.write(`${jsonText(value)}\n`);
+    else this.progress(text);
+  }
+
   /** Tells people on standard error what happens. Nothing with --json. */
   progress(text: string): void {
     if (!this.isJson) this.#terminal.errors.write(`${printable(text, MAX_MESSAGE)}\n`);

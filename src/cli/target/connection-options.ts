@@ -6,14 +6,18 @@ import type { TlsOptions } from '../../transport/index.js';
 import { UsageError } from '../failure.js';
 import { parseDuration } from '../option-values.js';
 
-export interface ConnectionOptions {
-  /** Milliseconds for the connection, and for each call. Default: DEFAULT_TIMEOUT. */
-  readonly timeout?: number | undefined;
-  readonly token?: string | undefined;
+/** The files are in PEM. */
+export interface TlsFileOptions {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
   readonly serverName?: string | undefined;
+}
+
+export interface ConnectionOptions extends TlsFileOptions {
+  /** Milliseconds for the connection, and for each call. Default: DEFAULT_TIMEOUT. */
+  readonly timeout?: number | undefined;
+  readonly token?: string | undefined;
 }
 
 /** A part of commander's Command, so that this file does not depend on its version. */
@@ -33,6 +37,11 @@ export function addConnectionOptions(command: OptionTarget): void {
     (text) => parseDuration('--timeout', text),
   );
   command.option('--token <token>', 'a bearer token; the default is GETTY_TOKEN');
+  addTlsOptions(command);
+}
+
+/** Adds the options of TlsFileOptions to a command. */
+export function addTlsOptions(command: OptionTarget): void {
   command.option('--ca <file>', 'the certificates of the CAs to trust, for tls:// and wss://');
   command.option('--cert <file>', 'the certificate of this client');
   command.option('--key <file>', 'the private key of --cert');
@@ -63,7 +72,8 @@ export function isEncrypted(address: string): boolean {
   return /^(?:tls|wss):/.test(address);
 }
 
-export function tlsOptions({ ca, cert, key, serverName }: ConnectionOptions): TlsOptions {
+/** Throws UsageError if a file cannot be read. */
+export function tlsOptions({ ca, cert, key, serverName }: TlsFileOptions): TlsOptions {
   return {
     ca: contentOf('--ca', ca),
     cert: contentOf('--cert', cert),

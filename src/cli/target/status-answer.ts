@@ -7,14 +7,7 @@ import type {
   ServerStatus,
 } from '../../rpc/index.js';
 import { type Fields, own } from './checked-fields.js';
-import {
-  fail,
-  fields,
-  list,
-  number,
-  optionalText,
-  text,
-} from './introspection-answer.js';
+import { fail, fields, list, number, optionalText, text } from './introspection-answer.js';
 
 const STATES: readonly ProviderState[] = ['published', 'waiting', 'draining'];
 /** The most reasons of refusals that are read. */

@@ -1,10 +1,8 @@
 /** Frames as text, for a reader who follows the bytes between two peers. */
 import type { Bytes } from '../../core/bytes.js';
 import { ByteReader } from '../../transport/buffers/byte-reader.js';
-import type { CodecName } from '../types.js';
-import { CODE, CODEC_NUMBER, COMMAND, Frame, readCredit, readFrame } from './frame.js';
-import { readRequestHeader } from './request-header.js';
-import { isPlainSuccess, readResponseError } from './response-header.js';
+import { Frame, readFrame } from './frame.js';
+import { describeFrame, type FrameDescription, shortSequence } from './frame-description.js';
 
 /**
  * Describes the frames that begin at `start` or later and before `end`, such as
@@ -21,56 +19,19 @@ export function summarizeFrames(bytes: Bytes, start = 0, end = bytes.length): st
     for (;;) {
       const at = bytes.length - input.length;
       if (at >= end || !readFrame(input, frame, bytes.length)) return summaries;
-      if (at >= start) summaries.push(summarize(frame));
+      if (at >= start) summaries.push(summarize(describeFrame(frame)));
     }
   } catch {
     return summaries;
   }
 }
 
-function summarize(frame: Frame): string {
-  const { command } = frame;
-  const sequence = (frame.sequenceLow >>> 0).toString(16).padStart(8, '0');
-  if (command === COMMAND.request) return `request ${sequence} ${methodOf(frame)}`;
-  if (command === COMMAND.response) return `answer ${sequence} ${statusOf(frame)}`;
-  if (command === COMMAND.item) return `item ${sequence}`;
-  // The end of the caller's stream has no status.
-  if (command === COMMAND.end) {
-    const hasStatus = frame.headerEnd > frame.headerStart;
-    return hasStatus ? `end ${sequence} ${statusOf(frame)}` : `end ${sequence}`;
-  }
-  if (command === COMMAND.cancel) return `cancel ${sequence}`;
-  if (command === COMMAND.credit) return `credit ${sequence} ${readCredit(frame)} bytes`;
-  if (command === COMMAND.goaway) return 'goaway';
-  return command === COMMAND.heartbeat ? `heartbeat ${sequence}` : `heartbeat answer ${sequence}`;
-}
-
-const codecOf = ({ codec }: Frame): CodecName =>
-  codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
-
-function methodOf(frame: Frame): string {
-  try {
-    const { service, method } = readRequestHeader(
-      codecOf(frame),
-      frame.bytes,
-      frame.headerStart,
-      frame.headerEnd,
-    );
-    return `${service}.${method}`;
-  } catch {
-    return 'with an invalid header';
-  }
-}
-
-/** `ok`, or the code of the error. */
-function statusOf(frame: Frame): string {
-  const { code, bytes, headerStart, headerEnd } = frame;
-  const codec = codecOf(frame);
-  if (code === CODE.ok && isPlainSuccess(codec, headerEnd - headerStart)) return 'ok';
-  try {
-    const error = readResponseError(codec, bytes, headerStart, headerEnd);
-    return code === CODE.ok && error.message === '' ? 'ok' : error.code;
-  } catch {
-    return 'with an invalid header';
-  }
+function summarize(described: FrameDescription): string {
+  const { kind, request, status, credit, isInvalid } = described;
+  if (kind === 'goaway') return kind;
+  const text = `${kind} ${shortSequence(described)}`;
+  if (isInvalid) return `${text} with an invalid header`;
+  if (request !== undefined) return `${text} ${request.service}.${request.method}`;
+  if (status !== undefined) return `${text} ${status.code === 'OK' ? 'ok' : status.code}`;
+  return credit === undefined ? text : `${text} ${credit} bytes`;
 }

@@ -10,19 +10,25 @@ import type { Relay, RelaySetup } from './relay.js';
 
 /** Milliseconds after which a datagram arrives that no other one has overtaken. */
 const OVERTAKING_TIME = 20;
+/**
+ * Milliseconds. With as many clients as are allowed, a new one replaces the client that has been
+ * silent longest, if that has been silent for this time.
+ */
+const MIN_SILENCE = 60_000;
 
 const familyOf = ({ host }: Address): 'udp4' | 'udp6' => (isIPv6(host) ? 'udp6' : 'udp4');
 
 export class DatagramRelay implements Relay {
   readonly #setup: RelaySetup;
   readonly #front: Socket;
+  /** The client that sent last is the last one. */
   readonly #peers = new Map<string, Peer>();
   #target: Address;
 
-  private constructor(target: Address, setup: RelaySetup) {
+  private constructor(target: Address, setup: RelaySetup, listen: Address) {
     this.#target = target;
     this.#setup = setup;
-    this.#front = createSocket(familyOf(target));
+    this.#front = createSocket(familyOf(listen));
     this.#front.on('message', (bytes, from) => this.#peerOf(from)?.toServer.relay(bytes));
   }
 
@@ -32,7 +38,7 @@ export class DatagramRelay implements Relay {
     setup: RelaySetup,
     listen: Address | undefined,
   ): Promise<DatagramRelay> {
-    const relay = new DatagramRelay(target, setup);
+    const relay = new DatagramRelay(target, setup, listen ?? target);
     const { host, port } = listen ?? { host: target.host, port: 0 };
     try {
       relay.#front.bind(port, host);
@@ -62,14 +68,34 @@ export class DatagramRelay implements Relay {
   #peerOf(from: RemoteInfo): Peer | undefined {
     const key = `${from.address} ${from.port}`;
     const known = this.#peers.get(key);
-    if (known !== undefined) return known;
-    this.#setup.onConnection();
-    if (this.#setup.isRefusing()) return undefined;
-    const peer = new Peer(this.#front, from, this.#target, this.#setup, () =>
-      this.#peers.delete(key),
-    );
+    if (known !== undefined) {
+      this.#peers.delete(key);
+      this.#peers.set(key, known);
+      known.heardAt = performance.now();
+      return known;
+    }
+    const { observer } = this.#setup;
+    const number = this.#setup.onConnection();
+    const address = formatAddress('udp', from.address, from.port);
+    if (this.#setup.isRefusing() || !this.#hasRoom()) {
+      observer?.onRefused(number, address);
+      return undefined;
+    }
+    observer?.onOpen(number, address);
+    const peer = new Peer(number, this.#front, from, this.#target, this.#setup, () => {
+      this.#peers.delete(key);
+    });
     this.#peers.set(key, peer);
     return peer;
+  }
+
+  /** Whether one more client is allowed. Removes one that is silent, if that is needed. */
+  #hasRoom(): boolean {
+    if (this.#peers.size < this.#setup.maxConnections) return true;
+    const [first] = this.#peers.values();
+    if (first === undefined || performance.now() - first.heardAt < MIN_SILENCE) return false;
+    first.close();
+    return true;
   }
 
   update(): void {
@@ -91,6 +117,9 @@ export class DatagramRelay implements Relay {
 
 /** One client. */
 class Peer {
+  /** When the client sent its last datagram: a time of performance.now(). */
+  heardAt = performance.now();
+  readonly #number: number;
   readonly toServer: DatagramPipe;
   readonly #toClient: DatagramPipe;
   readonly #socket: Socket;
@@ -98,26 +127,31 @@ class Peer {
   readonly #onClosed: () => void;
   readonly #began = performance.now();
   #resetTimer: NodeJS.Timeout | undefined;
+  #error: Error | undefined;
 
   constructor(
+    number: number,
     front: Socket,
     { address, port }: RemoteInfo,
     target: Address,
     setup: RelaySetup,
     onClosed: () => void,
   ) {
+    this.#number = number;
     this.#setup = setup;
     this.#onClosed = onClosed;
     const socket = createSocket(familyOf(target));
     this.#socket = socket;
-    this.toServer = new DatagramPipe('toServer', setup, (bytes) =>
+    this.toServer = new DatagramPipe(number, 'toServer', setup, (bytes) =>
       socket.send(bytes, target.port, target.host, ignore),
     );
-    this.#toClient = new DatagramPipe('toClient', setup, (bytes) =>
+    this.#toClient = new DatagramPipe(number, 'toClient', setup, (bytes) =>
       front.send(bytes, port, address, ignore),
     );
     socket.on('message', (bytes) => this.#toClient.relay(bytes));
-    socket.on('error', ignore);
+    socket.on('error', (error) => {
+      this.#error = error;
+    });
     this.startResetTimer();
   }
 
@@ -135,6 +169,8 @@ class Peer {
     this.#toClient.stop();
     this.#socket.close();
     this.#onClosed();
+    const failed = this.#error === undefined ? undefined : 'toClient';
+    this.#setup.observer?.onClose(this.#number, this.#error, failed);
   }
 }
 
@@ -142,6 +178,7 @@ const ignore = (): void => {};
 
 /** One direction of one client. */
 class DatagramPipe {
+  readonly #connection: number;
   readonly #direction: Direction;
   readonly #setup: RelaySetup;
   readonly #send: (bytes: Buffer) => void;
@@ -152,7 +189,13 @@ class DatagramPipe {
   /** Delivers the datagram that the next one overtakes. */
   #overtaken: (() => void) | undefined;
 
-  constructor(direction: Direction, setup: RelaySetup, send: (bytes: Buffer) => void) {
+  constructor(
+    connection: number,
+    direction: Direction,
+    setup: RelaySetup,
+    send: (bytes: Buffer) => void,
+  ) {
+    this.#connection = connection;
     this.#direction = direction;
     this.#setup = setup;
     this.#send = send;
@@ -191,8 +234,8 @@ class DatagramPipe {
   }
 
   #sendNow(bytes: Buffer): void {
-    this.#setup.onBytes(this.#direction, bytes.length);
     this.#send(bytes);
+    this.#setup.onBytes(this.#connection, this.#direction, bytes);
   }
 
   #after(ms: number, task: () => void): void {

@@ -1,13 +1,16 @@
 /** proxy(): a proxy on real sockets, between a client and a server, that makes faults. */
 import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
 import { type Address, parseAddress } from '../../transport/address.js';
+import type { TlsOptions } from '../../transport/index.js';
+import { tlsClientOptions } from '../../transport/stream/tls-options.js';
 import { seededRandom } from '../random.js';
 import { DatagramRelay } from './datagram-proxy.js';
 import { type Direction, type ProxyFaults, resolveFaults } from './faults.js';
-import type { Relay } from './relay.js';
+import type { ProxyObserver, Relay } from './relay.js';
 import { StreamRelay } from './stream-proxy.js';
 
-export { FAULT_DEFAULTS, type Faults, type ProxyFaults } from './faults.js';
+export { type Direction, FAULT_DEFAULTS, type Faults, type ProxyFaults } from './faults.js';
+export type { ProxyObserver } from './relay.js';
 
 const SCHEMES = ['tcp', 'tls', 'ws', 'wss', 'unix', 'udp'];
 
@@ -78,42 +81,74 @@ export async function proxy(
   checkNames('proxy()', options, OPTION_NAMES);
   const { listen, seed = 1 } = options;
   checkNumber('seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  const { scheme } = parseAddress(target, SCHEMES);
+  return startProxy(target, faults, { listen, listenSchemes: [scheme], seed });
+}
+
+/** A proxy as the command line starts it. */
+export interface ProxySettings {
+  readonly listen: string | undefined;
+  /** The schemes that `listen` may have. Only datagrams can be passed to `udp`. */
+  readonly listenSchemes: readonly string[];
+  readonly seed: number;
+  /** The most open connections, or known clients of datagrams. Default: Infinity. */
+  readonly maxConnections?: number | undefined;
+  /** The proxy encrypts its connections to the target. Default: it passes the bytes as they are. */
+  readonly tls?: TlsOptions | undefined;
+  readonly observer?: ProxyObserver | undefined;
+}
+
+/** A fault proxy, and the address where it listens: of `tcp`, `unix` or `udp`. */
+export interface StartedProxy extends FaultProxy {
+  readonly boundAddress: string;
+}
+
+/** Starts a proxy. Rejects as proxy(), with BAD_OPTION also for invalid `tls`. */
+export async function startProxy(
+  target: string,
+  faults: ProxyFaults,
+  settings: ProxySettings,
+): Promise<StartedProxy> {
   const address = parseAddress(target, SCHEMES);
-  const listenAddress = listen === undefined ? undefined : parseAddress(listen, [address.scheme]);
-  const started = new SocketFaultProxy(target, address, faults, seededRandom(seed, 'proxy'));
+  const { listen, listenSchemes } = settings;
+  const listenAddress = listen === undefined ? undefined : parseAddress(listen, listenSchemes);
+  const started = new SocketFaultProxy(target, address, faults, settings);
   await started.listen(listenAddress);
   return started;
 }
 
-class SocketFaultProxy implements FaultProxy {
+class SocketFaultProxy implements StartedProxy {
   readonly bytes = { toServer: 0, toClient: 0 };
   accepted = 0;
   #isRefusing = false;
   #faults: ReturnType<typeof resolveFaults>;
   #target: string;
   readonly #parsed: Address;
-  readonly #random: () => number;
+  readonly #settings: ProxySettings;
   #relay: Relay | undefined;
   #address = '';
   #closing: Promise<void> | undefined;
 
-  constructor(target: string, parsed: Address, faults: ProxyFaults, random: () => number) {
+  constructor(target: string, parsed: Address, faults: ProxyFaults, settings: ProxySettings) {
     this.#target = target;
     this.#parsed = parsed;
     this.#faults = resolveFaults(faults);
-    this.#random = random;
+    this.#settings = settings;
   }
 
   async listen(listenAddress: Address | undefined): Promise<void> {
+    const { seed, observer, tls, maxConnections = Number.POSITIVE_INFINITY } = this.#settings;
     const setup = {
-      random: this.#random,
+      random: seededRandom(seed, 'proxy'),
+      observer,
+      maxConnections,
+      tls: tls && tlsClientOptions(tls, this.#parsed),
       faults: () => this.#faults,
       isRefusing: () => this.#isRefusing,
-      onConnection: () => {
-        this.accepted++;
-      },
-      onBytes: (direction: Direction, count: number) => {
-        this.bytes[direction] += count;
+      onConnection: () => ++this.accepted,
+      onBytes: (connection: number, direction: Direction, bytes: Buffer) => {
+        this.bytes[direction] += bytes.length;
+        observer?.onBytes(connection, direction, bytes);
       },
     };
     const { scheme, host } = this.#parsed;
@@ -125,6 +160,10 @@ class SocketFaultProxy implements FaultProxy {
 
   get address(): string {
     return this.#address;
+  }
+
+  get boundAddress(): string {
+    return this.#relay?.boundAddress ?? '';
   }
 
   get target(): string {

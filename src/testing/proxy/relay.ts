@@ -1,20 +1,41 @@
 /** The two kinds of proxies, for streams and for datagrams, as proxy() uses them. */
+import type { ConnectionOptions } from 'node:tls';
 import type { Address } from '../../transport/address.js';
 import type { Direction, ResolvedFaults } from './faults.js';
+
+/**
+ * Follows the connections of a proxy, each with its number, which begins with 1. The functions must
+ * not throw. They are called when the bytes are on their way, so that they do not delay them.
+ */
+export interface ProxyObserver {
+  /** `peer`: the address of the client; empty if the system tells none. */
+  onOpen(connection: number, peer: string): void;
+  /** The bytes still belong to the proxy: do not change them. A datagram is whole. */
+  onBytes(connection: number, direction: Direction, bytes: Buffer): void;
+  /** `failed`: the direction in which the failed side sent. */
+  onClose(connection: number, error: Error | undefined, failed: Direction | undefined): void;
+  /** There are as many connections as are allowed, or the proxy refuses all. */
+  onRefused(connection: number, peer: string): void;
+}
 
 /** What a relay learns from its proxy, and reports to it. */
 export interface RelaySetup {
   /** From 0 to 1, as Math.random(). */
   readonly random: () => number;
+  /** The most open connections, or known clients. */
+  readonly maxConnections: number;
+  /** The connections to the target are encrypted. */
+  readonly tls: ConnectionOptions | undefined;
+  readonly observer: ProxyObserver | undefined;
   faults(): Readonly<Record<Direction, ResolvedFaults>>;
   /** Whether new connections are reset, and datagrams of new clients dropped. */
   isRefusing(): boolean;
   /**
    * A client has connected, or a client that is not known has sent a datagram. While
-   * `isRefusing()`, clients of datagrams do not become known.
+   * `isRefusing()`, clients of datagrams do not become known. Returns the number of the connection.
    */
-  onConnection(): void;
-  onBytes(direction: Direction, count: number): void;
+  onConnection(): number;
+  onBytes(connection: number, direction: Direction, bytes: Buffer): void;
 }
 
 export interface Relay {

@@ -23,7 +23,8 @@ interface Piece {
 
 export interface PipeEvents {
   faults(): ResolvedFaults;
-  onBytes(count: number): void;
+  /** The bytes are on their way. */
+  onBytes(bytes: Buffer): void;
   /** As many bytes have passed as Faults.limit allows. */
   onLimit(): void;
 }
@@ -96,9 +97,9 @@ export class StreamPipe {
     else this.#pieces.shift();
     this.#passed += size;
     this.#underWay -= size;
-    this.#events.onBytes(size);
     this.#isWriting = true;
-    this.#target.write(bytes.subarray(0, size), () => {
+    const passing = bytes.subarray(0, size);
+    this.#target.write(passing, () => {
       this.#isWriting = false;
       if (size === left) return this.#events.onLimit();
       if (this.#underWay <= maxUnderWay(this.#events.faults())) this.#source.resume();
@@ -107,6 +108,7 @@ export class StreamPipe {
       else if (slice !== Number.POSITIVE_INFINITY) setImmediate(() => this.#pump());
       else this.#pump();
     });
+    this.#events.onBytes(passing);
   }
 
   #pumpAfter(ms: number): void {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls, TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { LongTimer } from '../../core/timers.js';
 import { type Address, formatAddress } from '../../transport/address.js';
@@ -77,16 +78,25 @@ export class StreamRelay implements Relay {
   }
 
   #accept(client: Socket): void {
-    this.#setup.onConnection();
-    if (this.#setup.isRefusing()) {
+    const { observer, maxConnections } = this.#setup;
+    const number = this.#setup.onConnection();
+    const peer = peerOf(client);
+    if (this.#setup.isRefusing() || this.#connections.size >= maxConnections) {
       client.on('error', () => {});
-      return destroySocket(client, true);
+      destroySocket(client, true);
+      return observer?.onRefused(number, peer);
     }
-    const server = connect({ ...endpointOf(this.#target), allowHalfOpen: true, noDelay: true });
-    const connection = new ProxiedConnection(client, server, this.#setup, () =>
+    observer?.onOpen(number, peer);
+    const connection = new ProxiedConnection(number, client, this.#dial(), this.#setup, () =>
       this.#connections.delete(connection),
     );
     this.#connections.add(connection);
+  }
+
+  #dial(): Socket {
+    const { tls } = this.#setup;
+    const options = { ...endpointOf(this.#target), allowHalfOpen: true, noDelay: true };
+    return tls === undefined ? connect(options) : connectTls({ ...tls, ...options });
   }
 
   update(): void {
@@ -106,6 +116,7 @@ export class StreamRelay implements Relay {
 
 /** A client's socket with the socket to the target. */
 class ProxiedConnection {
+  readonly #number: number;
   readonly #sockets: Readonly<Record<Direction, Socket>>;
   readonly #pipes: readonly StreamPipe[];
   readonly #setup: RelaySetup;
@@ -113,9 +124,18 @@ class ProxiedConnection {
   readonly #acceptedAt = performance.now();
   /** The sides that were lost, by the direction in which they sent. */
   readonly #lost = new Set<Direction>();
+  #failure: { readonly error: Error; readonly direction: Direction } | undefined;
   #resetTimer: LongTimer | undefined;
+  #isOver = false;
 
-  constructor(client: Socket, server: Socket, setup: RelaySetup, onClosed: () => void) {
+  constructor(
+    number: number,
+    client: Socket,
+    server: Socket,
+    setup: RelaySetup,
+    onClosed: () => void,
+  ) {
+    this.#number = number;
     this.#sockets = { toServer: client, toClient: server };
     this.#setup = setup;
     this.#onClosed = onClosed;
@@ -125,14 +145,15 @@ class ProxiedConnection {
 
   #pipe(direction: Direction, source: Socket, target: Socket): StreamPipe {
     // The loss of a side is seen at its socket, whether it sends or receives.
-    source.on('error', () => {
+    source.on('error', (error) => {
       this.#lost.add(direction);
+      this.#failure ??= { error, direction };
       this.#passLosses();
     });
     source.on('close', () => this.#closeIfOver());
     return new StreamPipe(source, target, this.#setup.random, {
       faults: () => this.#faults(direction),
-      onBytes: (count) => this.#setup.onBytes(direction, count),
+      onBytes: (bytes) => this.#setup.onBytes(this.#number, direction, bytes),
       onLimit: () => this.reset(),
     });
   }
@@ -152,10 +173,13 @@ class ProxiedConnection {
 
   #closeIfOver(): void {
     const { toServer, toClient } = this.#sockets;
-    if (!toServer.destroyed || !toClient.destroyed) return;
+    if (this.#isOver || !toServer.destroyed || !toClient.destroyed) return;
+    this.#isOver = true;
     this.#resetTimer?.cancel();
     for (const pipe of this.#pipes) pipe.stop();
     this.#onClosed();
+    const { error, direction } = this.#failure ?? {};
+    this.#setup.observer?.onClose(this.#number, error, direction);
   }
 
   #startResetTimer(): void {
@@ -181,8 +205,15 @@ class ProxiedConnection {
   }
 }
 
-/** `withReset`: the peer sees ECONNRESET. Unix sockets have no reset. */
+/** Empty for a Unix socket. */
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  if (remoteAddress === undefined || remotePort === undefined) return '';
+  return formatAddress('tcp', remoteAddress, remotePort);
+}
+
+/** `withReset`: the peer sees ECONNRESET. Unix sockets and sockets of TLS have no reset. */
 function destroySocket(socket: Socket, withReset: boolean): void {
-  if (withReset && socket.remoteAddress !== undefined) socket.resetAndDestroy();
+  const hasReset = socket.remoteAddress !== undefined && !(socket instanceof TLSSocket);
+  if (withReset && hasReset) socket.resetAndDestroy();
   else socket.destroy();
 }
