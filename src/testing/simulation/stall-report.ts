@@ -2,8 +2,8 @@
 import { createHook, executionAsyncId } from 'node:async_hooks';
 import { counted } from '../assertion.js';
 import { CreationStack } from '../creation-stack.js';
-import type { Leak } from '../leak-report.js';
-import { heldBy } from '../leaks.js';
+import type { Leak } from '../leaks/leak-report.js';
+import { heldBy } from '../leaks/leaks.js';
 import { activeProcess, type SimulatedProcess } from './context.js';
 import { formatTime } from './durations.js';
 import type { Host } from './types.js';

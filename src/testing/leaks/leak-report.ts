@@ -1,5 +1,5 @@
 /** A leak, and the message of assertNoLeaks(). */
-import { counted } from './assertion.js';
+import { counted } from '../assertion.js';
 
 /** Something that the process still holds. */
 export interface Leak {
@@ -7,7 +7,7 @@ export interface Leak {
    * - `server`, `client`, `consumer`: it was not closed
    * - `session`: its endpoint was not closed, or is closing
    * - `call`, `stream`: a call or stream that this process made has not ended
-   * - `handler`: a handler has not answered, or still streams
+   * - `handler`: a handler has not answered, or still streams, also after the end of its session
    * - `timer`: a timer of the package is running
    */
   readonly kind:
