@@ -3,6 +3,7 @@
  * async resource belongs to the process whose code created it.
  */
 import { AsyncResource, createHook, executionAsyncResource } from 'node:async_hooks';
+import { CreationStack } from '../creation-stack.js';
 import { exchangeModuleState, type ModuleState } from './module-state.js';
 import { UncaughtErrors } from './uncaught-errors.js';
 import type { World } from './world.js';
@@ -13,6 +14,9 @@ const DRIVER = Symbol('driver');
 /** Undefined: code that does not belong to the simulation. */
 type Owner = SimulatedProcess | typeof DRIVER | undefined;
 type Owned = { [OWNER]?: Owner };
+
+const NO_SOCKETS = 'a simulation has no sockets: use sim:// or simudp://';
+const NO_THREADS = 'a simulation has none: run the code on a host of its own';
 
 let current: Owner;
 /** The owners of the code that the running async callbacks have interrupted. */
@@ -40,7 +44,11 @@ const hook = createHook({
   init(_id, type, _trigger, resource) {
     if (current === undefined || current === DRIVER) return;
     (resource as Owned)[OWNER] = current;
-    if (current.world.systemResources.add(type, resource)) current.failForRealIo(type);
+    if (current.world.systemResources.add(type, resource))
+      current.failForRealIo(
+        type,
+        type === 'WORKER' || type === 'PROCESSWRAP' ? NO_THREADS : undefined,
+      );
   },
   before() {
     interrupted.push(current);
@@ -171,9 +179,15 @@ export class SimulatedProcess {
     this.fail('threw an exception that nothing caught', error);
   }
 
-  failForRealIo(type: string): void {
-    const text = `${this.host.name} uses a socket, thread or process of the system (${type})`;
-    this.world.fail(text, new Error('a simulation has none: use sim:// or simudp://'));
+  /** `what`: the address or the type of the resource. */
+  failForRealIo(what: string, hint = NO_SOCKETS): void {
+    const stack = new CreationStack();
+    const error = new Error(hint);
+    // The frames of an Error may be those of this package and of Node.js alone.
+    error.stack = `Error: ${hint}\n${stack}`;
+    const place = stack.programFrames[0]?.trim() ?? '';
+    const use = 'uses a socket, thread or process of the system';
+    this.world.fail(`${this.host.name} ${use} (${what}) ${place}`.trim(), error);
   }
 
   /** How many events wait for resume(). */

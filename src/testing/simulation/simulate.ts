@@ -1,7 +1,7 @@
 /** simulate(): runs a scenario in virtual time on a simulated network. */
 import { gettyError } from '../../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
-import { addTransport } from '../../transport/node.js';
+import { addTransport, wrapTransport } from '../../transport/node.js';
 import { createVirtualClock } from './clock.js';
 import { startTracking, stopTracking } from './context.js';
 import { parseDuration } from './durations.js';
@@ -9,6 +9,11 @@ import { installGlobals } from './globals/globals.js';
 import { simudp } from './network/datagrams.js';
 import { checkLink } from './network/link.js';
 import { SimulatedNetwork } from './network/network.js';
+import {
+  explainingHosts,
+  refusingInSimulation,
+  SYSTEM_SCHEMES,
+} from './network/real-transports.js';
 import { sim } from './network/streams.js';
 import { type End, type Scenario, SimulationRun } from './run.js';
 import { StackRecorder } from './stall-report.js';
@@ -17,6 +22,8 @@ import { World } from './world.js';
 
 addTransport('sim', 'sim://host:port', sim);
 addTransport('simudp', 'simudp://host:port', simudp);
+for (const scheme of SYSTEM_SCHEMES) wrapTransport(scheme, refusingInSimulation);
+wrapTransport('memory', explainingHosts);
 
 export const SIMULATION_DEFAULTS = {
   seed: 1,

@@ -1,4 +1,6 @@
 /** simulate(): its result, its failures, and what it leaves behind. */
+import { spawn } from 'node:child_process';
+import net from 'node:net';
 import { expect, test } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
 import { type Simulation, simulate } from '../../../src/testing/simulation/index.js';
@@ -180,8 +182,31 @@ test('a socket of the system fails the simulation', async () => {
       await clock.sleep('1m');
     }),
   );
-  expect(error.message).toContain('a uses a socket, thread or process of the system');
+  expect(error.message).toMatch(
+    /^a uses a socket, thread or process of the system \(tcp:\/\/127\.0\.0\.1:0\) at .*simulate\.test\.ts/,
+  );
   expect(error.message).toContain('use sim:// or simudp://');
+});
+
+test('a resource of the system is named with the line of the program', async () => {
+  for (const [type, hint, use] of [
+    ['TCPSERVERWRAP', 'use sim:// or simudp://', () => net.createServer().listen(0)],
+    ['PROCESSWRAP', 'run the code on a host of its own', () => spawn('true')],
+  ] as const) {
+    const error = await failureOf(
+      simulate({}, async ({ clock }) => {
+        use();
+        await clock.sleep('1m');
+      }),
+    );
+    expect(error.message).toMatch(
+      new RegExp(`^client uses .* \\(${type}\\) at .*simulate\\.test\\.ts.*: a simulation has `),
+    );
+    expect(error.message).toContain(hint);
+    expect((error.cause as Error).stack).toMatch(
+      /^Error: a simulation has .*\n +at .*simulate\.test/,
+    );
+  }
 });
 
 test('a failure of onTrace fails the simulation', async () => {
