@@ -43,7 +43,7 @@ test('shows with each endpoint what it holds, and one stack', async () => {
   expect(text).toMatch(
     /server at memory:\/\/holding\n(?: {4}at .*\n)+ {2}holds session \d+ of a server/,
   );
-  expect(text).toMatch(/\n1 timer of these$/);
+  expect(text).toMatch(/\n1 timer of the resources above$/);
   await client.close();
   await server.close();
 });

@@ -51,7 +51,7 @@ export function leakReport(left: readonly Leak[], holderOf: (leak: Leak) => unkn
   const lines = blocks.slice(0, MAX_SHOWN);
   if (blocks.length > MAX_SHOWN) lines.push(`and ${blocks.length - MAX_SHOWN} more`);
   if (groups.size > 0 && timers.length > 0)
-    lines.push(`${counted(timers.length, 'timer')} of these`);
+    lines.push(`${counted(timers.length, 'timer')} of the resources above`);
   const verb = left.length === 1 ? 'is' : 'are';
   return `${counted(left.length, 'resource')} of getty-ts ${verb} left:\n${lines.join('\n')}`;
 }

@@ -209,6 +209,42 @@ test('a resource of the system is named with the line of the program', async () 
   }
 });
 
+test('fail() ends the simulation where a throw would be caught', async () => {
+  const cause = new Error('two jobs at once');
+  const error = await failureOf(
+    simulate({ seed: 6 }, async ({ host, clock, fail, trace }) => {
+      host('a', async () => {
+        await clock.sleep('1m');
+        trace('before');
+        await Promise.resolve()
+          .then(() => fail(cause))
+          .catch(() => {});
+        fail(new Error('a later failure'));
+        await clock.sleep('1m');
+        trace('never');
+      });
+      await clock.sleep('1h');
+    }),
+  );
+  expect(error).toMatchObject({ code: 'SIMULATION_FAILED', cause, seed: 6 });
+  expect(error.message).toMatch(/^a called fail\(\): two jobs at once\nseed: 6\n/);
+  expect(error.message).toMatch(/a before$/);
+});
+
+test('fail() of a host that has crashed has no effect', async () => {
+  const { value } = await simulate({}, async ({ host, clock, fail }) => {
+    const a = host('a');
+    const outcome = a.run(() => {
+      a.crash();
+      fail(new Error('wrong'));
+    });
+    await expect(outcome).rejects.toMatchObject({ code: 'HOST_DOWN' });
+    await clock.sleep('1s');
+    return 'value';
+  });
+  expect(value).toBe('value');
+});
+
 test('a failure of onTrace fails the simulation', async () => {
   for (const onTrace of [
     () => {
