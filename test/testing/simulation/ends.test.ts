@@ -70,7 +70,9 @@ test('a signal that aborts ends the simulation with its report, and the next one
   await within(begun.promise, 'a minute of the scenario');
   await expect(simulate({}, () => {})).rejects.toMatchObject({
     code: 'SIMULATION_ACTIVE',
-    message: expect.stringContaining('with the seed 8; await it'),
+    message: expect.stringMatching(
+      /with the seed 8, started at failureOf .*ends\.test\.ts:\d+:\d+\)?; await it/,
+    ),
   });
   controller.abort(reason);
   expect((await simulate({ seed: 9 }, () => 'value')).value).toBe('value');
