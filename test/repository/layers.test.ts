@@ -138,6 +138,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'registries', 'testing'],
     'one timer for the heartbeats of all sessions; module state',
   ],
+  'transport/stream/memory.ts': [['testing'], 'each simulated process has its own module state'],
   'transport/stream/tls-options.ts': [['registries'], 'one check of TLS options'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro', 'testing'], 'a consumer fails calls as a client does'],

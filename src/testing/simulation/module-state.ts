@@ -1,7 +1,7 @@
 /**
  * The state of modules of this package that belongs to a process: timers that sessions share, the
- * sessions that must be flushed, the budget of a turn, the servers at memory://, and counters. Each simulated process has its
- * own, so the crash of one host does not stop the timers of another.
+ * sessions that must be flushed, the budget of a turn, the servers at memory://, and counters. Each
+ * simulated process has its own, so the crash of one host does not stop the timers of another.
  */
 import { exchangeState as turn } from '../../core/turn.js';
 import { exchangeState as recentRequests } from '../../rpc/calls/datagrams/recent-requests.js';

@@ -164,8 +164,8 @@ export interface Simulation {
   trace(text: string): void;
   /**
    * Ends the simulation as failed, with `error` as the cause: code of a host has found that
-   * something is wrong. It returns, and the simulation ends when the running code waits next. Use it
-   * where a throw would be caught, such as in a handler. Without effect in the code of a process
+   * something is wrong. It returns, and the simulation ends when the running code waits next. Use
+   * it where a throw would be caught, such as in a handler. Without effect in the code of a process
    * that has crashed.
    */
   fail(error: unknown): void;

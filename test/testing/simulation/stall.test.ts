@@ -7,7 +7,10 @@ const Greeter = contract('Greeter', { hello: unary<string, string>() });
 /** Answers no call. */
 const silent = implement(Greeter, { hello: () => new Promise<string>(() => {}) });
 
-/** The message up to the events. Ports and sessions are X, requests Y, and places in this file `line 7`. */
+/**
+ * The message up to the events. Ports and sessions are X, requests Y, and places in this file
+ * `line 7`.
+ */
 async function reportOf(
   options: SimulationOptions,
   scenario: Parameters<typeof simulate>[1],
