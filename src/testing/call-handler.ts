@@ -17,7 +17,7 @@ import {
 } from '../rpc/index.js';
 import { streamsReplies } from '../rpc/method-kind.js';
 import type { Metadata } from '../rpc/types.js';
-import { handlerRuns } from './handler-runs.js';
+import { handlerRuns } from './leaks/handler-runs.js';
 
 /** Options of callHandler(). */
 export interface CallHandlerOptions {

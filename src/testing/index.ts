@@ -11,7 +11,7 @@ export {
   codecCases,
   type TestCase,
 } from './codec-cases.js';
-export { assertNoLeaks, LEAK_DEFAULTS, type Leak, type LeakOptions, leaks } from './leaks.js';
+export { assertNoLeaks, LEAK_DEFAULTS, type Leak, type LeakOptions, leaks } from './leaks/leaks.js';
 export {
   type MockCall,
   type MockContext,

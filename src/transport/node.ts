@@ -24,6 +24,11 @@ export function addTransport(scheme: string, form: string, transport: Transport)
   transports[scheme] = transport;
 }
 
+/** Replaces a transport of serve() and connect() by what `wrap` makes of it. */
+export function wrapTransport(scheme: string, wrap: (transport: Transport) => Transport): void {
+  transports[scheme] = wrap(transports[scheme] as Transport);
+}
+
 /**
  * Listen at `address` and create a session for each connection. `address` is one of
  * `tcp://host:port`, `tls://host:port`, `udp://host:port`, `ws://host:port/path`,

@@ -151,6 +151,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'transport/stream/tls-options.ts': [['registries', 'testing'], 'one check of TLS options'],
   'transport/websocket/deflate/message-inflater.ts': [['cli'], 'a proxy shows compressed messages'],
   'transport/websocket/frames/frame-parser.ts': [['cli'], 'a proxy shows the messages of others'],
+  'transport/stream/memory.ts': [['testing'], 'each simulated process has its own module state'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro', 'testing'], 'a consumer fails calls as a client does'],
   'rpc/calls/channel.ts': [['testing'], 'a channel knows its calls in flight'],

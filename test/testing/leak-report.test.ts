@@ -2,9 +2,10 @@
 
 import { expect, test } from 'vitest';
 import { startTimer } from '../../src/core/timers.js';
-import { contract, implement, serverStream } from '../../src/rpc/index.js';
+import { contract, implement, serverStream, unary } from '../../src/rpc/index.js';
 import { assertNoLeaks, callHandler, leaks, simulate } from '../../src/testing/index.js';
 import { connect, lines, serve } from '../../src/transport/index.js';
+import { gate, until } from '../fixtures/waiting.js';
 
 const setup = { codec: lines(), listener: { onMessage() {} } };
 const Numbers = contract('Numbers', { count: serverStream<number, number>() });
@@ -46,7 +47,7 @@ test('shows with each endpoint what it holds, and one stack', async () => {
   expect(text).toMatch(
     /server at memory:\/\/holding\n(?: {4}at .*\n)+ {2}holds session \d+ of a server/,
   );
-  expect(text).toMatch(/\n1 timer of these$/);
+  expect(text).toMatch(/\n1 timer of the resources above$/);
   await client.close();
   await server.close();
 });
@@ -60,6 +61,54 @@ test('names a run of callHandler() that was not read to its end', async () => {
   expect(text.match(/leak-report\.test\.ts/g)).toHaveLength(1);
   await replies.return?.();
   expect(await report()).toBe('');
+});
+
+test('names the run of callHandler() whose handler still runs', async () => {
+  const Deaf = contract('Deaf', {
+    wait: unary<void, void>(),
+    listen: serverStream<void, number>(),
+  });
+  const { promise, open } = gate<void>();
+  const deaf = implement(Deaf, {
+    wait: () => promise,
+    async *listen() {
+      yield 1;
+      await promise;
+    },
+  });
+  await expect(callHandler(deaf, 'wait', undefined, { timeout: 1 })).rejects.toThrow();
+  expect(await report()).toMatch(
+    /^1 resource of getty-ts is left:\nhandler Deaf\.wait of callHandler\(Deaf\.wait\) still runs/,
+  );
+  for await (const _ of callHandler(deaf, 'listen', undefined)) break;
+  const text = await report();
+  expect(text).toContain(
+    'handler Deaf.listen of callHandler(Deaf.listen) still runs after the end',
+  );
+  expect(text).toContain('leak-report.test.ts');
+  open();
+  await until(() => leaks().length === 0, 'the end of the handlers');
+});
+
+test('in a scenario it waits in virtual time', async () => {
+  const run = simulate({ seed: 3 }, async ({ host }) => {
+    await host('a', () => serve('sim://a:1000', setup)).ready();
+    await assertNoLeaks();
+  });
+  await expect(run).rejects.toMatchObject({
+    code: 'SIMULATION_FAILED',
+    message: expect.stringContaining(
+      'the scenario failed: 1 resource of getty-ts is left:\nserver',
+    ),
+  });
+  const { duration } = await simulate({}, async ({ host, clock }) => {
+    const server = await host('a', () => serve('sim://a:1000', setup)).ready();
+    setTimeout(() => void server.close(), 30_000);
+    await assertNoLeaks({ timeout: 60_000 });
+    return clock.now;
+  });
+  expect(duration).toBeGreaterThan(29_000);
+  expect(duration).toBeLessThan(31_000);
 });
 
 test('does not report what the hosts of a simulation had', async () => {

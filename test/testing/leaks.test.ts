@@ -63,6 +63,8 @@ test('finds a server, a client and their sessions, with the code that made them'
   });
   const error = await failure();
   expect(error).toBeInstanceOf(AssertionError);
+  // Test runners print the difference of these.
+  expect(error).toMatchObject({ actual: undefined, expected: undefined });
   expect(error.message).toMatch(/^4 resources of getty-ts are left:\n/);
   expect(error.message).toMatch(/server at memory:\/\/leaky\n\s+at makeServer /);
   await client.close();
@@ -108,6 +110,64 @@ test('finds calls, streams and handlers that have not ended', async () => {
     () => !leaks().some(({ kind }) => ['call', 'stream', 'handler'].includes(kind)),
     'the end of the calls',
   );
+});
+
+test('finds handlers that still run after the end of their session', async () => {
+  const { promise, open } = gate<string>();
+  const services = [
+    implement(Waiter, {
+      wait: () => promise,
+      async *waitForItems() {
+        yield 'first';
+        yield await promise;
+      },
+    }),
+  ];
+  const server = await serveRpc('memory://ignorant', services, { drainTimeout: 1 });
+  const client = await connectRpc(server.address, { connections: 1, drainTimeout: 1 });
+  const stub = client.stub(Waiter);
+  await expect(stub.wait('a', { timeout: 1 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  for await (const _ of stub.waitForItems('b')) break;
+  await client.close();
+  await until(() => !leaks().some(({ kind }) => kind === 'session'), 'the end of the sessions');
+  expect(kindsOf(leaks())).toEqual(['handler', 'handler', 'server']);
+  await server.close();
+  const found = leaks();
+  expect(kindsOf(found)).toEqual(['handler', 'handler']);
+  for (const { description, stack } of found) {
+    expect(description).toMatch(
+      /^handler Waiter\.wait(ForItems)? for memory:\S+ still runs after the end of its session$/,
+    );
+    expect(stack).toContain('leaks.test.ts');
+  }
+  expect((await failure()).message).toMatch(/^2 resources of getty-ts are left:\nhandler Waiter/);
+  // What was reported hides no timer: it holds none.
+  const timer = startTimer(() => {}, 300_000);
+  expect((await failure()).message).toMatch(/^1 resource of getty-ts is left:\ntimer/);
+  clearTimeout(timer);
+  await assertNoLeaks();
+  open('done');
+  await until(() => leaks().length === 0, 'the end of the handlers');
+});
+
+test('forgets the handlers that end after their sessions', async () => {
+  const { promise, open } = gate<string>();
+  let begun = 0;
+  const wait = (): Promise<string> => {
+    begun++;
+    return promise;
+  };
+  const services = [implement(Waiter, { wait, async *waitForItems() {} })];
+  await using server = await serveRpc('memory://', services);
+  for (let i = 0; i < 150; i++) {
+    const client = await connectRpc(server.address, { connections: 1, drainTimeout: 0 });
+    const outcome = expect(client.stub(Waiter).wait('a')).rejects.toThrow();
+    await until(() => begun > i, 'the handler');
+    client.destroy();
+    await outcome;
+  }
+  open('done');
+  await until(() => !leaks().some(({ kind }) => kind === 'handler'), 'the end of the handlers');
 });
 
 test('finds the calls and streams of a mock stub that have not ended', async () => {

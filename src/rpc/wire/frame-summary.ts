@@ -1,7 +1,7 @@
 /** Frames as text, for a reader who follows the bytes between two peers. */
 import type { Bytes } from '../../core/bytes.js';
 import { ByteReader } from '../../transport/buffers/byte-reader.js';
-import { Frame, readFrame } from './frame.js';
+import { COMMAND, FRAME_HEADER_BYTES, Frame, MAGIC, readFrame } from './frame.js';
 import { describeFrame, type FrameDescription, shortSequence } from './frame-description.js';
 
 /**
@@ -24,6 +24,18 @@ export function summarizeFrames(bytes: Bytes, start = 0, end = bytes.length): st
   } catch {
     return summaries;
   }
+}
+
+/** Whether `bytes` from `start` up to `end` are one heartbeat, or the answer to one. */
+export function isHeartbeat(bytes: Bytes, start: number, end: number): boolean {
+  if (end - start < FRAME_HEADER_BYTES) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + start, end - start);
+  if (view.getUint32(0, true) !== MAGIC) return false;
+  const command = view.getInt16(4, true);
+  const size = FRAME_HEADER_BYTES + view.getInt32(28, true);
+  return (
+    size === end - start && (command === COMMAND.heartbeat || command === COMMAND.heartbeatAnswer)
+  );
 }
 
 function summarize(described: FrameDescription): string {

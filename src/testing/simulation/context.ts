@@ -3,7 +3,9 @@
  * async resource belongs to the process whose code created it.
  */
 import { AsyncResource, createHook, executionAsyncResource } from 'node:async_hooks';
+import { CreationStack } from '../creation-stack.js';
 import { exchangeModuleState, type ModuleState } from './module-state.js';
+import { UncaughtErrors } from './uncaught-errors.js';
 import type { World } from './world.js';
 
 const OWNER = Symbol('simulatedProcess');
@@ -13,9 +15,14 @@ const DRIVER = Symbol('driver');
 type Owner = SimulatedProcess | typeof DRIVER | undefined;
 type Owned = { [OWNER]?: Owner };
 
+const NO_SOCKETS = 'a simulation has no sockets: use sim:// or simudp://';
+const NO_THREADS = 'a simulation has none: run the code on a host of its own';
+
 let current: Owner;
 /** The owners of the code that the running async callbacks have interrupted. */
 let interrupted: Owner[] = [];
+/** The owner of the async callback that has ended last. Node.js ends some before it reports. */
+let lastLeft: Owner;
 /** Whose module state the modules have. The driver uses none, so it changes nothing. */
 let loaded: SimulatedProcess | undefined;
 /** The module state of the code that belongs to no simulated process. */
@@ -37,13 +44,18 @@ const hook = createHook({
   init(_id, type, _trigger, resource) {
     if (current === undefined || current === DRIVER) return;
     (resource as Owned)[OWNER] = current;
-    if (current.world.systemResources.add(type, resource)) current.failForRealIo(type);
+    if (current.world.systemResources.add(type, resource))
+      current.failForRealIo(
+        type,
+        type === 'WORKER' || type === 'PROCESSWRAP' ? NO_THREADS : undefined,
+      );
   },
   before() {
     interrupted.push(current);
     switchTo((executionAsyncResource() as Owned)[OWNER]);
   },
   after() {
+    lastLeft = current;
     const next = interrupted.pop();
     // At the end of an event no code runs: the next event loads the state that it needs.
     if (next === undefined && interrupted.length === 0) current = undefined;
@@ -51,31 +63,32 @@ const hook = createHook({
   },
 });
 
-type RejectionListener = NodeJS.UnhandledRejectionListener;
-/** The listeners of the program, which get the rejections that no simulated process has caused. */
-let rejectionListeners: RejectionListener[] = [];
-
-const onUnhandledRejection: RejectionListener = (reason, promise) => {
-  const owner = (promise as Owned)[OWNER];
-  if (owner instanceof SimulatedProcess) return owner.failForRejection(reason);
-  // Without a listener Node.js ends the process.
-  if (rejectionListeners.length === 0) throw reason;
-  for (const listener of rejectionListeners) listener.call(process, reason, promise);
-};
+const uncaughtErrors = new UncaughtErrors({
+  onRejection(reason, promise) {
+    const owner = (promise as Owned)[OWNER];
+    if (!(owner instanceof SimulatedProcess)) return false;
+    owner.fail('rejected a promise that nothing handled', reason);
+    return true;
+  },
+  onException(error) {
+    const owner = interrupted.length > 0 ? current : lastLeft;
+    if (!(owner instanceof SimulatedProcess)) return false;
+    owner.failForException(error);
+    return true;
+  },
+});
 
 /** From now on the process of running code is known. Call it from code outside of a simulation. */
 export function startTracking(): void {
   hook.enable();
-  rejectionListeners = process.listeners('unhandledRejection');
-  process.removeAllListeners('unhandledRejection').on('unhandledRejection', onUnhandledRejection);
+  uncaughtErrors.start();
 }
 
 export function stopTracking(): void {
   hook.disable();
-  process.off('unhandledRejection', onUnhandledRejection);
-  for (const listener of rejectionListeners) process.on('unhandledRejection', listener);
-  rejectionListeners = [];
+  uncaughtErrors.stop();
   interrupted = [];
+  lastLeft = undefined;
   switchTo(undefined);
 }
 
@@ -152,19 +165,29 @@ export class SimulatedProcess {
     try {
       resource.runInAsyncScope(callback);
     } catch (error) {
-      this.world.fail(`${this.host.name} threw an exception that nothing caught`, error);
+      this.failForException(error);
     }
   }
 
-  /** A real process ends then. */
-  failForRejection(reason: unknown): void {
-    if (!this.isDead)
-      this.world.fail(`${this.host.name} rejected a promise that nothing handled`, reason);
+  /** Ends the simulation, unless the process is dead. `what` follows the name of the host. */
+  fail(what: string, error: unknown): void {
+    if (!this.isDead) this.world.fail(`${this.host.name} ${what}`, error);
   }
 
-  failForRealIo(type: string): void {
-    const text = `${this.host.name} uses a socket, thread or process of the system (${type})`;
-    this.world.fail(text, new Error('a simulation has none: use sim:// or simudp://'));
+  /** A real process ends then. */
+  failForException(error: unknown): void {
+    this.fail('threw an exception that nothing caught', error);
+  }
+
+  /** `what`: the address or the type of the resource. */
+  failForRealIo(what: string, hint = NO_SOCKETS): void {
+    const stack = new CreationStack();
+    const error = new Error(hint);
+    // The frames of an Error may be those of this package and of Node.js alone.
+    error.stack = `Error: ${hint}\n${stack}`;
+    const place = stack.programFrames[0]?.trim() ?? '';
+    const use = 'uses a socket, thread or process of the system';
+    this.world.fail(`${this.host.name} ${use} (${what}) ${place}`.trim(), error);
   }
 
   /** How many events wait for resume(). */

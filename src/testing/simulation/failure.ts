@@ -19,8 +19,9 @@ export class SimulationError extends GettyError {
   /** The seed that repeats the failure. */
   readonly seed: number;
   /**
-   * The last events, as lines of the trace, in order: the last 40 of all, and before them those of
-   * the last 20 that are no packets, such as a crash, a partition or a line of trace().
+   * The last events, as lines of the trace, in order: the last 40 that are no heartbeats, and
+   * before them those of the last 20 that are no packets, such as a crash, a partition or a line of
+   * trace().
    */
   readonly events: readonly string[];
 

@@ -182,6 +182,11 @@ export class SimulationRun<T> {
       trace(text) {
         world.trace.add(activeProcess()?.host.name ?? SCENARIO_HOST, text);
       },
+      fail: (error) => {
+        const process = activeProcess();
+        if (process === undefined) world.fail('fail() was called', error);
+        else process.fail('called fail()', error);
+      },
     };
   }
 

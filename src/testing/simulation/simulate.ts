@@ -1,7 +1,8 @@
 /** simulate(): runs a scenario in virtual time on a simulated network. */
 import { gettyError } from '../../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
-import { addTransport } from '../../transport/node.js';
+import { addTransport, wrapTransport } from '../../transport/node.js';
+import { CreationStack } from '../creation-stack.js';
 import { createVirtualClock } from './clock.js';
 import { startTracking, stopTracking } from './context.js';
 import { parseDuration } from './durations.js';
@@ -9,6 +10,11 @@ import { installGlobals } from './globals/globals.js';
 import { simudp } from './network/datagrams.js';
 import { checkLink } from './network/link.js';
 import { SimulatedNetwork } from './network/network.js';
+import {
+  explainingHosts,
+  refusingInSimulation,
+  SYSTEM_SCHEMES,
+} from './network/real-transports.js';
 import { sim } from './network/streams.js';
 import { type End, type Scenario, SimulationRun } from './run.js';
 import { StackRecorder } from './stall-report.js';
@@ -17,6 +23,8 @@ import { World } from './world.js';
 
 addTransport('sim', 'sim://host:port', sim);
 addTransport('simudp', 'simudp://host:port', simudp);
+for (const scheme of SYSTEM_SCHEMES) wrapTransport(scheme, refusingInSimulation);
+wrapTransport('memory', explainingHosts);
 
 export const SIMULATION_DEFAULTS = {
   seed: 1,
@@ -41,10 +49,17 @@ const OPTION_NAMES = {
 let active: Active | undefined;
 
 interface Active {
+  /** The stack of the code that has started it. */
+  readonly stack: CreationStack;
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
   /** Resolves when the next simulation can begin. */
   readonly isOver: Promise<void>;
+}
+
+/** Such as `at /app/test/orders.test.ts:12:9`. */
+function placeOf({ stack }: Active): string {
+  return stack.programFrames[0]?.trim() ?? 'at an unknown place';
 }
 
 function checkOptions(options: SimulationOptions): void {
@@ -117,14 +132,14 @@ export async function simulate<T>(
   if (active !== undefined) {
     throw gettyError(
       'SIMULATION_ACTIVE',
-      `another simulation runs in this process, with the seed ${active.seed}; await it before you start the next one, and give it the signal of its test, so that it ends when the test times out`,
+      `another simulation runs in this process, with the seed ${active.seed}, started ${placeOf(active)}; await it before you start the next one, and give it the signal of its test, so that it ends when the test times out`,
     );
   }
   let onOver = (): void => {};
   const isOver = new Promise<void>((resolve) => {
     onOver = resolve;
   });
-  active = { seed, signal: options.signal, isOver };
+  active = { seed, signal: options.signal, isOver, stack: new CreationStack() };
   try {
     const world = new World(seed, await createVirtualClock(), startDate, options.onTrace);
     const recorder = options.stacks === true ? new StackRecorder(() => world.now) : undefined;

@@ -1,9 +1,11 @@
 /** What the hosts of a simulation wait for: a part of the message when a scenario is not done. */
 import { createHook, executionAsyncId } from 'node:async_hooks';
+import type { Call } from '../../rpc/index.js';
 import { counted } from '../assertion.js';
 import { CreationStack } from '../creation-stack.js';
-import type { Leak } from '../leak-report.js';
-import { heldBy } from '../leaks.js';
+import type { Leak } from '../leaks/leak-report.js';
+import { heldBy } from '../leaks/leaks.js';
+import { resourceOf } from '../leaks/tracked-resources.js';
 import { activeProcess, type SimulatedProcess } from './context.js';
 import { formatTime } from './durations.js';
 import type { Host } from './types.js';
@@ -13,6 +15,11 @@ const MAX_HOSTS = 20;
 const MAX_LINES = 10;
 /** What most often holds up a scenario comes first. */
 const ORDER: readonly Leak['kind'][] = ['call', 'stream', 'handler', 'session'];
+
+const OF_CALLS: readonly Leak['kind'][] = ['call', 'stream', 'handler'];
+
+/** `sequenceLow`: of a ServerCall. Times are in virtual milliseconds. */
+type ReportedCall = Pick<Call, 'deadline' | 'timeout'> & { readonly sequenceLow?: number };
 
 interface PendingAwait {
   readonly process: SimulatedProcess;
@@ -125,13 +132,23 @@ function reportOf(
   });
   const details = [
     ...limited(recorder?.awaitsOf(process) ?? [], MAX_LINES),
-    ...limited(
-      held.map(({ description }) => description),
-      MAX_LINES,
-    ),
+    ...limited(held.map(textOf), MAX_LINES),
     ...limited(places, MAX_LINES),
   ];
   return [`${name}: ${facts.join(', ')}`, ...details.map((detail) => `    ${detail}`)];
+}
+
+/** A call or handler has its start, and a handler the digits of its request in the trace. */
+function textOf(leak: Leak): string {
+  const { description, kind } = leak;
+  if (!OF_CALLS.includes(kind)) return description;
+  const { deadline, timeout, sequenceLow } = resourceOf.get(leak) as ReportedCall;
+  const request =
+    sequenceLow === undefined
+      ? ''
+      : `, request ${(sequenceLow >>> 0).toString(16).padStart(8, '0')}`;
+  const hasStart = deadline !== undefined && timeout !== undefined;
+  return `${description}${request}${hasStart ? ` since ${formatTime(deadline - timeout)}` : ''}`;
 }
 
 function limited(lines: readonly string[], max: number): string[] {

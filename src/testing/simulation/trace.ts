@@ -1,10 +1,10 @@
 /** The trace of a simulation: one line for each event, in order. */
 import { createHash } from 'node:crypto';
 import type { Bytes } from '../../core/bytes.js';
-import { summarizeFrames } from '../../rpc/wire/frame-summary.js';
+import { isHeartbeat, summarizeFrames } from '../../rpc/wire/frame-summary.js';
 import { formatTime } from './durations.js';
 
-/** Lines that are kept for the message of a failure. */
+/** Lines that are kept for the message of a failure, without heartbeats. */
 const KEPT_LINES = 40;
 /** Lines of hosts and of the network that are kept besides: most lines are packets. */
 const KEPT_HOST_LINES = 20;
@@ -61,7 +61,9 @@ export class Trace {
       payload,
     };
     this.#hash.update(line.text).update('\n');
-    this.#last = withLine(this.#last, line, KEPT_LINES);
+    // Most packets of idle hosts are heartbeats, which would leave no place for others.
+    if (payload === undefined || !isHeartbeat(payload.written, payload.start, payload.end))
+      this.#last = withLine(this.#last, line, KEPT_LINES);
     this.#onLine?.(show(line));
     return line;
   }

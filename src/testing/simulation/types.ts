@@ -158,8 +158,17 @@ export interface Simulation {
   readonly clock: Clock;
   /** Random numbers from the seed, for decisions of the scenario. */
   readonly random: Random;
-  /** Adds a line to the trace. */
+  /**
+   * Adds a line to the trace: the time, the name of the host whose code runs, and the text.
+   */
   trace(text: string): void;
+  /**
+   * Ends the simulation as failed, with `error` as the cause: code of a host has found that
+   * something is wrong. It returns, and the simulation ends when the running code waits next. Use
+   * it where a throw would be caught, such as in a handler. Without effect in the code of a process
+   * that has crashed.
+   */
+  fail(error: unknown): void;
 }
 
 /** What simulate() resolves with. */

@@ -13,10 +13,22 @@ import type {
   Transport,
 } from '../types.js';
 
-/** The `accept` function of each listener, by the name in its address. */
-const listeners = new Map<string, (connection: Connection) => void>();
-let lastName = 0;
-let lastClient = 0;
+/** What the connections of one process share. */
+class MemoryState {
+  /** The `accept` function of each listener, by the name in its address. */
+  readonly listeners = new Map<string, (connection: Connection) => void>();
+  lastName = 0;
+  lastClient = 0;
+}
+
+let state = new MemoryState();
+
+/** As exchangeState() of core/turn.ts. */
+export function exchangeState(next = new MemoryState()): MemoryState {
+  const former = state;
+  state = next;
+  return former;
+}
 
 function deliver(connection: MemoryConnection): void {
   connection.deliver();
@@ -157,7 +169,8 @@ class MemoryConnection implements Connection {
 
 export const memory: Transport = {
   async listen(address, _options, accept) {
-    const name = address.host || `unnamed-${++lastName}`;
+    const { listeners } = state;
+    const name = address.host || `unnamed-${++state.lastName}`;
     if (listeners.has(name))
       throw gettyError(
         'LISTEN_FAILED',
@@ -174,14 +187,14 @@ export const memory: Transport = {
   },
 
   async dial(address) {
-    const accept = listeners.get(address.host);
+    const accept = state.listeners.get(address.host);
     if (accept === undefined)
       throw gettyError(
         'CONNECT_FAILED',
         `cannot connect to ${address.text}: no server in this process has the name`,
       );
     const serverAddress = `memory://${address.host}`;
-    const clientAddress = `${serverAddress}/${++lastClient}`;
+    const clientAddress = `${serverAddress}/${++state.lastClient}`;
     const client = new MemoryConnection(clientAddress, serverAddress);
     const server = new MemoryConnection(serverAddress, clientAddress);
     client.peer = server;

@@ -1,6 +1,6 @@
 /** How a simulation ends: `duration`, `limit` and `signal`; and what its error has. */
 import { expect, test } from 'vitest';
-import { connect, serve } from '../../../src/rpc/index.js';
+import { connect, contract, serve, unary } from '../../../src/rpc/index.js';
 import {
   SimulationError,
   type SimulationOptions,
@@ -8,6 +8,9 @@ import {
 } from '../../../src/testing/simulation/index.js';
 import type { Scenario } from '../../../src/testing/simulation/run.js';
 import { gate, within } from '../../fixtures/waiting.js';
+
+/** What no server has. */
+const Absent = contract('Absent', { call: unary<void, void>() });
 
 async function failureOf(
   options: SimulationOptions,
@@ -70,7 +73,9 @@ test('a signal that aborts ends the simulation with its report, and the next one
   await within(begun.promise, 'a minute of the scenario');
   await expect(simulate({}, () => {})).rejects.toMatchObject({
     code: 'SIMULATION_ACTIVE',
-    message: expect.stringContaining('with the seed 8; await it'),
+    message: expect.stringMatching(
+      /with the seed 8, started at failureOf .*ends\.test\.ts:\d+:\d+\)?; await it/,
+    ),
   });
   controller.abort(reason);
   expect((await simulate({ seed: 9 }, () => 'value')).value).toBe('value');
@@ -93,7 +98,7 @@ test.each([null, {}, 5])('the signal %j is refused', async (signal) => {
   });
 });
 
-test('the error has the last 40 events, and the last 20 before them that are no packets', async () => {
+test('the error has the last 40 events without heartbeats, and the last 20 before them that are no packets', async () => {
   const lines: string[] = [];
   const error = await failureOf(
     { seed: 4, onTrace: (line) => lines.push(line) },
@@ -104,13 +109,21 @@ test('the error has the last 40 events, and the last 20 before them that are no 
       for (let i = 1; i <= 25; i++) trace(`step ${i}`);
       a.restart();
       await a.ready();
-      await connect('sim://a:1000', { heartbeatPeriod: 1_000 });
-      await clock.sleep('1m');
+      const client = await connect('sim://a:1000', { heartbeatPeriod: 1_000 });
+      for (let i = 0; i < 30; i++) {
+        await client
+          .stub(Absent)
+          .call(undefined)
+          .catch(() => {});
+        await clock.sleep('5s');
+      }
       throw new Error('wrong');
     },
   );
   expect(lines.length).toBeGreaterThan(100);
-  expect(error.events.slice(20)).toEqual(lines.slice(-40));
+  const others = lines.filter((line) => !/\(heartbeat (answer )?[0-9a-f]{8}\)$/.test(line));
+  expect(others.length).toBeLessThan(lines.length / 2);
+  expect(error.events.slice(20)).toEqual(others.slice(-40));
   expect(error.events.slice(0, 20).map((line) => line.slice('00:00:00.000 '.length))).toEqual([
     ...Array.from({ length: 18 }, (_, i) => `client step ${i + 8}`),
     'a crash',

@@ -170,3 +170,30 @@ test('an AsyncLocalStorage reaches the timers and promises of its code', async (
     expect(storage.getStore()).toBeUndefined();
   });
 });
+
+test('memory:// connects code of one host only', async () => {
+  await simulate({}, async ({ host, network, clock }) => {
+    const a = host('a', () => echo('memory://shared'));
+    const b = host('b', () => echo('memory://shared'));
+    await Promise.all([a.ready(), b.ready()]);
+    network.partition(['client'], [a]);
+    const setup = { codec: lines(), listener: { onMessage() {} } };
+    await expect(connect('memory://shared', setup)).rejects.toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringMatching(
+        /no server in this process has the name \(client\); use sim:\/\/ between the hosts/,
+      ),
+    });
+    await a.run(async () => (await connect('memory://shared', setup)).close());
+    a.restart();
+    expect((await a.ready()).address).toBe('memory://shared');
+    await clock.sleep('1s');
+  });
+});
+
+test('each process numbers its servers at memory:// anew', async () => {
+  const run = () =>
+    simulate({}, async ({ host }) => (await host('a', () => echo('memory://')).ready()).address);
+  expect((await run()).value).toBe('memory://unnamed-1');
+  expect((await run()).value).toBe('memory://unnamed-1');
+});

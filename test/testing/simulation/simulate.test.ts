@@ -1,4 +1,6 @@
 /** simulate(): its result, its failures, and what it leaves behind. */
+import { spawn } from 'node:child_process';
+import net from 'node:net';
 import { expect, test } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
 import { type Simulation, simulate } from '../../../src/testing/simulation/index.js';
@@ -180,8 +182,67 @@ test('a socket of the system fails the simulation', async () => {
       await clock.sleep('1m');
     }),
   );
-  expect(error.message).toContain('a uses a socket, thread or process of the system');
+  expect(error.message).toMatch(
+    /^a uses a socket, thread or process of the system \(tcp:\/\/127\.0\.0\.1:0\) at .*simulate\.test\.ts/,
+  );
   expect(error.message).toContain('use sim:// or simudp://');
+});
+
+test('a resource of the system is named with the line of the program', async () => {
+  for (const [type, hint, use] of [
+    ['TCPSERVERWRAP', 'use sim:// or simudp://', () => net.createServer().listen(0)],
+    ['PROCESSWRAP', 'run the code on a host of its own', () => spawn('true')],
+  ] as const) {
+    const error = await failureOf(
+      simulate({}, async ({ clock }) => {
+        use();
+        await clock.sleep('1m');
+      }),
+    );
+    expect(error.message).toMatch(
+      new RegExp(`^client uses .* \\(${type}\\) at .*simulate\\.test\\.ts.*: a simulation has `),
+    );
+    expect(error.message).toContain(hint);
+    expect((error.cause as Error).stack).toMatch(
+      /^Error: a simulation has .*\n +at .*simulate\.test/,
+    );
+  }
+});
+
+test('fail() ends the simulation where a throw would be caught', async () => {
+  const cause = new Error('two jobs at once');
+  const error = await failureOf(
+    simulate({ seed: 6 }, async ({ host, clock, fail, trace }) => {
+      host('a', async () => {
+        await clock.sleep('1m');
+        trace('before');
+        await Promise.resolve()
+          .then(() => fail(cause))
+          .catch(() => {});
+        fail(new Error('a later failure'));
+        await clock.sleep('1m');
+        trace('never');
+      });
+      await clock.sleep('1h');
+    }),
+  );
+  expect(error).toMatchObject({ code: 'SIMULATION_FAILED', cause, seed: 6 });
+  expect(error.message).toMatch(/^a called fail\(\): two jobs at once\nseed: 6\n/);
+  expect(error.message).toMatch(/a before$/);
+});
+
+test('fail() of a host that has crashed has no effect', async () => {
+  const { value } = await simulate({}, async ({ host, clock, fail }) => {
+    const a = host('a');
+    const outcome = a.run(() => {
+      a.crash();
+      fail(new Error('wrong'));
+    });
+    await expect(outcome).rejects.toMatchObject({ code: 'HOST_DOWN' });
+    await clock.sleep('1s');
+    return 'value';
+  });
+  expect(value).toBe('value');
 });
 
 test('a failure of onTrace fails the simulation', async () => {

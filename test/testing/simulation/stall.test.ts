@@ -7,7 +7,10 @@ const Greeter = contract('Greeter', { hello: unary<string, string>() });
 /** Answers no call. */
 const silent = implement(Greeter, { hello: () => new Promise<string>(() => {}) });
 
-/** The message up to the events. Ports and sessions are X, and places in this file `line 7`. */
+/**
+ * The message up to the events. Ports and sessions are X, requests Y, and places in this file
+ * `line 7`.
+ */
 async function reportOf(
   options: SimulationOptions,
   scenario: Parameters<typeof simulate>[1],
@@ -18,6 +21,7 @@ async function reportOf(
   );
   return (error.message.split('\nlast events:')[0] as string)
     .replace(/:\d{5}\b|session \d+/g, (text) => text.replace(/\d+/, 'X'))
+    .replace(/request [0-9a-f]{8}\b/g, 'request Y')
     .replace(/\(?(?:file:\/\/)?\/\S*\/stall\.test\.ts:(\d+):\d+\)?/g, 'line $1')
     .split('\n');
 }
@@ -50,11 +54,11 @@ test('a scenario that is too late is explained by calls, sessions and timers', a
     'the scenario is not done after 30 virtual ms (the duration)',
     'hosts:',
     '  client: running, 2 timers, the next at 00:00:00.122',
-    '    call Greeter.hello to sim://a:1000',
+    '    call Greeter.hello to sim://a:1000 since 00:00:00.002',
     '    session X of a client, from sim://client:X to sim://a:1000',
     '    client of sim://a:1000',
     '  a: running, 1 timer, the next at 00:00:15.001',
-    '    handler Greeter.hello for sim://client:X',
+    '    handler Greeter.hello for sim://client:X, request Y since 00:00:00.003',
     '    session X of a server, from sim://a:1000 to sim://client:X',
     '    server at sim://a:1000',
   ]);

@@ -1,5 +1,5 @@
 /** A leak, and the message of assertNoLeaks(). */
-import { counted } from './assertion.js';
+import { counted } from '../assertion.js';
 
 /** Something that the process still holds. */
 export interface Leak {
@@ -7,7 +7,7 @@ export interface Leak {
    * - `server`, `client`, `consumer`: it was not closed
    * - `session`: its endpoint was not closed, or is closing
    * - `call`, `stream`: a call or stream that this process made has not ended
-   * - `handler`: a handler has not answered, or still streams
+   * - `handler`: a handler has not answered, or still streams, also after the end of its session
    * - `timer`: a timer of the package is running
    */
   readonly kind:
@@ -51,7 +51,7 @@ export function leakReport(left: readonly Leak[], holderOf: (leak: Leak) => unkn
   const lines = blocks.slice(0, MAX_SHOWN);
   if (blocks.length > MAX_SHOWN) lines.push(`and ${blocks.length - MAX_SHOWN} more`);
   if (groups.size > 0 && timers.length > 0)
-    lines.push(`${counted(timers.length, 'timer')} of these`);
+    lines.push(`${counted(timers.length, 'timer')} of the resources above`);
   const verb = left.length === 1 ? 'is' : 'are';
   return `${counted(left.length, 'resource')} of getty-ts ${verb} left:\n${lines.join('\n')}`;
 }

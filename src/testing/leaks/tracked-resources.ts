@@ -1,42 +1,21 @@
-/** leaks() and assertNoLeaks(): what this process still holds of the package. */
-import { badOption, checkNames, checkNumber, type NamesOf } from '../core/options.js';
-import { type ResourceKind, type ResourceTracker, resources } from '../core/resource-tracker.js';
-import type { RpcChannel } from '../rpc/calls/channel.js';
-import type { Call } from '../rpc/index.js';
-import { isStreaming } from '../rpc/method-kind.js';
-import type { Endpoint, Session } from '../transport/types.js';
-import { fail } from './assertion.js';
-import { CreationStack } from './creation-stack.js';
+/** What this process holds of the package: it listens to core/resource-tracker.ts. */
+import type { ResourceKind, ResourceTracker } from '../../core/resource-tracker.js';
+import type { RpcChannel } from '../../rpc/calls/channel.js';
+import type { Call } from '../../rpc/index.js';
+import { isStreaming } from '../../rpc/method-kind.js';
+import type { Endpoint, Session } from '../../transport/types.js';
+import { CreationStack } from '../creation-stack.js';
+import { activeProcess, type SimulatedProcess } from '../simulation/context.js';
 import { handlerRuns } from './handler-runs.js';
-import { type Leak, leakReport } from './leak-report.js';
-import { activeProcess, type SimulatedProcess } from './simulation/context.js';
+import type { Leak } from './leak-report.js';
 
-export type { Leak };
-
-/** Options of assertNoLeaks(). */
-export interface LeakOptions {
-  /** What may be left, such as the result of leaks() before a test. Default: nothing. */
-  ignore?: readonly Leak[] | undefined;
-  /** How long resources that are being closed may take, in ms. Default: 1,000. */
-  timeout?: number | undefined;
-}
-
-const OPTION_NAMES = { ignore: true, timeout: true } satisfies NamesOf<LeakOptions>;
-
-/** Milliseconds. */
-export const LEAK_DEFAULTS = { timeout: 1_000 } satisfies LeakOptions;
-
-/** Milliseconds between two checks of assertNoLeaks(). */
-const CHECK_PERIOD = 2;
 /**
  * Timers that are over are removed when this many are known, and then each time twice as many are
  * known as remained.
  */
 const MIN_TIMERS = 1_000;
-
-// A test may replace them.
-const { setTimeout: callLater, performance } = globalThis;
-const now = performance.now.bind(performance);
+/** The same for sessions that ended before their handlers. */
+const MIN_ENDED_CHANNELS = 100;
 
 /** What is recorded of a resource that is open. */
 interface OpenResource {
@@ -46,14 +25,26 @@ interface OpenResource {
   readonly process: SimulatedProcess | undefined;
 }
 
-/** The endpoint of a session, call, stream or handler. */
-const endpoints = new WeakMap<Leak, object>();
-/** Resources that assertNoLeaks() has reported. */
-const reported = new WeakSet<object>();
-const resourceOf = new WeakMap<Leak, object>();
+/** A channel whose session ended while handlers of it were running. */
+interface EndedChannel {
+  readonly endpoint: object | undefined;
+  /** Of its endpoint, which may be closed too. */
+  readonly stack: CreationStack | undefined;
+  /** For whom the handlers run: the peer, or a run of callHandler(). */
+  readonly purpose: string;
+  readonly process: SimulatedProcess | undefined;
+}
 
-class Resources implements ResourceTracker {
+/** The endpoint of a session, call, stream or handler. */
+export const endpoints = new WeakMap<Leak, object>();
+export const resourceOf = new WeakMap<Leak, object>();
+/** Handlers of sessions that have ended. They have no timer. */
+export const isOfEndedSession = new WeakSet<Leak>();
+
+export class TrackedResources implements ResourceTracker {
   readonly #open = new Map<object, OpenResource>();
+  readonly #endedChannels = new Map<RpcChannel, EndedChannel>();
+  #endedChannelLimit = MIN_ENDED_CHANNELS;
   /** Weak: a timer that is over must not keep the objects of its callback and of its stack. */
   readonly #timers = new Set<WeakRef<NodeJS.Timeout>>();
   readonly #timerStacks = new WeakMap<NodeJS.Timeout, CreationStack>();
@@ -75,7 +66,28 @@ class Resources implements ResourceTracker {
   }
 
   onClose(resource: object): void {
+    const record = this.#open.get(resource);
     this.#open.delete(resource);
+    if (record?.kind === 'channel') this.#keepHandlers(resource as RpcChannel, record.process);
+  }
+
+  /** Handlers that ignore their signal run on when their session has closed. */
+  #keepHandlers(channel: RpcChannel, process: SimulatedProcess | undefined): void {
+    if (channel.inFlight.served.length === 0) return;
+    const endpoint = channel.session?.endpoint;
+    const stack = endpoint && this.#open.get(endpoint)?.stack;
+    const run = endpoint && handlerRuns.get(endpoint.address);
+    const purpose = run === undefined ? `for ${channel.peer}` : `of ${run}`;
+    this.#endedChannels.set(channel, { endpoint, stack, purpose, process });
+    if (this.#endedChannels.size < this.#endedChannelLimit) return;
+    this.#removeEndedHandlers();
+    this.#endedChannelLimit = Math.max(MIN_ENDED_CHANNELS, this.#endedChannels.size * 2);
+  }
+
+  #removeEndedHandlers(): void {
+    for (const [channel, { process }] of this.#endedChannels)
+      if (process?.isDead || channel.inFlight.served.length === 0)
+        this.#endedChannels.delete(channel);
   }
 
   #addTimer(timer: NodeJS.Timeout): void {
@@ -101,8 +113,10 @@ class Resources implements ResourceTracker {
     // A simulated process that has crashed or stopped holds nothing, but closes nothing either.
     for (const [resource, { process }] of this.#open)
       if (process?.isDead) this.#open.delete(resource);
+    this.#removeEndedHandlers();
     return [
       ...[...this.#open].flatMap(([resource, record]) => this.#describe(resource, record)),
+      ...[...this.#endedChannels].flatMap(([channel, record]) => this.#handlersOf(channel, record)),
       ...this.#removeEndedTimers().map((timer) =>
         this.#leak('timer', 'timer', timer, String(this.#timerStacks.get(timer))),
       ),
@@ -111,9 +125,22 @@ class Resources implements ResourceTracker {
 
   /** What a simulated process holds, without its timers. */
   heldBy(owner: SimulatedProcess): Leak[] {
-    return [...this.#open].flatMap(([resource, record]) =>
-      record.process === owner ? this.#describe(resource, record) : [],
-    );
+    const isHeld = ([, record]: [object, { process: unknown }]): boolean =>
+      record.process === owner;
+    return [
+      ...[...this.#open].filter(isHeld).flatMap((entry) => this.#describe(...entry)),
+      ...[...this.#endedChannels].filter(isHeld).flatMap((entry) => this.#handlersOf(...entry)),
+    ];
+  }
+
+  /** The handlers that run although their session has ended. */
+  #handlersOf({ inFlight }: RpcChannel, { endpoint, stack, purpose }: EndedChannel): Leak[] {
+    return inFlight.served.map((call) => {
+      const text = `handler ${nameOf(call)} ${purpose} still runs after the end of its session`;
+      const leak = this.#leak('handler', text, call, String(stack ?? ''), endpoint);
+      isOfEndedSession.add(leak);
+      return leak;
+    });
   }
 
   #describe(resource: object, { kind, stack }: OpenResource): Leak[] {
@@ -138,7 +165,6 @@ class Resources implements ResourceTracker {
   #callsOf({ inFlight, peer, session }: RpcChannel, ownStack: CreationStack | undefined): Leak[] {
     const endpoint = session?.endpoint;
     const stack = ownStack === undefined ? this.#stackOf(endpoint) : String(ownStack);
-    const nameOf = ({ method }: Call): string => `${method.service}.${method.name}`;
     return [
       ...inFlight.made.map((call) => {
         const kind = isStreaming(call.method.kind) ? 'stream' : 'call';
@@ -169,79 +195,9 @@ class Resources implements ResourceTracker {
   }
 }
 
+const nameOf = ({ method }: Call): string => `${method.service}.${method.name}`;
+
 /** False for the timers of fake clocks too: they do not keep anything of the system. */
 function isRunning(timer: NodeJS.Timeout): boolean {
   return (timer as { _destroyed?: boolean })._destroyed === false;
-}
-
-const tracked = new Resources();
-resources.tracker = tracked;
-
-/**
- * What the process holds of this package: servers, clients and consumers that are not closed, open
- * sessions, calls and streams in flight, and running timers. What was created before
- * `getty-ts/testing` was imported is not known.
- */
-export function leaks(): Leak[] {
-  return tracked.leaks();
-}
-
-/** What a simulated process holds, in the form of leaks(), without its timers. */
-export function heldBy(process: SimulatedProcess): Leak[] {
-  return tracked.heldBy(process);
-}
-
-/**
- * Waits until leaks() has only what `ignore` has, and what an earlier call has reported. Rejects
- * with an AssertionError if that takes more than `timeout` ms. Its message has the endpoints,
- * consumers and calls with their stacks, and what each of them still holds. Use it after each test
- * and its clean-up. With vitest:
- *
- * ```ts
- * beforeEach(() => {
- *   onTestFinished(() => assertNoLeaks());
- * });
- * ```
- *
- * Each resource is reported once, so a test that fails before its clean-up does not make the next
- * ones fail. While it is open, its further sessions and calls and all timers are not reported.
- * Rejects with BAD_OPTION.
- */
-export async function assertNoLeaks(options: LeakOptions = {}): Promise<void> {
-  checkNames('assertNoLeaks()', options, OPTION_NAMES);
-  const { ignore = [], timeout = LEAK_DEFAULTS.timeout } = options;
-  if (!Array.isArray(ignore)) throw badOption('ignore', ignore, 'what leaks() returned');
-  checkNumber('timeout', timeout, 0, Number.POSITIVE_INFINITY);
-  const ignored = new Set(ignore.map(({ id }) => id));
-  const end = now() + timeout;
-  for (;;) {
-    const left = notReported(leaks()).filter(({ id }) => !ignored.has(id));
-    if (left.length === 0) return;
-    if (now() >= end) {
-      for (const leak of left) reported.add(resourceOf.get(leak) as object);
-      fail(leakReport(left, holderOf), [], left);
-    }
-    await new Promise((resolve) => callLater(resolve, CHECK_PERIOD));
-  }
-}
-
-/** Equal for what ends together: a run of callHandler(), an endpoint, or the resource itself. */
-function holderOf(leak: Leak): unknown {
-  const holder = endpoints.get(leak) ?? resourceOf.get(leak);
-  const { address } = holder as Partial<Endpoint<unknown>>;
-  return address !== undefined && handlerRuns.has(address) ? address : holder;
-}
-
-function isReported(resource: object | undefined): boolean {
-  return resource !== undefined && reported.has(resource);
-}
-
-/** Leaves out what was reported, and what belongs to that. */
-function notReported(all: readonly Leak[]): Leak[] {
-  const isNew = (leak: Leak): boolean =>
-    !isReported(resourceOf.get(leak)) && !isReported(endpoints.get(leak));
-  const found = all.filter(isNew);
-  // Reported sessions share the timers of the process with all others, and may make new ones.
-  const hasReported = all.some((leak) => leak.kind !== 'timer' && !isNew(leak));
-  return hasReported ? found.filter(({ kind }) => kind !== 'timer') : found;
 }
