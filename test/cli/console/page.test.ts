@@ -5,6 +5,7 @@ import { type RpcServer, serve } from '../../../src/rpc/index.js';
 import { launchChromium } from '../../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { testService } from '../../fixtures/rpc.js';
+import { until } from '../../fixtures/waiting.js';
 import { Greeter, greeter, openFleet, type TestFleet } from '../greeter-servers.js';
 import { type OpenConsole, openConsole } from './open-console.js';
 
@@ -122,6 +123,10 @@ describe('a service', () => {
     await go('#/service?name=Greeter&version=v1');
     for (const title of ['Calls per second', 'Failed calls per second', 'Latency'])
       await page.getByRole('img', { name: new RegExp(`^${title}: `) }).waitFor();
+    // The legend has the time of the newest values.
+    const legend = page.locator('.u-legend').first();
+    const before = await legend.innerText();
+    await until(async () => (await legend.innerText()) !== before, 'the next second');
     await row('Methods', 'echo').getByText('duplex').waitFor();
     await row('Nodes of the service', 'atcp').getByText('100', { exact: true }).waitFor();
     await row('Methods', 'hello').getByRole('link').click();

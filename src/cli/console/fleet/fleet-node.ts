@@ -308,7 +308,7 @@ function reasonOf(error: unknown, isSilent: boolean): string {
     case 'UNIMPLEMENTED':
       return 'it has no introspection; start it with introspection: true';
     case 'UNAVAILABLE':
-      return isSilent ? 'it has no introspection, as servers of Go' : messageOf(cause);
+      return isSilent ? 'it has no introspection, as servers of Go' : 'the connection was lost';
     case 'DEADLINE_EXCEEDED':
       return `it does not answer within ${ANSWER_LIMIT / 1_000} s`;
     default:

@@ -51,6 +51,8 @@ export class Chart {
     this.#data = [[...times], ...columns.map((column) => [...column])];
     this.#uplot?.setData(this.#data, false);
     this.#setRange();
+    // uPlot changes the legend only when the cursor moves.
+    this.#uplot?.setLegend({});
     this.#describe(columns);
   }
 
