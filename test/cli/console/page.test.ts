@@ -125,8 +125,8 @@ describe('a service', () => {
       await page.getByRole('img', { name: new RegExp(`^${title}: `) }).waitFor();
     // The legend has the time of the newest values.
     const legend = page.locator('.u-legend').first();
-    const before = await legend.innerText();
-    await until(async () => (await legend.innerText()) !== before, 'the next second');
+    const before = await legend.textContent();
+    await until(async () => (await legend.textContent()) !== before, 'the next second');
     await row('Methods', 'echo').getByText('duplex').waitFor();
     await row('Nodes of the service', 'atcp').getByText('100', { exact: true }).waitFor();
     await row('Methods', 'hello').getByRole('link').click();
