@@ -8,7 +8,7 @@ const EMPTY = allocate(0);
  * A message that spans chunks is gathered in a buffer of at most this many times the bytes that
  * have arrived. So a peer cannot make the reader allocate memory for bytes that it never sends.
  */
-const GROWTH = 8;
+const GROWTH = 16;
 /** Bytes. A smaller gathering buffer may exceed GROWTH. */
 const FIRST_GATHER = 16 * 1024;
 /** Bytes. The rest of a smaller chunk is not copied: a copy would cost more than it frees. */
