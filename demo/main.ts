@@ -1,8 +1,9 @@
 /**
  * The demo: three providers and a consumer, each in a process. One provider is killed and started
- * again, and no call fails. `npm start -- --duration 15s --rate 2000 --json --registry URL`
+ * again, and no call fails.
+ * `npm start -- --duration 15s --rate 2000 --json --registry URL --console`
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,6 +32,7 @@ class Demo {
   readonly #children = new Map<string, ChildProcess>();
   /** Processes that are killed and cannot be asked to end. */
   readonly #killed = new Set<ChildProcess>();
+  #console: ChildProcess | undefined;
   readonly #events: { at: number; event: string }[] = [];
   /** Ids of the nodes that the consumer sees. */
   #liveNodes: readonly string[] = [];
@@ -62,6 +64,7 @@ class Demo {
           `registry ${withoutPassword(this.#registry)}`,
       );
       await Promise.race([this.#start(), interrupted]);
+      if (this.#options.console) this.#startConsole();
       const figures = await Promise.race([this.#runTimeline(), interrupted]);
       this.#report(figures, json);
       return figures.failed === 0 ? 0 : 1;
@@ -82,6 +85,19 @@ class Demo {
           `the consumer saw ${this.#liveNodes.length} of ${PROVIDERS.length} providers in the registry`,
         ),
     );
+  }
+
+  #startConsole(): void {
+    const path = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+    const args = [path, 'console', this.#registry, '--allow-admin'];
+    // With --json only the figures are written to the standard output.
+    const output = this.#options.json ? process.stderr : 'inherit';
+    const child = spawn(process.execPath, args, { stdio: ['ignore', output, 'inherit'] });
+    this.#console = child;
+    child.on('error', (error) => this.#interrupt(error));
+    child.once('exit', () => {
+      if (!this.#isStopping) this.#interrupt(new Error('getty console has ended'));
+    });
   }
 
   /**
@@ -223,6 +239,7 @@ class Demo {
     this.#isStopping = true;
     this.#display.end();
     for (const child of this.#killed) child.kill('SIGKILL');
+    this.#console?.kill('SIGTERM');
     await Promise.all([...this.#children.values()].map(stopChild));
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -17,6 +17,9 @@ try {
     id,
     address: 'tcp://127.0.0.1:0',
     services: [testService()],
+    // For `getty console`. The admin service needs no password on 127.0.0.1.
+    introspection: true,
+    admin: true,
   });
   followParent(async ({ type }) => {
     if (type !== 'stop') return;

@@ -11,6 +11,7 @@ const steps = [
   ['types', TSC],
   ['echo page', TSC, '-p', 'examples/echo-web/page'],
   ['rpc page', TSC, '-p', 'examples/rpc-web/page'],
+  ['console', TSC, '-p', 'src/cli/console/page'],
   ['lint', `${bin}@biomejs/biome/bin/biome`, 'ci', '--error-on-warnings', '--colors=off'],
   ['dead code', `${bin}knip/bin/knip.js`, '--no-progress'],
   ['package', `${bin}publint/src/cli.js`, '--strict'],

@@ -184,11 +184,53 @@ function bundleCommander(dist) {
   copyFileSync(join(COMMANDER, 'LICENSE'), join(dist, 'cli/commander.LICENSE'));
 }
 
+const UPLOT = join(ROOT, 'node_modules/uplot');
+const PAGE = join(ROOT, 'src/cli/console/page');
+
+/**
+ * Bundle the page of `getty console` into `dist/console`, with uPlot and its license.
+ * @param {string} dist
+ */
+function bundleConsole(dist) {
+  const { buildSync } = createRequire(import.meta.url)('esbuild');
+  const folder = join(dist, 'console');
+  buildSync({
+    entryPoints: { page: join(PAGE, 'main.ts') },
+    outdir: folder,
+    bundle: true,
+    minify: true,
+    platform: 'browser',
+    format: 'esm',
+    target: 'es2022',
+    logLevel: 'error',
+  });
+  buildSync({
+    entryPoints: { page: join(PAGE, 'page.css') },
+    outdir: folder,
+    bundle: true,
+    minify: true,
+    target: 'es2022',
+    logLevel: 'error',
+  });
+  for (const name of ['index.html', 'icon.svg']) copyFileSync(join(PAGE, name), join(folder, name));
+  copyFileSync(join(UPLOT, 'LICENSE'), join(folder, 'uplot.LICENSE'));
+}
+
+/**
+ * The version of a package that is bundled. @param {string} folder
+ */
+const versionIn = (folder) =>
+  JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
+
 /** Install packages, and build dist and the demo, when they are out of date. */
 export function setup() {
   install(ROOT);
-  const { version } = JSON.parse(readFileSync(join(COMMANDER, 'package.json'), 'utf8'));
-  build('dist', 'src', 'dist', 'tsconfig.build.json', bundleCommander, version);
+  const bundle = (/** @type {string} */ dist) => {
+    bundleCommander(dist);
+    bundleConsole(dist);
+  };
+  const versions = `${versionIn(COMMANDER)} ${versionIn(UPLOT)}`;
+  build('dist', 'src', 'dist', 'tsconfig.build.json', bundle, versions);
   build('demo', 'demo', 'build/demo', 'demo');
 }
 

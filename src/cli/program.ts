@@ -5,6 +5,7 @@ import { RpcError } from '../rpc/index.js';
 import { type DefineCommand, ExitCode } from './command.js';
 import { defineCall } from './commands/call.js';
 import { defineCompletion } from './commands/completion.js';
+import { defineConsole } from './commands/console.js';
 import { defineContract } from './commands/contract.js';
 import { defineDescribe } from './commands/describe.js';
 import { defineDoctor } from './commands/doctor.js';
@@ -28,6 +29,7 @@ const COMMANDS: readonly DefineCommand[] = [
   defineDoctor,
   defineTop,
   defineLoad,
+  defineConsole,
   defineNode,
   defineProxy,
   defineCompletion,

@@ -76,6 +76,10 @@ describe.each(COMMANDS)('getty %s --help', (command) => {
         await running.lines.take(2);
         running.interrupt();
       }
+      if (command === 'console') {
+        await running.lines.next();
+        running.interrupt();
+      }
       if (command === 'proxy') {
         await running.errors.next();
         running.interrupt();
@@ -105,7 +109,7 @@ describe('the package', () => {
       { cwd: ROOT },
     );
     expect(trace.stderr).toContain('/dist/transport/index.js');
-    expect(trace.stderr).not.toContain('/dist/cli/');
+    expect(trace.stderr).not.toMatch(/\/dist\/(cli|console)\//);
   });
 
   test('loads the testing kit for `getty proxy` only', async () => {

@@ -14,6 +14,7 @@ export const COMMANDS = [
   'doctor',
   'top',
   'load',
+  'console',
   'node',
   'proxy',
   'completion',

@@ -128,7 +128,7 @@ describe('the demo', () => {
     [['--registry', 'memory:'], '--registry: got memory:, which other processes do not see'],
     [
       ['--nonsense'],
-      "Unknown option '--nonsense'; the flags are --duration, --rate, --json, --registry, --help",
+      "Unknown option '--nonsense'; the flags are --duration, --rate, --json, --registry, --console, --help",
     ],
     [['--regestry', 'x'], "Unknown option '--regestry'; did you mean --registry?"],
     [['15s'], "Unexpected argument '15s'"],

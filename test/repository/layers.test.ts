@@ -187,6 +187,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/wire/frame-scanner.ts': [['cli'], 'a proxy finds frames in the bytes of others'],
   'rpc/wire/frame-summary.ts': [['testing'], 'the trace of a simulation names the calls'],
   'testing/proxy/index.ts': [['cli'], 'the command proxy, without the rest of the kit'],
+  'web/rpc.ts': [['cli'], 'the page of the console and its process have one contract'],
   'registries/shared/registration.ts': [['testing'], 'all registries inform providers alike'],
   'registries/shared/watch-query.ts': [['testing'], 'all registries have the same watches'],
   'micro/registry-entry.ts': [['registries', 'testing'], 'all registries have the same entries'],
@@ -347,6 +348,8 @@ describe('the layers', () => {
         return builtinModules.includes(name.slice(5)) || name === 'node:test';
       // The build bundles commander into dist/cli, so that the package does not depend on it.
       if (name === '#commander') return layerOf(from) === 'cli';
+      // The build bundles the page of the console, with uPlot.
+      if (name === 'uplot') return from.startsWith('cli/console/page/');
       return dependencies.includes(packageOf(name));
     };
     expect(

@@ -1,0 +1,184 @@
+/**
+ * The schema of a form, from what a node says about the argument of a method. A node may say
+ * anything, so the schema has a limited number of parts, each of the expected type.
+ */
+import type { FieldDescription, MessageDescription } from '../../../rpc/index.js';
+import { printable } from '../../output/printable.js';
+import type { FormSchema } from '../types.js';
+
+/** The most objects within objects, and the most parts of one schema. */
+const MAX_DEPTH = 6;
+const MAX_PARTS = 400;
+/** Characters of a description. */
+const MAX_DESCRIPTION = 300;
+const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean'] as const;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The argument of a method; undefined if the node does not describe it. */
+export function formSchemaOf(message: MessageDescription | undefined): FormSchema | undefined {
+  if (message === undefined) return undefined;
+  const { jsonSchema, fields } = message;
+  if (jsonSchema !== undefined) return new SchemaReader(jsonSchema).read();
+  return fields === undefined ? undefined : schemaOfFields(fields);
+}
+
+const isRecord = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Reads the parts of JSON Schema that a form can show. Other parts are left out. */
+class SchemaReader {
+  readonly #root: unknown;
+  #parts = 0;
+
+  constructor(root: unknown) {
+    this.#root = root;
+  }
+
+  read(): FormSchema | undefined {
+    return isRecord(this.#root) ? this.#schema(this.#root, 0) : undefined;
+  }
+
+  #schema(given: unknown, depth: number): FormSchema {
+    if (++this.#parts > MAX_PARTS || depth > MAX_DEPTH) return {};
+    const value = this.#resolve(given);
+    if (value === undefined) return {};
+    const type = typeOf(value);
+    return {
+      type,
+      title: textOf(value.title),
+      description: textOf(value.description),
+      properties: type === 'object' ? this.#properties(value.properties, depth) : undefined,
+      required: Array.isArray(value.required)
+        ? value.required.slice(0, MAX_PARTS).filter((name) => typeof name === 'string')
+        : undefined,
+      items:
+        type === 'array' && value.items !== undefined
+          ? this.#schema(value.items, depth + 1)
+          : undefined,
+      enum: enumOf(value),
+      default: isPlain(value.default) ? value.default : undefined,
+    };
+  }
+
+  #properties(given: unknown, depth: number): FormSchema['properties'] {
+    if (!isRecord(given)) return undefined;
+    const properties: Record<string, FormSchema> = Object.create(null);
+    for (const [name, value] of Object.entries(given).slice(0, MAX_PARTS)) {
+      if (this.#parts > MAX_PARTS) break;
+      properties[printable(name)] = this.#schema(value, depth + 1);
+    }
+    return properties;
+  }
+
+  /** Follows references within the document, and takes the first alternative that is not null. */
+  #resolve(given: unknown): Fields | undefined {
+    let value = given;
+    for (let step = 0; step < MAX_DEPTH && isRecord(value); step++) {
+      const alternatives = value.anyOf ?? value.oneOf;
+      if (typeof value.$ref === 'string') value = this.#find(value.$ref);
+      else if (Array.isArray(alternatives) && value.type === undefined)
+        value = alternatives.find((each) => isRecord(each) && each.type !== 'null');
+      else return value;
+    }
+    return undefined;
+  }
+
+  #find(reference: string): unknown {
+    if (!reference.startsWith('#')) return undefined;
+    let value: unknown = this.#root;
+    for (const part of reference.split('/').slice(1, 10)) {
+      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+      value = isRecord(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+    }
+    return value;
+  }
+}
+
+function typeOf(value: Fields): FormSchema['type'] {
+  const names: unknown[] = Array.isArray(value.type) ? value.type : [value.type];
+  const found = TYPES.find((type) => names.includes(type));
+  if (found === 'integer' && names.includes('string')) return 'string';
+  if (found !== undefined) return found;
+  return isRecord(value.properties) ? 'object' : undefined;
+}
+
+function enumOf(value: Fields): FormSchema['enum'] {
+  const given = 'const' in value ? [value.const] : value.enum;
+  if (!Array.isArray(given)) return undefined;
+  const values = given.slice(0, MAX_PARTS).filter(isPlain);
+  return values.length > 0 ? values : undefined;
+}
+
+const isPlain = (value: unknown): value is string | number | boolean | null =>
+  value === null ||
+  typeof value === 'number' ||
+  typeof value === 'boolean' ||
+  (typeof value === 'string' && value.length <= MAX_DESCRIPTION);
+
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' ? printable(value, MAX_DESCRIPTION) : undefined;
+
+/** The scalar types of Protobuf in its JSON form, in which 64-bit integers are strings. */
+const SCALARS: Readonly<Record<string, FormSchema['type']>> = {
+  double: 'number',
+  float: 'number',
+  int32: 'integer',
+  uint32: 'integer',
+  sint32: 'integer',
+  fixed32: 'integer',
+  sfixed32: 'integer',
+  int64: 'string',
+  uint64: 'string',
+  sint64: 'string',
+  fixed64: 'string',
+  sfixed64: 'string',
+  bool: 'boolean',
+  string: 'string',
+  bytes: 'string',
+  'google.protobuf.Timestamp': 'string',
+  'google.protobuf.Duration': 'string',
+};
+
+function schemaOfFields(fields: readonly FieldDescription[]): FormSchema {
+  const properties: Record<string, FormSchema> = Object.create(null);
+  for (const { name, type, oneof } of fields.slice(0, MAX_PARTS)) {
+    const hint = oneof === undefined ? type : `${type}; one of ${oneof}`;
+    properties[printable(name)] = { ...schemaOfType(type), description: printable(hint) };
+  }
+  return { type: 'object', properties };
+}
+
+function schemaOfType(type: string): FormSchema {
+  if (type.startsWith('map<')) return { type: 'object' };
+  if (type.startsWith('repeated '))
+    return { type: 'array', items: schemaOfType(type.slice('repeated '.length)) };
+  return Object.hasOwn(SCALARS, type) ? { type: SCALARS[type] } : { type: 'object' };
+}
+
+/** A value that fits a schema, to begin with. */
+export function exampleOf(schema: FormSchema | undefined, depth = 0): unknown {
+  if (schema === undefined) return undefined;
+  if (schema.default !== undefined) return schema.default;
+  if (schema.enum !== undefined) return schema.enum[0];
+  switch (schema.type) {
+    case 'object': {
+      const example: Record<string, unknown> = Object.create(null);
+      if (depth < MAX_DEPTH)
+        for (const [name, property] of Object.entries(schema.properties ?? {}))
+          example[name] = exampleOf(property, depth + 1) ?? null;
+      return example;
+    }
+    case 'array':
+      return [];
+    case 'string':
+      return '';
+    case 'number':
+    case 'integer':
+      return 0;
+    case 'boolean':
+      return false;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,185 @@
+/** The HTTP server of the console: its page, and the WebSocket of the page. */
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { messageOf } from '../../../core/errors.js';
+import { type RpcServer, type Service, serve } from '../../../rpc/index.js';
+import { AdvisedError } from '../../failure.js';
+import { isLoopback, type ListenAddress, urlHost } from './listen-address.js';
+import { type PageFile, readPageFiles } from './page-files.js';
+import {
+  hasToken,
+  isHostAllowed,
+  isOwnOrigin,
+  isToken,
+  type RequestPolicy,
+} from './request-policy.js';
+import { UpgradeRelay } from './upgrade-relay.js';
+
+/** A few tabs of a few people. */
+const MAX_CONNECTIONS = 200;
+const MAX_PAGES = 50;
+/** Bytes of the headers of a request. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** Milliseconds for the headers of a request, and until an idle connection is closed. */
+const HEADERS_TIMEOUT = 10_000;
+
+export interface ConsoleServerOptions {
+  readonly listen: ListenAddress;
+  /** Names that the Host header may have, besides IP addresses, localhost and that of `listen`. */
+  readonly hosts: readonly string[];
+  /** Whether a token is needed on this machine too. It is always needed elsewhere. */
+  readonly needsToken: boolean;
+}
+
+export class ConsoleServer implements Disposable {
+  readonly #http: Server;
+  readonly #rpc: RpcServer;
+  readonly #relay: UpgradeRelay;
+  readonly #files: ReadonlyMap<string, PageFile>;
+  readonly #host: string;
+  #policy: RequestPolicy;
+
+  private constructor(
+    rpc: RpcServer,
+    path: string,
+    files: ReadonlyMap<string, PageFile>,
+    { listen, hosts, needsToken }: ConsoleServerOptions,
+  ) {
+    this.#rpc = rpc;
+    this.#files = files;
+    this.#host = listen.host;
+    this.#relay = new UpgradeRelay({ port: Number(new URL(rpc.address).port), path });
+    this.#policy = {
+      hosts: [listen.host, ...hosts.map((name) => name.toLowerCase())],
+      token:
+        needsToken || !isLoopback(listen.host) ? randomBytes(24).toString('base64url') : undefined,
+      cookie: 'getty-console',
+    };
+    this.#http = createServer({
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT,
+      requestTimeout: HEADERS_TIMEOUT,
+      keepAliveTimeout: HEADERS_TIMEOUT,
+    });
+    this.#http.maxConnections = MAX_CONNECTIONS;
+    this.#http.on('request', (request, response) => this.#answer(request, response));
+    this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  /** Rejects with AdvisedError if the port cannot be used. */
+  static async start(service: Service, options: ConsoleServerOptions): Promise<ConsoleServer> {
+    const files = await readPageFiles();
+    const path = `/${randomBytes(24).toString('base64url')}`;
+    const rpc = await serve(`ws://127.0.0.1:0${path}`, [service], { maxSessions: MAX_PAGES });
+    const server = new ConsoleServer(rpc, path, files, options);
+    try {
+      await server.#listen(options.listen);
+    } catch (error) {
+      server[Symbol.dispose]();
+      throw error;
+    }
+    return server;
+  }
+
+  async #listen({ host, port }: ListenAddress): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#http.once('error', (error) =>
+        reject(
+          new AdvisedError(
+            new Error(`cannot listen at ${urlHost(host)}:${port}: ${messageOf(error)}`),
+            'give another address with --listen',
+          ),
+        ),
+      );
+      this.#http.listen(port, host, resolve);
+    });
+    this.#policy = { ...this.#policy, cookie: `getty-console-${this.#port}` };
+  }
+
+  get #port(): number {
+    return (this.#http.address() as AddressInfo).port;
+  }
+
+  /** What a browser opens, with the token. */
+  get url(): string {
+    const { token } = this.#policy;
+    // A browser cannot open the address of all interfaces.
+    const host = this.#host === '0.0.0.0' || this.#host === '::' ? '127.0.0.1' : this.#host;
+    return `http://${urlHost(host)}:${this.#port}/${token === undefined ? '' : `?token=${token}`}`;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { headers, method, url = '' } = request;
+    setSecurityHeaders(response, headers.host ?? '');
+    if (!isHostAllowed(headers.host, this.#policy))
+      return refuse(response, 403, 'This host name is not allowed; see --allow-host.');
+    if (method !== 'GET' && method !== 'HEAD') return refuse(response, 405, 'Only GET is allowed.');
+    const at = url.indexOf('?');
+    const path = at < 0 ? url : url.slice(0, at);
+    const given = path === '/' && at >= 0 ? new URLSearchParams(url.slice(at)).get('token') : null;
+    const isNew = isToken(given, this.#policy);
+    if (!isNew && !hasToken(headers, this.#policy))
+      return refuse(response, 401, 'Open the address that `getty console` has printed.');
+    const file = this.#files.get(path);
+    if (file === undefined) return refuse(response, 404, 'There is no such page.');
+    // Not a redirect: a browser that comes from another site would not send the cookie to it.
+    if (isNew)
+      response.setHeader(
+        'Set-Cookie',
+        `${this.#policy.cookie}=${given}; Path=/; HttpOnly; SameSite=Strict`,
+      );
+    response.writeHead(200, {
+      'Content-Type': file.type,
+      'Content-Length': file.content.length,
+    });
+    response.end(method === 'HEAD' ? undefined : file.content);
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const { headers, url } = request;
+    if (!isHostAllowed(headers.host, this.#policy) || !isOwnOrigin(headers))
+      return refuseUpgrade(socket, '403 Forbidden');
+    if (!hasToken(headers, this.#policy)) return refuseUpgrade(socket, '401 Unauthorized');
+    if (url !== '/rpc') return refuseUpgrade(socket, '404 Not Found');
+    this.#relay.open(request, socket, head);
+  }
+
+  [Symbol.dispose](): void {
+    this.#relay.close();
+    this.#http.close();
+    this.#http.closeAllConnections();
+    this.#rpc.destroy();
+  }
+}
+
+function setSecurityHeaders(response: ServerResponse, host: string): void {
+  // Not all browsers take 'self' for the WebSocket of the same host.
+  const socket = /^[\w.:[\]-]+$/.test(host) ? ` ws://${host} wss://${host}` : '';
+  response.setHeader(
+    'Content-Security-Policy',
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+      `connect-src 'self'${socket}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  );
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  response.setHeader('Referrer-Policy', 'no-referrer');
+  response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
+  response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
+  response.setHeader('Cache-Control', 'no-store');
+}
+
+function refuse(response: ServerResponse, status: number, text: string): void {
+  const body = `${text}\n`;
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+  });
+  response.end(body);
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.on('error', () => {});
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}

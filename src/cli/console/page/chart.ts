@@ -1,0 +1,142 @@
+/** A chart of 15 minutes. */
+import uPlot from 'uplot';
+import { h } from './dom.js';
+import { onThemeChange } from './theme.js';
+
+export interface ChartSeries {
+  readonly label: string;
+  /** The name of a color of the style sheet. */
+  readonly color: 'accent' | 'bad' | 'second';
+}
+
+export interface ChartOptions {
+  readonly title: string;
+  readonly series: readonly ChartSeries[];
+  readonly format: (value: number | null) => string;
+  /** After the numbers of the axis. */
+  readonly unit: string;
+}
+
+const HEIGHT = 160;
+/** Seconds. */
+const SPAN = 15 * 60;
+/** The charts of a view show the same moment. */
+const SYNC = 'console';
+
+type Values = readonly (number | null)[];
+
+export class Chart {
+  readonly element: HTMLElement;
+  readonly #plot = h('div', { class: 'plot' });
+  readonly #options: ChartOptions;
+  readonly #observer: ResizeObserver;
+  readonly #stopThemes: () => void;
+  #uplot: uPlot | undefined;
+  #data: uPlot.AlignedData = [[]];
+
+  constructor(options: ChartOptions) {
+    this.#options = options;
+    this.element = h('figure', { class: 'chart' }, h('figcaption', {}, options.title), this.#plot);
+    this.#observer = new ResizeObserver(() => this.#resize());
+    this.#observer.observe(this.#plot);
+    this.#stopThemes = onThemeChange(() => {
+      this.#uplot?.destroy();
+      this.#uplot = undefined;
+      this.#resize();
+    });
+  }
+
+  /** `times`: seconds since the epoch. `columns`: the values of each series. */
+  show(times: readonly number[], columns: readonly Values[]): void {
+    this.#data = [[...times], ...columns.map((column) => [...column])];
+    this.#uplot?.setData(this.#data, false);
+    this.#setRange();
+    // uPlot changes the legend only when the cursor moves.
+    this.#uplot?.setLegend({});
+    this.#describe(columns);
+  }
+
+  /** A text for readers that see no chart: the newest values. */
+  #describe(columns: readonly Values[]): void {
+    const { title, series, format } = this.#options;
+    const values = series.map(({ label }, at) => `${label} ${format(columns[at]?.at(-1) ?? null)}`);
+    this.#plot.setAttribute('aria-label', `${title}: ${values.join(', ')}`);
+  }
+
+  #setRange(): void {
+    const last = this.#data[0].at(-1) ?? Date.now() / 1_000;
+    this.#uplot?.setScale('x', { min: last - SPAN, max: last });
+  }
+
+  #resize(): void {
+    const width = Math.floor(this.#plot.clientWidth);
+    if (width === 0) return;
+    if (this.#uplot === undefined) this.#create(width);
+    else if (this.#uplot.width !== width) this.#uplot.setSize({ width, height: HEIGHT });
+  }
+
+  #create(width: number): void {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+    const { series, format, unit } = this.#options;
+    const axis = {
+      stroke: color('muted'),
+      font: '11px system-ui, sans-serif',
+      grid: { stroke: color('grid'), width: 1 },
+      ticks: { show: false },
+    };
+    this.#plot.setAttribute('role', 'img');
+    this.#uplot = new uPlot(
+      {
+        width,
+        height: HEIGHT,
+        padding: [8, 8, 0, 0],
+        cursor: { sync: { key: SYNC }, drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+        axes: [
+          {
+            ...axis,
+            size: 28,
+            space: 70,
+            values: (_, ticks) => ticks.map(timeOf),
+          },
+          {
+            ...axis,
+            size: 62,
+            space: 34,
+            values: (_, ticks) => ticks.map((tick) => Number(tick.toPrecision(4)) + unit),
+          },
+        ],
+        series: [
+          { label: 'Time', value: (plot, time) => timeOf(time ?? lastOf(plot, 0) ?? 0, true) },
+          ...series.map(({ label, color: name }) => ({
+            label,
+            stroke: color(name),
+            width: 1.5,
+            points: { show: false },
+            // Without a cursor the legend shows the newest values.
+            value: (plot: uPlot, value: number | null, at: number) =>
+              format(plot.legend.idx == null ? lastOf(plot, at) : value),
+          })),
+        ],
+        legend: { live: true },
+      },
+      this.#data,
+      this.#plot,
+    );
+    this.#setRange();
+  }
+
+  close(): void {
+    this.#observer.disconnect();
+    this.#stopThemes();
+    this.#uplot?.destroy();
+  }
+}
+
+const lastOf = (plot: uPlot, at: number): number | null => plot.data[at]?.at(-1) ?? null;
+
+function timeOf(time: number, withSeconds: boolean | number = false): string {
+  const text = new Date(time * 1_000).toTimeString();
+  return text.slice(0, withSeconds === true ? 8 : 5);
+}

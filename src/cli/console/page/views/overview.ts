@@ -1,0 +1,136 @@
+/** All services and nodes, and what has happened last. */
+import type { FleetEvent, NodeRow, Point, ServiceRow } from '../../types.js';
+import { h } from '../dom.js';
+import { type FleetStore, serviceKey } from '../fleet-store.js';
+import { count, serviceName } from '../format.js';
+import { LiveTable, linkCell } from '../live-table.js';
+import {
+  isAnswering,
+  PointTiles,
+  pointColumns,
+  section,
+  stateColumn,
+  Tile,
+  tiles,
+  type View,
+} from '../parts.js';
+import { link, nodeLink, serviceLink } from '../router.js';
+import { eventColumns } from './events.js';
+
+const SHOWN_EVENTS = 8;
+
+export class Overview implements View {
+  readonly title = 'Overview';
+  readonly element: HTMLElement;
+  readonly #store: FleetStore;
+  readonly #total = new PointTiles();
+  readonly #nodeTile = new Tile('Nodes');
+  readonly #services: LiveTable<ServiceRow>;
+  readonly #nodes: LiveTable<NodeRow>;
+  readonly #events: LiveTable<FleetEvent>;
+  readonly #omitted = h('p', { class: 'note', hidden: true });
+
+  constructor(store: FleetStore) {
+    this.#store = store;
+    this.#services = new LiveTable<ServiceRow>(
+      'Services',
+      [
+        {
+          title: 'Service',
+          content: linkCell<ServiceRow>(
+            serviceName,
+            ({ name, version }) => serviceLink(name, version),
+            ({ groups }) => (groups.length === 0 ? '' : `groups ${groups.join(', ')}`),
+          ),
+        },
+        {
+          title: 'Nodes',
+          class: 'number',
+          text: ({ nodes, answering }) =>
+            answering === nodes ? count(nodes) : `${answering} of ${nodes}`,
+        },
+        ...pointColumns<ServiceRow>(({ name, version }) =>
+          store.services.get(serviceKey(name, version)),
+        ),
+      ],
+      ({ name, version }) => serviceKey(name, version),
+      'No node offers a service. Is it the root or directory that providers use?',
+      ({ nodes, answering }) => (answering < nodes ? 'attention' : ''),
+    );
+    this.#nodes = new LiveTable<NodeRow>(
+      'Nodes',
+      [
+        {
+          title: 'Node',
+          content: linkCell(
+            ({ id }) => id,
+            ({ key }) => nodeLink(key),
+            ({ key }) => key,
+          ),
+        },
+        stateColumn<NodeRow>((row) => row),
+        ...pointColumns<NodeRow>(({ key }) => store.nodes.get(key)).slice(0, 1),
+      ],
+      ({ key }) => key,
+      'There are no nodes.',
+      ({ state }) => (state === 'gone' ? 'gone' : ''),
+    );
+    this.#events = new LiveTable<FleetEvent>(
+      'Last events',
+      eventColumns(),
+      ({ number }) => String(number),
+      'Nothing has happened yet.',
+      ({ level }) => level,
+    );
+    this.element = h(
+      'div',
+      {},
+      h('h1', { tabindex: '-1', class: 'hidden' }, 'Overview'),
+      tiles(this.#nodeTile, ...this.#total.list),
+      section('Services', this.#services.element, this.#omitted),
+      h(
+        'div',
+        { class: 'columns' },
+        section('Nodes', this.#nodes.element),
+        section(
+          'Last events',
+          this.#events.element,
+          h('p', { class: 'more' }, h('a', { href: link('events') }, 'All events')),
+        ),
+      ),
+    );
+  }
+
+  update(): void {
+    const { update, events } = this.#store;
+    if (update === undefined) return;
+    const { services, nodes, omitted } = update;
+    const there = nodes.filter(({ state }) => state !== 'gone');
+    const answering = there.filter(({ state }) => isAnswering(state)).length;
+    this.#nodeTile.show(
+      answering === there.length ? count(there.length) : `${answering} of ${there.length}`,
+      answering === there.length ? 'plain' : 'bad',
+    );
+    this.#total.show(
+      totalOf(there.map(({ point }) => point)),
+      there.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    );
+    this.#services.show(services);
+    this.#nodes.show(nodes);
+    this.#events.show(events.slice(0, SHOWN_EVENTS));
+    this.#omitted.hidden = omitted === 0;
+    this.#omitted.textContent = `There are ${count(omitted)} more nodes or services, which the console leaves out.`;
+  }
+}
+
+/** All points together. Of percentiles the largest one counts. */
+function totalOf(points: readonly Point[]): Point {
+  const known = points.filter(([rate]) => rate !== null);
+  if (known.length === 0) return [null, null, null, null];
+  const sum = (at: 0 | 1): number => known.reduce((total, point) => total + (point[at] ?? 0), 0);
+  const max = (at: 2 | 3): number | null => {
+    const values = known.flatMap((point) => point[at] ?? []);
+    return values.length === 0 ? null : Math.max(...values);
+  };
+  return [sum(0), sum(1), max(2), max(3)];
+}

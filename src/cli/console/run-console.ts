@@ -1,0 +1,55 @@
+/** Runs the console: follows the target, and serves the page, until the signal aborts. */
+import { untilAborted } from '../../core/signals.js';
+import { openQuietRegistry } from '../target/published-nodes.js';
+import type { Target } from '../target/target.js';
+import type { Terminal } from '../terminal.js';
+import { type ConsoleSettings, consoleService } from './console-service.js';
+import { Fleet, followRegistry } from './fleet/fleet.js';
+import { ConsoleServer } from './http/console-server.js';
+import type { ListenAddress } from './http/listen-address.js';
+
+export interface RunSettings extends ConsoleSettings {
+  readonly listen: ListenAddress;
+  readonly hosts: readonly string[];
+}
+
+/**
+ * Calls `onReady` with the URL of the page. Resolves when the signal of the terminal has aborted.
+ * Rejects if the registry cannot be opened or listed, and if the port cannot be used.
+ */
+export async function runConsole(
+  target: Target,
+  settings: RunSettings,
+  terminal: Terminal,
+  onReady: (url: string) => Promise<void>,
+): Promise<void> {
+  const { signal } = terminal;
+  await using registry =
+    target.kind === 'registry'
+      ? await untilAborted(openQuietRegistry(target.url), signal)
+      : undefined;
+  using fleet = new Fleet(target, settings, terminal);
+  // A mistake in the URL of the registry ends the command. Later the registry may be away.
+  if (registry !== undefined) fleet.follow(await untilAborted(registry.list(), signal));
+  using server = await ConsoleServer.start(consoleService(fleet, settings, terminal), {
+    listen: settings.listen,
+    hosts: settings.hosts,
+    needsToken: hasRights(settings, terminal),
+  });
+  await onReady(server.url);
+  await Promise.all([
+    fleet.run(signal),
+    registry === undefined
+      ? undefined
+      : followRegistry(fleet, () => untilAborted(registry.list(), signal), signal),
+  ]);
+}
+
+/**
+ * Whether the console may do what other users of this machine may not: then they need a token too.
+ */
+function hasRights({ allowAdmin, token, key }: RunSettings, { environment }: Terminal): boolean {
+  return allowAdmin === true || [token, key, environment.GETTY_TOKEN].some(isGiven);
+}
+
+const isGiven = (text: string | undefined): boolean => text !== undefined && text !== '';

@@ -1,0 +1,243 @@
+/** Nodes and registries that say what they like cost the console a limited amount. */
+import { createServer } from 'node:net';
+import { describe, expect, test } from 'vitest';
+import { exampleOf, formSchemaOf } from '../../../src/cli/console/call/form-schema.js';
+import { EventLog } from '../../../src/cli/console/fleet/event-log.js';
+import { Fleet } from '../../../src/cli/console/fleet/fleet.js';
+import type { FormSchema } from '../../../src/cli/console/types.js';
+import {
+  contract,
+  implement,
+  type MessageDescription,
+  serve,
+  unary,
+} from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { openConsole, startTerminal, stateOf, Watch } from './open-console.js';
+
+noLeaks();
+
+const Fake = contract('getty.Introspection', {
+  services: unary<unknown, unknown>(),
+  statistics: unary<unknown, unknown>(),
+  sessions: unary<unknown, unknown>(),
+});
+
+interface Answers {
+  readonly services?: () => unknown;
+  readonly statistics?: () => unknown;
+  readonly sessions?: () => unknown;
+}
+
+/** A server that answers the questions of the console with `answers`. */
+function serveLies({
+  services = () => [],
+  statistics = () => ({ since: 1, calls: [], served: [] }),
+  sessions = () => ({ total: 0, sessions: [] }),
+}: Answers) {
+  return serve('tcp://127.0.0.1:0', [implement(Fake, { services, statistics, sessions })]);
+}
+
+const LATENCY = { count: 0, sum: 0, mean: 0, p50: 0, p90: 0, p99: 0, max: 0 };
+const method = (name: string) => ({
+  service: name,
+  version: '\u202e<b>v</b>',
+  method: '<img src=x onerror=alert(1)>\u001b[2J',
+  started: 0,
+  succeeded: 0,
+  failed: {},
+  inFlight: 0,
+  bytesSent: 0,
+  bytesReceived: 0,
+  latency: LATENCY,
+});
+const COUNTS = { started: 0, succeeded: 0, failed: 0 };
+const session = (peer: string) => ({
+  peer,
+  id: peer,
+  age: 1,
+  bytesRead: 0,
+  bytesWritten: 0,
+  queuedBytes: 0,
+  pending: 0,
+  serving: 0,
+  calls: COUNTS,
+  served: COUNTS,
+});
+
+async function look(answers: Answers) {
+  const server = await serveLies(answers);
+  const console = await openConsole(server.address);
+  const page = await console.connect();
+  const watch = Watch.open(page.stub);
+  return {
+    page,
+    watch,
+    async [Symbol.asyncDispose]() {
+      watch[Symbol.dispose]();
+      page[Symbol.dispose]();
+      await console[Symbol.asyncDispose]();
+      server.destroy();
+      await server.close();
+    },
+  };
+}
+
+describe('a hostile node', () => {
+  test('with endless names and control characters has short, printable ones', async () => {
+    const name = `<script>alert(1)</script>\u0000${'x'.repeat(50_000)}`;
+    await using open = await look({
+      services: () => [{ name, version: 'v\n', codecs: ['json'], methods: [] }],
+      statistics: () => ({ since: 1, calls: [], served: [method(name)] }),
+    });
+    const { services, nodes } = await open.watch.until((update) => update.services.length > 0);
+    expect(services[0]?.name.length).toBeLessThanOrEqual(160);
+    expect(services[0]?.name).toContain('\\u0000');
+    expect(services[0]?.version).toBe('v\\u000a');
+    // A method without a description is known from its second count on.
+    await open.watch.until(() => true);
+    await open.watch.until(() => true);
+    const { methods } = await open.page.stub.node({ key: nodes[0]?.key ?? '' });
+    expect(methods[0]).toMatchObject({
+      version: '\\u202e<b>v</b>',
+      method: '<img src=x onerror=alert(1)>\\u001b[2J',
+    });
+  });
+
+  test('with thousands of services, methods and sessions shows some of them', async () => {
+    const many = (count: number): string[] => Array.from({ length: count }, (_, at) => `n${at}`);
+    await using open = await look({
+      services: () =>
+        many(900).map((name) => ({
+          name,
+          version: '',
+          codecs: [],
+          methods: many(9).map((each) => ({ name: each, kind: 'unary', idempotent: true })),
+        })),
+      statistics: () => ({ since: 1, calls: [], served: many(900).map(method) }),
+      sessions: () => ({ total: 1_000_000, sessions: many(1_000).map(session) }),
+    });
+    const { nodes } = await open.watch.until((update) => stateOf(update, 'server') === 'up');
+    const { services } = await open.watch.until((update) => update.services.length > 0);
+    expect(services.length).toBeLessThanOrEqual(200);
+    const detail = await open.page.stub.node({ key: nodes[0]?.key ?? '' });
+    expect(detail.totalSessions).toBe(1_000_000);
+    expect(detail.sessions.length).toBeLessThanOrEqual(200);
+    expect(detail.methods.length).toBeLessThanOrEqual(300);
+  });
+
+  test.each([
+    ['garbage', () => 'garbage'],
+    ['a huge answer', () => 'x'.repeat(2 ** 20)],
+    ['deep JSON', () => JSON.parse(`${'['.repeat(99)}${']'.repeat(99)}`)],
+    ['numbers that are none', () => ({ since: 'now', served: [] })],
+  ])('that answers with %s says nothing about itself', async (_, statistics) => {
+    await using open = await look({ statistics });
+    const { nodes } = await open.watch.until((update) =>
+      ['silent', 'unreachable'].includes(stateOf(update, 'server') ?? ''),
+    );
+    expect(nodes[0]?.reason.length).toBeLessThanOrEqual(200);
+  });
+
+  test('that never answers is unreachable, and the others are asked meanwhile', async () => {
+    await using open = await look({ statistics: () => new Promise(() => {}) });
+    const first = await open.watch.next();
+    expect(first.type).toBe('start');
+    const { nodes } = await open.watch.until(
+      (update) => stateOf(update, 'server') === 'unreachable',
+    );
+    expect(nodes[0]?.reason).toBe('it does not answer within 2 s');
+    const updates = open.watch.messages.filter(({ type }) => type === 'update');
+    // The seconds went on while the node did not answer.
+    expect(updates.length).toBeGreaterThanOrEqual(3);
+  });
+
+  test('that speaks another protocol is unreachable', async () => {
+    // Its first bytes are no frame of rpc.
+    const other = createServer((socket) =>
+      socket.on('error', () => {}).on('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+    );
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as { port: number };
+    {
+      await using console = await openConsole(`tcp://127.0.0.1:${port}`);
+      using page = await console.connect();
+      using watch = Watch.open(page.stub);
+      const { nodes } = await watch.until((update) => stateOf(update, 'server') === 'unreachable');
+      expect(nodes[0]?.reason).toBe('it speaks another protocol');
+    }
+    await new Promise((resolve) => other.close(resolve));
+  });
+});
+
+test('a registry with thousands of nodes shows some of them, and says how many are left out', () => {
+  using fleet = new Fleet({ kind: 'registry', url: 'file:///srv' }, {}, startTerminal());
+  fleet.follow(
+    Array.from({ length: 3_000 }, (_, at) => ({
+      id: `n${at}`,
+      service: `s${at}`,
+      group: '',
+      version: '',
+      protocol: 'json' as const,
+      address: `tcp://10.0.0.1:${at + 1}`,
+      metadata: {},
+    })),
+  );
+  const { nodes, omitted } = fleet.update();
+  expect({ nodes: nodes.length, omitted }).toEqual({ nodes: 500, omitted: 2_500 });
+});
+
+test('events have a limited number and length', () => {
+  const log = new EventLog();
+  for (let at = 0; at < 5_000; at++)
+    log.add({ kind: 'node', level: 'info', text: `${at}\n${'x'.repeat(10_000)}` });
+  const events = log.since(0);
+  expect(events.length).toBeLessThanOrEqual(1_000);
+  expect(events[0]?.text.length).toBeLessThanOrEqual(300);
+  expect(events.at(-1)?.text).toMatch(/too many events/);
+  expect(log.since(log.last)).toEqual([]);
+});
+
+describe('the schema of a form', () => {
+  const form = (jsonSchema: object) => formSchemaOf({ vendor: 'x', jsonSchema });
+  const sizeOf = (schema: FormSchema): number =>
+    1 + Object.values(schema.properties ?? {}).reduce((sum, each) => sum + sizeOf(each), 0);
+
+  test('has a limited size, also if the given one contains itself', () => {
+    const wide = Object.fromEntries(
+      Array.from({ length: 9_000 }, (_, at) => [`p${at}`, { type: 'string' }]),
+    );
+    expect(sizeOf(form({ type: 'object', properties: wide }) as FormSchema)).toBeLessThan(500);
+    const self = { $ref: '#/$defs/a' };
+    const endless = { ...self, $defs: { a: { type: 'object', properties: { a: self, b: self } } } };
+    expect(sizeOf(form(endless) as FormSchema)).toBeLessThan(500);
+    expect(form({ $ref: '#' })).toEqual({});
+  });
+
+  test.each<[object, FormSchema]>([
+    [{ type: ['string', 'null'] }, { type: 'string' }],
+    [{ anyOf: [{ type: 'null' }, { type: 'integer' }] }, { type: 'integer' }],
+    [{ enum: ['a', { b: 1 }, 2] }, { enum: ['a', 2] }],
+    [{ const: 'x' }, { enum: ['x'] }],
+    [
+      { type: 'array', items: { type: 'number' } },
+      { type: 'array', items: { type: 'number' } },
+    ],
+    [{ type: 'nonsense', properties: 5 }, {}],
+  ])('of %j', (given, expected) => expect(form(given)).toMatchObject(expected));
+
+  test('of Protobuf has the JSON types of its fields', () => {
+    const fields: MessageDescription['fields'] = [
+      { name: 'id', number: 1, type: 'int64' },
+      { name: 'tags', number: 2, type: 'repeated string' },
+      { name: 'item', number: 3, type: 'shop.Item' },
+    ];
+    const schema = formSchemaOf({ vendor: 'protobuf', fields });
+    expect(schema?.properties).toMatchObject({
+      id: { type: 'string' },
+      tags: { type: 'array', items: { type: 'string' } },
+      item: { type: 'object' },
+    });
+    expect(JSON.stringify(exampleOf(schema))).toBe('{"id":"","tags":[],"item":{}}');
+  });
+});
