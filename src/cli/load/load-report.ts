@@ -74,7 +74,8 @@ export function reportLines(report: LoadReport, firstFailure: unknown): string[]
   const { calls, failed, codes, seconds, isOpen, rate, latency, histogram } = report;
   const most = Math.max(...histogram.map(({ count }) => count));
   return [
-    `calls    ${calls} in ${seconds.toFixed(1)} s, ${isOpen ? 'started at ' : ''}${Math.round(rate)} calls/s`,
+    `calls    ${calls} in ${seconds.toFixed(1)} s, ` +
+      `${isOpen ? 'started at ' : ''}${Math.round(rate)} calls/s`,
     `failed   ${failed}${failed === 0 ? '' : `: ${codesText(codes)}; first: ${printable(messageOf(firstFailure))}`}`,
     `latency  mean ${ms(latency.mean)}  p50 ${ms(latency.p50)}  p90 ${ms(latency.p90)}  ` +
       `p99 ${ms(latency.p99)}  p99.9 ${ms(latency.p999)}  max ${ms(latency.max)}`,

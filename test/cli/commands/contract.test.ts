@@ -54,7 +54,7 @@ describe('getty contract snapshot', () => {
     expect(JSON.parse(inJson.stdout)).toEqual(JSON.parse(stdout));
   });
 
-  test('of a registry has the groups, and lists services without introspection as unread', async () => {
+  test('of a registry has the groups, and names services without introspection', async () => {
     await using fleet = openFleet();
     await fleet.provide('a', { group: 'sh' });
     await fleet.provide('b', { group: 'bj' });
