@@ -106,8 +106,7 @@ async function snapshotOf(
   const snapshot = makeSnapshot(fleet.services, fleet.unread);
   for (const { name, version } of snapshot.unread ?? [])
     output.progress(
-      `warning: no node describes ${`${name} ${version}`.trim()}; \`contract diff\` does not ` +
-        'compare it. Its providers need the option `introspection: true`; servers of Go have none',
+      `warning: no node describes ${`${name} ${version}`.trim()}; a diff does not compare it`,
     );
   if (snapshot.services.length > 0) return snapshot;
   throw new AdvisedError(

@@ -4,6 +4,7 @@ import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
 import type { ServiceNode } from '../../micro/index.js';
 import type { ServiceDescription } from '../../rpc/index.js';
+import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
 import { descriptorsOf } from '../target/descriptors.js';
@@ -149,7 +150,8 @@ async function askNodes(
     }
     if (hasNoIntrospection(error)) lack = error;
     else failure = error;
-    output.progress(`${service} ${version} at node ${id}: ${messageOf(error)}`);
+    const advice = error instanceof AdvisedError ? ` (${error.advice})` : '';
+    output.progress(`${service} ${version} at node ${id}: ${messageOf(error)}${advice}`);
   }
   throw failure ?? lack;
 }
