@@ -11,10 +11,11 @@ export function unknownName(message: string, name: string, known: readonly strin
   const names = [...new Set(known)];
   const nearest = nearestTo(name, names);
   const list = names.slice(0, MAX_NAMES).join(', ') || 'none';
+  const verb = names.length === 1 ? 'is' : 'are';
   return new AdvisedError(
     new RpcError('UNIMPLEMENTED', message, { unsent: true }),
     nearest === undefined
-      ? `there are ${list}${names.length > MAX_NAMES ? ' …' : ''}`
+      ? `there ${verb} ${list}${names.length > MAX_NAMES ? ' …' : ''}`
       : `did you mean ${nearest}?`,
   );
 }

@@ -1,5 +1,5 @@
 /** `getty call`: calls one method, in JSON or with the descriptors of Protobuf. */
-import { codeOf } from '../../core/errors.js';
+import { codeOf, messageOf } from '../../core/errors.js';
 import type { CallOptions, Replies } from '../../rpc/index.js';
 import { checkArgument, MessageLines, readMessage } from '../call/call-input.js';
 import type { CallableMethod } from '../call/callable-method.js';
@@ -16,6 +16,10 @@ type CallCommandOptions = CalledMethodOptions & JsonOption;
 const LOST =
   'the server ended the connection; a server of Go does so if it does not know the service or the ' +
   'method, or cannot read the argument';
+
+/** What a call of one reply fails with if the server answers with a stream. */
+const IS_STREAM = /^the peer answers .* with a stream; the contract has a single reply$/;
+const STREAM = 'call it with --kind serverStream, or --kind duplex if it takes a stream too';
 
 export const defineCall: DefineCommand = (program, terminal) => {
   const command = program
@@ -84,10 +88,15 @@ async function call(
     else await output.jsonValue(reply);
   } catch (error) {
     if (lines.failure !== undefined) throw lines.failure;
-    throw codeOf(error) === 'UNAVAILABLE' && !isExtended(client)
-      ? new AdvisedError(error, LOST)
-      : error;
+    const advice = adviceFor(error, client);
+    throw advice === undefined ? error : new AdvisedError(error, advice);
   }
+}
+
+function adviceFor(error: unknown, client: ServerConnection['client']): string | undefined {
+  const code = codeOf(error);
+  if (code === 'UNAVAILABLE' && !isExtended(client)) return LOST;
+  return code === 'INTERNAL' && IS_STREAM.test(messageOf(error)) ? STREAM : undefined;
 }
 
 /** Whether the server is known to run getty for TypeScript, which keeps the connection. */

@@ -13,7 +13,7 @@ import { diffLines, isBreaking } from '../contract/diff-report.js';
 import type { ContractSnapshot } from '../contract/snapshot.js';
 import { makeSnapshot, snapshotText } from '../contract/snapshot-maker.js';
 import { readSnapshotFile } from '../contract/snapshot-reader.js';
-import { servicesOf } from '../describe/described-fleet.js';
+import { describeFleet } from '../describe/described-fleet.js';
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
@@ -53,7 +53,8 @@ const defineSnapshot: DefineCommand = (parent, terminal) => {
     .description(
       'Write the contracts of a server, or of all services that a registry lists, as JSON. The\n' +
         'same contracts always give the same text, so it can be committed. Of a registry one node\n' +
-        'of each service and version is asked. Servers need the option introspection: true.',
+        'of each service and version is asked. Servers need the option introspection: true;\n' +
+        'services of a registry without it are listed as unread.',
     )
     .argument('<target>', 'an address or a registry');
   addConnectionOptions(command);
@@ -93,15 +94,21 @@ const defineDiff: DefineCommand = (parent, terminal) => {
   addJsonAndExamples(command, DIFF_EXAMPLE, `${DIFF_EXAMPLE} --json`);
 };
 
-/** Rejects if a service of the target cannot be described: a diff would say that it is gone. */
+/** Rejects if the nodes of a service cannot be reached: the snapshot would lack it for a while. */
 async function snapshotOf(
   text: string,
   options: ContractOptions,
   terminal: Terminal,
   output: Output,
 ): Promise<ContractSnapshot> {
-  const services = await servicesOf(parseTarget(text), undefined, options, terminal, output, true);
-  if (services.length > 0) return makeSnapshot(services);
+  const target = parseTarget(text);
+  const fleet = await describeFleet(target, undefined, options, terminal, output, true);
+  const snapshot = makeSnapshot(fleet.services, fleet.unread);
+  for (const { name, version } of snapshot.unread ?? [])
+    output.progress(
+      `warning: no node describes ${`${name} ${version}`.trim()}; a diff does not compare it`,
+    );
+  if (snapshot.services.length > 0) return snapshot;
   throw new AdvisedError(
     new RpcError('UNAVAILABLE', 'there are no services', { unsent: true }),
     'a snapshot without services would not fit any other; is it the right target?',

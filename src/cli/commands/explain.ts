@@ -34,6 +34,8 @@ interface ExplainOptions extends ConnectionOptions, JsonOption {
 /** A node, and what an attempt to call it has shown; undefined for a node that calls do not use. */
 interface Row extends ExplainedNode {
   readonly dial: Dial | undefined;
+  /** Whether weighted() calls other nodes instead: its weight is 0, and theirs is not. */
+  readonly isWeightless?: boolean;
 }
 
 /** What a call would fail with. */
@@ -80,9 +82,11 @@ export const defineExplain: DefineCommand = (program, terminal) => {
       signal: terminal.signal,
     });
     const { candidates, leftOut } = await consumer.explain(contract);
+    const hasWeights = candidates.some(({ node }) => weightOf(node) > 0);
     const dialed = await inParallel(candidates, async (each) => ({
       ...each,
       dial: await dial(each.node.address, options, terminal),
+      isWeightless: hasWeights && weightOf(each.node) === 0,
     }));
     const rows: Row[] = [...dialed, ...leftOut.map((each) => ({ ...each, dial: undefined }))];
     await write(rows, output);
@@ -99,16 +103,22 @@ function receivesCalls(row: Row): boolean {
   return row.candidate && row.dial?.answers === true;
 }
 
-function reasonOf({ reason, dial }: Row): string {
+function reasonOf({ reason, dial, isWeightless }: Row): string {
   if (dial === undefined) return reason;
-  return dial.answers ? `${reason}; answers within ${dial.time.toFixed(1)} ms` : dial.error;
+  if (!dial.answers) return dial.error;
+  const exception = isWeightless ? ', but not from weighted(): its weight is 0' : '';
+  return `${reason}${exception}; answers within ${dial.time.toFixed(1)} ms`;
 }
 
 async function write(rows: readonly Row[], output: Output): Promise<void> {
   if (!output.isJson) {
     await output.table(rows, COLUMNS);
     const count = rows.filter(receivesCalls).length;
-    return output.progress(`${count} of ${rows.length} entries receive calls`);
+    return output.progress(
+      rows.length === 1
+        ? `the entry receives ${count === 1 ? 'calls' : 'no calls'}`
+        : `${count} of ${rows.length} entries receive calls`,
+    );
   }
   await output.jsonValue({
     nodes: rows.map((row) => ({

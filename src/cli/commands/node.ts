@@ -38,7 +38,10 @@ export const defineNode: DefineCommand = (program, terminal) => {
     )
     .argument('<action>', NODE_ACTIONS.join(', '))
     .argument('<address>', 'the address of the provider, such as tcp://127.0.0.1:8849')
-    .argument('[weight]', `the new weight, from 0 to ${MAX_WEIGHT}; 0 means no calls`)
+    .argument(
+      '[weight]',
+      `the new weight, from 0 to ${MAX_WEIGHT}; 0: no calls from consumers with weighted()`,
+    )
     .option('--service <service>', 'change the weight of this service only')
     .option('--service-version <version>', 'of this version of --service only')
     .option(

@@ -2,24 +2,29 @@
 import { ChangeList, type ContractDiff } from './change-list.js';
 import { compareMethods } from './method-diff.js';
 import { ProtobufDiff } from './protobuf/protobuf-diff.js';
-import type { ContractSnapshot, ServiceSnapshot } from './snapshot.js';
+import type { ContractSnapshot, ServiceSnapshot, UnreadSnapshot } from './snapshot.js';
 
 /** The changes from one snapshot to another. It takes a bounded time, whatever they contain. */
 export function diffContracts(before: ContractSnapshot, after: ContractSnapshot): ContractDiff {
   const list = new ChangeList();
-  const namesBefore = new Set(before.services.map(({ name }) => name));
+  const { unread: unreadBefore = [] } = before;
+  const { unread: unreadAfter = [] } = after;
+  const namesBefore = new Set([...before.services, ...unreadBefore].map(({ name }) => name));
   const unmatched = new Set(after.services);
   for (const service of before.services) {
     const others = after.services.filter(({ name }) => name === service.name);
     const found = successorOf(service, others);
     if (found === undefined) {
+      if (unreadAfter.some((other) => isReachedBy(service, other))) continue;
       addRemoved(service, others, list);
       continue;
     }
     unmatched.delete(found);
     compareServices(service, found, list);
   }
+  addUnread(unreadBefore, unreadAfter, list);
   for (const service of unmatched) {
+    if (unreadBefore.some((other) => isSame(service, other))) continue;
     const isNew = !namesBefore.has(service.name);
     const what = isNew ? 'new service' : 'new version';
     list.add(isNew ? 'service-added' : 'service-version-added', placeOf(service), what);
@@ -28,8 +33,32 @@ export function diffContracts(before: ContractSnapshot, after: ContractSnapshot)
 }
 
 /** `Greeter v1`. */
-function placeOf({ name, version }: Pick<ServiceSnapshot, 'name' | 'version'>): string {
+function placeOf({ name, version }: UnreadSnapshot): string {
   return version === '' ? name : `${name} ${version}`;
+}
+
+const isSame = (a: UnreadSnapshot, b: UnreadSnapshot): boolean =>
+  a.name === b.name && a.version === b.version;
+
+/** Whether calls with the contract of `service` may reach `other`. */
+const isReachedBy = (service: UnreadSnapshot, other: UnreadSnapshot): boolean =>
+  service.name === other.name && (service.version === '' || service.version === other.version);
+
+/** Services that could not be read may be gone, changed or the same. */
+function addUnread(
+  before: readonly UnreadSnapshot[],
+  after: readonly UnreadSnapshot[],
+  list: ChangeList,
+): void {
+  for (const service of before) {
+    const which = after.some((other) => isSame(service, other))
+      ? 'both snapshots'
+      : 'the old snapshot';
+    list.skip(placeOf(service), `no node described it for ${which}`);
+  }
+  for (const service of after)
+    if (!before.some((other) => isSame(service, other)))
+      list.skip(placeOf(service), 'no node described it for the new snapshot');
 }
 
 /**

@@ -7,22 +7,34 @@ import { compareText, sorted } from './canonical.js';
 import { ProtobufCollector } from './protobuf/protobuf-collector.js';
 import {
   type ContractSnapshot,
+  isOwnService,
   type MessageSnapshot,
   type MethodSnapshot,
   type ProtobufField,
   type ProtobufMessage,
   type ServiceSnapshot,
   SNAPSHOT_FORMAT,
+  type UnreadSnapshot,
 } from './snapshot.js';
 
-export function makeSnapshot(services: readonly DescribedService[]): ContractSnapshot {
+/** Without the services of getty itself. `unread`: the services that no node describes. */
+export function makeSnapshot(
+  services: readonly DescribedService[],
+  unread: readonly UnreadSnapshot[] = [],
+): ContractSnapshot {
+  const others = unread.filter((service) => !isOwnService(service)).sort(byName);
   return {
     format: SNAPSHOT_FORMAT,
     services: services
+      .filter((service) => !isOwnService(service))
       .map(snapshotOf)
-      .sort((a, b) => compareText(a.name, b.name) || compareText(a.version, b.version)),
+      .sort(byName),
+    unread: others.length > 0 ? others : undefined,
   };
 }
+
+const byName = (a: UnreadSnapshot, b: UnreadSnapshot): number =>
+  compareText(a.name, b.name) || compareText(a.version, b.version);
 
 /** The text of a snapshot, as a file has it. */
 export function snapshotText(snapshot: ContractSnapshot, indent: number): string {

@@ -6,6 +6,7 @@ import { type FieldChecks, type Fields, fieldChecks, own } from '../target/check
 import {
   type Cardinality,
   type ContractSnapshot,
+  isOwnService,
   type MessageSnapshot,
   type MethodSnapshot,
   type NumberRange,
@@ -14,6 +15,7 @@ import {
   type ProtobufMessage,
   type ServiceSnapshot,
   SNAPSHOT_FORMAT,
+  type UnreadSnapshot,
 } from './snapshot.js';
 
 const MAX_BYTES = 2 ** 24;
@@ -107,7 +109,24 @@ class SnapshotReader {
         `the format ${JSON.stringify(format)?.slice(0, 20)}, not ${SNAPSHOT_FORMAT}`,
       );
     const services = this.#list(own(snapshot, 'services'), 'services', MAX_SERVICES);
-    return { format, services: services.map((service) => this.#readService(service)) };
+    return {
+      format,
+      services: services
+        .map((service) => this.#readService(service))
+        .filter((service) => !isOwnService(service)),
+      unread: this.#readUnread(own(snapshot, 'unread')),
+    };
+  }
+
+  #readUnread(value: unknown): readonly UnreadSnapshot[] | undefined {
+    if (value === undefined) return undefined;
+    return this.#list(value, 'unread services', MAX_SERVICES).map((each) => {
+      const service = this.#checks.fields(each, 'unread service');
+      return {
+        name: this.#checks.text(service, 'name'),
+        version: this.#checks.text(service, 'version'),
+      };
+    });
   }
 
   #list(value: unknown, what: string, limit: number): readonly unknown[] {

@@ -8,7 +8,14 @@ export interface ContractSnapshot {
   readonly format: typeof SNAPSHOT_FORMAT;
   /** Sorted by name, then by version. */
   readonly services: readonly ServiceSnapshot[];
+  /** The services of a registry whose nodes have no introspection; absent if there are none. */
+  readonly unread?: readonly UnreadSnapshot[] | undefined;
 }
+
+export type UnreadSnapshot = Pick<ServiceSnapshot, 'name' | 'version'>;
+
+/** Whether getty itself offers the service, by an option of the server. It has no contract. */
+export const isOwnService = ({ name }: UnreadSnapshot): boolean => name.startsWith('getty.');
 
 export interface ServiceSnapshot {
   readonly name: string;

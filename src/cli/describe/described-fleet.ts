@@ -4,10 +4,11 @@ import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
 import type { ServiceNode } from '../../micro/index.js';
 import type { ServiceDescription } from '../../rpc/index.js';
+import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
 import { descriptorsOf } from '../target/descriptors.js';
-import { describeServer } from '../target/introspection.js';
+import { describeServer, hasNoIntrospection } from '../target/introspection.js';
 import { publishedNodes } from '../target/published-nodes.js';
 import { connectTo, nodesOf } from '../target/server-connection.js';
 import type { Target } from '../target/target.js';
@@ -18,6 +19,15 @@ export interface DescribedService extends ServiceDescription {
   readonly registry?: FileRegistry | undefined;
   /** The groups of its nodes, if a registry lists them. */
   readonly groups?: readonly string[] | undefined;
+}
+
+/** The name and the version of a service that no node describes. */
+type UnreadService = Pick<ServiceDescription, 'name' | 'version'>;
+
+interface FleetDescription {
+  readonly services: DescribedService[];
+  /** The services whose nodes have no introspection. Always empty for an address. */
+  readonly unread: UnreadService[];
 }
 
 /** The most nodes of one service that are asked until one of them answers. */
@@ -53,7 +63,7 @@ function hasProtobuf({ methods }: ServiceDescription): boolean {
 /**
  * The services of a server, or all services that a registry lists. `service`: only this one. Each
  * version of a service is asked of one node that answers. Rejects if a service that is given, or
- * all of them, cannot be described; with `needsAll` also if one of them cannot.
+ * all of them, cannot be described.
  */
 export async function servicesOf(
   target: Target,
@@ -61,12 +71,28 @@ export async function servicesOf(
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
-  needsAll = false,
 ): Promise<DescribedService[]> {
-  if (target.kind === 'address') return servicesAt(target.url, options, terminal);
+  return (await describeFleet(target, service, options, terminal, output, false)).services;
+}
+
+/**
+ * As servicesOf(), with the services that could not be read. `needsAnswers`: rejects if the nodes
+ * of a service fail for another reason than a lack of introspection, which may be temporary.
+ */
+export async function describeFleet(
+  target: Target,
+  service: string | undefined,
+  options: ConnectionOptions,
+  terminal: Terminal,
+  output: Output,
+  needsAnswers: boolean,
+): Promise<FleetDescription> {
+  if (target.kind === 'address')
+    return { services: await servicesAt(target.url, options, terminal), unread: [] };
   const nodes = await untilAborted(publishedNodes(target.url), terminal.signal);
   const selected = service === undefined ? nodes : nodesOf(nodes, { service });
   const found: DescribedService[] = [];
+  const unread: UnreadService[] = [];
   let failure: unknown;
   for (const versionNodes of byVersion(selected)) {
     try {
@@ -76,12 +102,15 @@ export async function servicesOf(
       );
       found.push({ ...described, groups: [...new Set(same.map(({ group }) => group))] });
     } catch (error) {
-      if (needsAll) throw error;
+      if (terminal.signal.aborted) throw error;
+      if (needsAnswers && !hasNoIntrospection(error)) throw error;
       failure = error;
+      const [node] = versionNodes;
+      if (node !== undefined) unread.push({ name: node.service, version: node.version });
     }
   }
   if (found.length === 0 && failure !== undefined) throw failure;
-  return found;
+  return { services: found, unread };
 }
 
 /** The nodes of each version of each service. */
@@ -96,7 +125,10 @@ function byVersion(nodes: readonly ServiceNode[]): ServiceNode[][] {
   return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
 }
 
-/** The service of these nodes, which all offer the same version. Rejects if none describes it. */
+/**
+ * The service of these nodes, which all offer the same version. Rejects if none describes it: with
+ * the lack of introspection only if that is true of all.
+ */
 async function askNodes(
   nodes: readonly ServiceNode[],
   options: ConnectionOptions,
@@ -104,17 +136,22 @@ async function askNodes(
   output: Output,
 ): Promise<DescribedService> {
   let failure: unknown;
+  let lack: unknown;
   for (const { id, address, service, version } of nodes.slice(0, MAX_NODES_ASKED)) {
+    let error: unknown;
     try {
       const services = await servicesAt(address, options, terminal);
       const found = services.find((each) => each.name === service && each.version === version);
       if (found !== undefined) return found;
-      failure = new Error(`node ${id} is published for ${service} and does not offer it`);
-    } catch (error) {
-      if (terminal.signal.aborted) throw error;
-      failure = error;
+      error = new Error(`node ${id} is published for ${service} and does not offer it`);
+    } catch (thrown) {
+      if (terminal.signal.aborted) throw thrown;
+      error = thrown;
     }
-    output.progress(`${service} ${version} at node ${id}: ${messageOf(failure)}`);
+    if (hasNoIntrospection(error)) lack = error;
+    else failure = error;
+    const advice = error instanceof AdvisedError ? ` (${error.advice})` : '';
+    output.progress(`${service} ${version} at node ${id}: ${messageOf(error)}${advice}`);
   }
-  throw failure;
+  throw failure ?? lack;
 }

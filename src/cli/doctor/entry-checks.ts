@@ -76,16 +76,31 @@ function checkService(service: string, entries: readonly ServiceNode[]): Check[]
       ),
     );
   }
-  if (entries.every((node) => weightOf(node) === 0))
-    checks.push(
-      warning(
-        service,
-        'all its nodes have the weight 0',
-        'weighted() then calls them all alike; set a weight with provider.update()',
-      ),
-    );
-  return checks;
+  return [...checks, ...checkWeights(service, entries)];
 }
+
+/** A consumer may call the nodes of one version, group and codec only, so each needs a weight. */
+function checkWeights(service: string, entries: readonly ServiceNode[]): Check[] {
+  const parts = groupBy(entries, ({ version, group, protocol }) =>
+    JSON.stringify([version, group, protocol]),
+  );
+  const weightless = [...parts.values()].filter((nodes) =>
+    nodes.every((node) => weightOf(node) === 0),
+  );
+  if (weightless.length === 0) return [];
+  const names = weightless.map(([node]) => node && partText(node));
+  const whose = weightless.length === parts.size ? '' : ` of ${[...new Set(names)].join(' and ')}`;
+  return [
+    warning(
+      service,
+      `all its nodes${whose} have the weight 0`,
+      'weighted() then calls them all alike; set a weight with `getty node weight`',
+    ),
+  ];
+}
+
+const partText = ({ version, group, protocol }: ServiceNode): string =>
+  `${version || 'no version'}, ${group ? `group ${group}` : 'no group'} in ${protocol}`;
 
 function nodeCount(entries: readonly ServiceNode[]): string {
   const count = new Set(entries.map(({ id }) => id)).size;

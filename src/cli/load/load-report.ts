@@ -18,8 +18,11 @@ export interface LoadReport {
   readonly calls: number;
   readonly failed: number;
   readonly codes: Readonly<Record<string, number>>;
+  /** From the start to the last answer. */
   readonly seconds: number;
-  /** Calls per second. */
+  /** Whether it was an open load. */
+  readonly isOpen: boolean;
+  /** Calls per second: started ones of an open load, ended ones of a closed load. */
   readonly rate: number;
   /** Milliseconds. */
   readonly latency: Readonly<Record<'mean' | 'p50' | 'p90' | 'p99' | 'p999' | 'max', number>>;
@@ -34,7 +37,8 @@ export function reportOf(run: LoadRun): LoadReport {
     failed: run.failed,
     codes: Object.fromEntries([...run.codes].sort(([, a], [, b]) => b - a)),
     seconds: run.seconds,
-    rate: run.seconds > 0 ? run.ended / run.seconds : 0,
+    isOpen: run.isOpen,
+    rate: run.rate,
     latency: {
       mean: count > 0 ? sum / count : 0,
       p50: latency.percentile(0.5),
@@ -67,10 +71,11 @@ const ms = (latency: number): string => `${latency.toFixed(latency < 10 ? 2 : 0)
 
 /** The report as lines for people. */
 export function reportLines(report: LoadReport, firstFailure: unknown): string[] {
-  const { calls, failed, codes, seconds, rate, latency, histogram } = report;
+  const { calls, failed, codes, seconds, isOpen, rate, latency, histogram } = report;
   const most = Math.max(...histogram.map(({ count }) => count));
   return [
-    `calls    ${calls} in ${seconds.toFixed(1)} s, ${Math.round(rate)} calls/s`,
+    `calls    ${calls} in ${seconds.toFixed(1)} s, ` +
+      `${isOpen ? 'started at ' : ''}${Math.round(rate)} calls/s`,
     `failed   ${failed}${failed === 0 ? '' : `: ${codesText(codes)}; first: ${printable(messageOf(firstFailure))}`}`,
     `latency  mean ${ms(latency.mean)}  p50 ${ms(latency.p50)}  p90 ${ms(latency.p90)}  ` +
       `p99 ${ms(latency.p99)}  p99.9 ${ms(latency.p999)}  max ${ms(latency.max)}`,

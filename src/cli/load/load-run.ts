@@ -38,6 +38,8 @@ export class LoadRun {
   ended = 0;
   failed = 0;
   #startTime = 0;
+  /** When the last call was started. */
+  #lastStart = 0;
   #endTime = 0;
   #isStopped = false;
   #startsInTurn = 0;
@@ -63,6 +65,22 @@ export class LoadRun {
   /** Seconds from the start to the last answer. */
   get seconds(): number {
     return (this.#endTime - this.#startTime) / 1_000;
+  }
+
+  /**
+   * Calls per second: those that an open load has started, or a closed load has ended. The wait for
+   * the last answers does not lower the rate of an open load.
+   */
+  get rate(): number {
+    if ('inFlight' in this.#shape) return this.seconds > 0 ? this.ended / this.seconds : 0;
+    const { rate } = this.#shape;
+    return (
+      this.started / Math.max((this.#lastStart - this.#startTime) / 1_000, this.started / rate)
+    );
+  }
+
+  get isOpen(): boolean {
+    return 'rate' in this.#shape;
   }
 
   /** Makes all calls. Settles when no call is in flight any more. */
@@ -141,6 +159,9 @@ export class LoadRun {
   /** `intended`: when the call should start. A late start is a part of its latency. */
   async #measure(intended: number): Promise<void> {
     this.started++;
+    this.#lastStart = performance.now();
+    // A timer may be up to 1 ms early.
+    const start = Math.min(intended, this.#lastStart);
     try {
       await this.#call();
     } catch (error) {
@@ -149,7 +170,7 @@ export class LoadRun {
       this.codes.set(code, (this.codes.get(code) ?? 0) + 1);
       this.failed++;
     }
-    const latency = performance.now() - intended;
+    const latency = performance.now() - start;
     this.latency.add(latency);
     this.secondLatency.add(latency);
     this.ended++;

@@ -102,9 +102,12 @@ export function isUnimplemented(thrown: unknown): boolean {
   return codeOf(thrown instanceof AdvisedError ? thrown.error : thrown) === 'UNIMPLEMENTED';
 }
 
-/** A server of Go ends the session when it does not know the service. */
-function hasNoIntrospection(error: unknown): boolean {
-  const code = codeOf(error);
+/**
+ * Whether a server answers without an introspection service. A server of Go ends the session when
+ * it does not know the service.
+ */
+export function hasNoIntrospection(thrown: unknown): boolean {
+  const code = codeOf(thrown instanceof AdvisedError ? thrown.error : thrown);
   return code === 'UNIMPLEMENTED' || code === 'UNAVAILABLE';
 }
 

@@ -106,7 +106,7 @@ export function nodesOf(nodes: readonly ServiceNode[], filter: NodeFilter): Serv
   if (selected.length > 0) return selected;
   throw new AdvisedError(
     new RpcError('UNAVAILABLE', `no node offers ${nameOf(filter)}`, { unsent: true }),
-    adviceFor(service, nodes, ofService),
+    adviceFor(filter, nodes, ofService),
   );
 }
 
@@ -123,13 +123,16 @@ function nameOf({ service, version, group, codec, node }: NodeFilter): string {
 }
 
 function adviceFor(
-  service: string,
+  { service, version = '' }: NodeFilter,
   nodes: readonly ServiceNode[],
   ofService: readonly ServiceNode[],
 ): string {
   if (nodes.length === 0) return 'the registry is empty; is it the root that providers use?';
   const similar = nearestTo(service, [...new Set(nodes.map((node) => node.service))]);
   if (ofService.length === 0 && similar !== undefined) return `did you mean ${similar}?`;
+  const versions = [...new Set(ofService.map((node) => node.version))];
+  const nearest = versions.includes(version) ? undefined : nearestTo(version, versions);
+  if (version !== '' && nearest) return `did you mean version ${nearest}?`;
   return '`getty ls REGISTRY` shows what is published, and `getty explain REGISTRY SERVICE` why';
 }
 

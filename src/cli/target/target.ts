@@ -9,6 +9,8 @@ export interface Target {
 
 // `memory://name` is an address, and `memory:name` a registry.
 const REGISTRY = /^(?:file|etcds?|zookeeper):|^memory:(?!\/\/)/;
+/** `file://tmp/x` has the host `tmp`, as every URL. */
+const FILE_WITH_HOST = /^file:\/\/(?!\/|localhost\/)/;
 const ADDRESS = /^(?:tcp|tls|udp|ws|wss|unix|memory):\/\//;
 const HOST_AND_PORT = /^(?:\[[^\s[\]]+\]|[^\s:/@?#]+):\d{1,5}$/;
 
@@ -24,6 +26,11 @@ export const isTarget = (text: string): boolean => REGISTRY.test(text) || ADDRES
 
 /** Throws UsageError. The server or the registry checks the rest of the text. */
 export function parseTarget(text: string): Target {
+  if (FILE_WITH_HOST.test(text))
+    throw new UsageError(
+      `TARGET: got ${showUrl(text)}, expected three slashes before the directory, such as ` +
+        'file:///directory',
+    );
   if (REGISTRY.test(text)) return { kind: 'registry', url: text };
   if (ADDRESS.test(text)) return { kind: 'address', url: text };
   throw new UsageError(`TARGET: got ${showUrl(text)}, expected ${suggestion(text)}`);
@@ -38,6 +45,8 @@ export function parseRegistry(text: string): string {
 
 /** Throws UsageError. */
 export function parseAddress(text: string): string {
+  if (!isTarget(text) && !HOST_AND_PORT.test(text))
+    throw new UsageError(`ADDRESS: got ${showUrl(text)}, expected ${ADDRESSES}`);
   const { kind, url } = parseTarget(text);
   if (kind === 'address') return url;
   throw new UsageError(

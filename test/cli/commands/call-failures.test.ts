@@ -3,7 +3,7 @@ import { auth, RpcError } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { testService } from '../../fixtures/rpc.js';
 import { serveAsGo } from '../call/go-server.js';
-import { serveGreeter } from '../greeter-servers.js';
+import { openFleet, serveGreeter } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
 
 noLeaks();
@@ -22,6 +22,7 @@ describe('the exit code of getty call', () => {
 
   test.each([
     [['nowhere', 'Greeter/hello'], /TARGET: got "nowhere"/],
+    [['file://tmp/registry', 'Greeter/hello'], /expected three slashes .* file:\/\/\/directory/],
     [['tcp://127.0.0.1:1', 'Greeter'], /SERVICE\/METHOD: got "Greeter"/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '{'], /JSON: .*write it as JSON/],
     [['tcp://127.0.0.1:1', 'Greeter/hello', '--meta', 'x'], /--meta: got "x"/],
@@ -65,6 +66,13 @@ describe('the exit code of getty call', () => {
         stderr: `getty call: UNIMPLEMENTED: ${advice}\n`,
       });
     }
+  });
+
+  test('is 14 for a version that no node offers, and the line names the nearest one', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    const args = ['call', fleet.url, 'Greeter/hello', '"x"', '--service-version', 'v2'];
+    expect((await getty(...args)).stderr).toMatch(/ \(did you mean version v1\?\)\n$/);
   });
 
   test('is 3 for an argument that the schema refuses', async () => {
@@ -112,6 +120,11 @@ describe('a server without introspection', () => {
       'serverStream',
     );
     expect(count.stdout).toBe('1\n2\n');
+    const asUnary = await getty('call', server.address, 'Greeter/count', '2');
+    expect(asUnary.code).toBe(13);
+    expect(asUnary.stderr).toMatch(
+      / a single reply \(call it with --kind serverStream, or .*\)\n$/,
+    );
     const unknown = await getty('call', server.address, 'Greeter/helo', '"x"');
     expect(unknown.code).toBe(12);
     expect(unknown.stderr).toMatch(/UNIMPLEMENTED: .* \(`getty describe TARGET`/);

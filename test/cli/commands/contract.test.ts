@@ -54,16 +54,49 @@ describe('getty contract snapshot', () => {
     expect(JSON.parse(inJson.stdout)).toEqual(JSON.parse(stdout));
   });
 
-  test('of a registry has the groups, and fails if a service cannot be described', async () => {
+  test('of a registry has the groups, and names services without introspection', async () => {
     await using fleet = openFleet();
     await fleet.provide('a', { group: 'sh' });
     await fleet.provide('b', { group: 'bj' });
     const { stdout } = await getty('contract', 'snapshot', fleet.url);
     expect(JSON.parse(stdout).services).toMatchObject([{ name: 'Greeter', groups: ['bj', 'sh'] }]);
     await fleet.provide('c', { introspection: false, services: [shop(Item)] });
-    const failed = await getty('contract', 'snapshot', fleet.url);
-    expect(failed).toMatchObject({ code: 12, stdout: '' });
-    expect(failed.stderr).toMatch(/getty contract snapshot: UNIMPLEMENTED: .*introspection: true/);
+    const partial = await getty('contract', 'snapshot', fleet.url);
+    expect(partial.code).toBe(0);
+    expect(partial.stderr).toMatch(/introspection: true.*\nwarning: no node describes Shop v1; /);
+    const snapshot = JSON.parse(partial.stdout);
+    expect(snapshot.services).toHaveLength(1);
+    expect(snapshot.unread).toEqual([{ name: 'Shop', version: 'v1' }]);
+    const diff = await getty('contract', 'diff', fleet.url, fleet.url, '--json');
+    expect(diff.code).toBe(0);
+    expect(JSON.parse(diff.stdout).uncompared).toContainEqual({
+      where: 'Shop v1',
+      why: 'no node described it for both snapshots',
+    });
+    await fleet.provide('d', { services: [shop(Item)] });
+    const whole = JSON.parse((await getty('contract', 'snapshot', fleet.url)).stdout);
+    expect(whole.services).toHaveLength(2);
+    expect(whole.unread).toBeUndefined();
+  });
+
+  test('of a registry fails if the nodes of a service cannot be reached', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    const [published] = await fleet.registry.list();
+    await fleet.registry.register({
+      ...(published as NonNullable<typeof published>),
+      service: 'Shop',
+      address: 'tcp://127.0.0.1:1',
+    });
+    const { code, stdout } = await getty('contract', 'snapshot', fleet.url);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  });
+
+  test('has no services of getty itself, such as the admin service', async () => {
+    await using fleet = openFleet();
+    const provider = await fleet.provide('a');
+    const { stdout } = await getty('contract', 'snapshot', provider.address);
+    expect(JSON.parse(stdout).services).toMatchObject([{ name: 'Greeter' }]);
   });
 
   test('fails for a server without services', async () => {
@@ -128,6 +161,33 @@ describe('getty contract diff', () => {
       'not compared  Greeter v1 hello input: both snapshots have no description of it\n',
     );
     expect(stdout).toMatch(/\nno changes, not compared: \d+\n$/);
+  });
+
+  test('does not take a service that was not read for one that is gone', async () => {
+    await using folder = await temporaryFolder();
+    const service = { version: 'v1', codecs: [], methods: [], messages: {}, enums: {} };
+    const files = {
+      whole: { services: ['Shop', 'Greeter', 'getty.Admin'] },
+      partial: { services: ['Greeter'], unread: [{ name: 'Shop', version: 'v1' }] },
+      wrong: { services: [], unread: [5] },
+    };
+    const path = (name: keyof typeof files): string => join(folder.path, name);
+    for (const name of ['whole', 'partial', 'wrong'] as const) {
+      const services = files[name].services.map((each) => ({ ...service, name: each }));
+      await writeFile(path(name), JSON.stringify({ format: 1, ...files[name], services }));
+    }
+    for (const [from, to, age] of [
+      ['whole', 'partial', 'new'],
+      ['partial', 'whole', 'old'],
+    ] as const)
+      expect(await getty('contract', 'diff', path(from), path(to))).toMatchObject({
+        code: 0,
+        stdout:
+          `not compared  Shop v1: no node described it for the ${age} snapshot\n` +
+          'no changes, not compared: 1\n',
+      });
+    const wrong = await getty('contract', 'diff', path('wrong'), path('whole'));
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('no unread service') });
   });
 
   test.each([

@@ -39,6 +39,20 @@ describe('getty explain', () => {
     expect(table.stderr).toBe('1 of 3 entries receive calls\n');
   });
 
+  test('says of a node with the weight 0 that weighted() calls the others', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a', { weight: 0 });
+    const args = ['explain', fleet.url, 'Greeter', '--json'];
+    const reasons = async (): Promise<string[]> =>
+      JSON.parse((await getty(...args)).stdout).nodes.map(({ reason }: Row) => reason);
+    expect(await reasons()).toEqual([expect.stringMatching(/^receives calls; answers/)]);
+    await fleet.provide('b');
+    expect((await reasons()).sort()).toEqual([
+      expect.stringMatching(/^receives calls, but not from weighted\(\): its weight is 0; answers/),
+      expect.stringMatching(/^receives calls; answers/),
+    ]);
+  });
+
   test('finds a node that accepts connections and does not answer', async () => {
     await using fleet = openFleet();
     await fleet.provide('a');

@@ -15,7 +15,9 @@ describe('getty load', () => {
     const args = ['load', server.address, 'Greeter/hello', '"x"', '--rate', '1000', '--for'];
     const { code, stdout, stderr } = await getty(...args, '50ms');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/^calls {4}50 in [\d.]+ s, \d+ calls\/s\nfailed {3}0\nlatency {2}mean /);
+    expect(stdout).toMatch(
+      /^calls {4}50 in [\d.]+ s, started at \d+ calls\/s\nfailed {3}0\nlatency {2}mean /,
+    );
     expect(stdout).toMatch(/\nUP TO +CALLS\n.*█/);
     const inJson = await getty(...args, '20ms', '--json');
     expect(JSON.parse(inJson.stdout)).toMatchObject({ calls: 20, failed: 0, codes: {} });

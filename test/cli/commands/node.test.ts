@@ -36,6 +36,7 @@ describe('getty node', () => {
   test.each([
     [['stop', 'tcp://127.0.0.1:1'], 'ACTION: got "stop", expected one of drain, undrain, weight'],
     [['drain', 'file:///x'], 'ADDRESS: got the registry "file:///x"'],
+    [['drain', 'node2'], 'ADDRESS: got "node2", expected an address such as tcp://host:port, wss:'],
     [['drain', 'tcp://127.0.0.1:1', '5'], 'drain: a weight and the options of a service are for'],
     [['undrain', 'tcp://127.0.0.1:1', '--service', 'x'], 'undrain: a weight and the options'],
     [['weight', 'tcp://127.0.0.1:1'], 'WEIGHT: got nothing, expected a whole number'],

@@ -44,12 +44,37 @@ describe('checkEntries()', () => {
     [
       'no weight',
       [node('a', { metadata: { 'getty-weight': '0' } })],
-      /^warning TestService: all its nodes have the weight 0/,
+      /^warning TestService: all its nodes have the weight 0 .*getty node weight/,
+    ],
+    [
+      'a codec without a weight',
+      [
+        node('a', { metadata: { 'getty-weight': '0' } }),
+        node('b', {
+          address: 'tcp://127.0.0.1:2',
+          protocol: 'protobuf',
+          metadata: { 'getty-weight': '7' },
+        }),
+      ],
+      /^warning TestService: all its nodes of v1\.0, group bj in json have the weight 0/,
     ],
   ])('finds %s', (_, nodes, text) => {
     const checks = checkEntries(nodes).map(
       ({ status, name, detail, advice }) => `${status} ${name}: ${detail} (${advice})`,
     );
     expect(checks).toEqual([expect.stringMatching(text)]);
+  });
+
+  test('finds a group whose nodes have no weight, beside others', () => {
+    const metadata = { 'getty-weight': '0' };
+    const nodes = [
+      node('a', { address: 'tcp://127.0.0.1:1' }),
+      node('b', { address: 'tcp://127.0.0.1:2', metadata }),
+      node('c', { address: 'tcp://127.0.0.1:3', group: 'sh', metadata }),
+    ];
+    expect(checkEntries(nodes).map(({ detail }) => detail)).toEqual([
+      'its nodes have 2 groups: bj (2 nodes), sh (1 node)',
+      'all its nodes of v1.0, group sh in json have the weight 0',
+    ]);
   });
 });

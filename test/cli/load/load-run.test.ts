@@ -31,6 +31,33 @@ describe('an open load', () => {
     expect(run.inFlight).toBe(0);
   });
 
+  test('measures no call as shorter than it was', async () => {
+    const call = async (): Promise<void> => {
+      const start = performance.now();
+      while (performance.now() - start < 0.3);
+    };
+    const run = new LoadRun(call, { rate: 1_000 }, 200, never);
+    await run.run();
+    expect(run.latency.count).toBe(200);
+    expect(run.latency.cumulative([0.25])).toEqual([0]);
+  });
+
+  test('has the rate at which calls started, however long the last answers take', async () => {
+    const answers = gate();
+    const run = new LoadRun(() => answers.promise, { rate: 1_000 }, 20, never);
+    const start = performance.now();
+    const ended = run.run();
+    await until(() => run.started === 20, 'all calls have started');
+    const starting = performance.now() - start;
+    await until(() => performance.now() - start > 2 * starting, 'the answers are late');
+    answers.open();
+    await ended;
+    expect(run.rate).toBeGreaterThanOrEqual(Math.min(1_000, 20_000 / starting));
+    expect(reportLines(reportOf(run), undefined)[0]).toMatch(
+      /^calls {4}20 in [\d.]+ s, started at \d+ calls\/s$/,
+    );
+  });
+
   test('makes one call at least', async () => {
     const run = new LoadRun(async () => {}, { rate: 1 }, 5, never);
     await run.run();
