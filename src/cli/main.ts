@@ -1,8 +1,13 @@
 #!/usr/bin/env node
 /** The command `getty` as a process: its streams, signals and exit code. */
+import { followSignal } from '../core/signals.js';
+import { atMost } from '../core/timers.js';
 import { failureLine } from './failure.js';
 import { run } from './program.js';
 import type { Terminal } from './terminal.js';
+
+/** Milliseconds for the rest of the output after Ctrl-C: its reader may not read. */
+const MAX_END = 1_000;
 
 const interrupt = new AbortController();
 
@@ -31,7 +36,16 @@ const terminal: Terminal = {
   environment: process.env,
 };
 
+/** Settles when the reader has the whole output, and at most MAX_END after Ctrl-C. */
+async function written(): Promise<void> {
+  const all = new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  const { signal } = interrupt;
+  if (!signal.aborted)
+    await Promise.race([all, new Promise<void>((resolve) => followSignal(signal, resolve))]);
+  if (signal.aborted) await atMost(MAX_END, all);
+}
+
 const exitCode = await run(process.argv.slice(2), terminal);
-await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+await written();
 // Standard input may be open, and nothing that the command has closed needs to be waited for.
 process.exit(exitCode);

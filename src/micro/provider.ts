@@ -72,7 +72,8 @@ export interface Provider extends AsyncDisposable {
   drain(): Promise<void>;
   /**
    * Publishes the nodes again after drain(), with the changes of update() and setWeight()
-   * meanwhile. Rejects with REGISTRY_FAILED, or with ENDPOINT_CLOSED after close() or destroy().
+   * meanwhile. Rejects with REGISTRY_FAILED if the registry refuses a node; then none is published.
+   * Rejects with ENDPOINT_CLOSED after close() or destroy().
    */
   undrain(): Promise<void>;
   /**

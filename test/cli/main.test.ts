@@ -85,6 +85,27 @@ describe('the process', () => {
     expect(errors).toBe('');
   });
 
+  test('ends on Ctrl-C while nothing reads its output', async () => {
+    await using server = await serve('tcp://127.0.0.1:0', [greeter()]);
+    const options = ['--json', '--body-limit', '65536'];
+    const args = [MAIN, 'proxy', 'tcp://127.0.0.1:0', server.address, ...options];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = once(child, 'exit');
+    const [line] = await once(child.stderr, 'data');
+    const { listening } = JSON.parse(`${line}`);
+    const client = await connectOnce(listening);
+    // More than a pipe holds.
+    for (let call = 0; call < 40; call++)
+      await client
+        .stub(Greeter)
+        .hello('x'.repeat(60_000))
+        .catch(() => {});
+    child.kill('SIGINT');
+    expect((await within(ended, 'the end of getty', PROCESS_PATIENCE))[0]).toBe(0);
+    child.stdout.destroy();
+    client.destroy();
+  });
+
   test('reads standard input until it ends', async () => {
     await using server = await serve('tcp://127.0.0.1:0', [greeter()], { introspection: true });
     const args = [MAIN, 'call', server.address, 'Greeter/sum'];

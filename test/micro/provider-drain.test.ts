@@ -204,6 +204,34 @@ describe('drain()', () => {
     expect([provider.state, (await inner.list()).length]).toEqual(['published', 2]);
   });
 
+  it('publishes nothing if undrain() can register some entries only', async () => {
+    const inner = memory();
+    let isRefused = false;
+    const registry: Registry = {
+      register: (node) => {
+        if (isRefused && node.service === 'Other') throw new Error('it is refused');
+        return inner.register(node);
+      },
+      watch: (query, options) => inner.watch(query, options),
+      list: () => inner.list(),
+      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    };
+    await using older = await start(registry, 'a');
+    const published: number[] = [];
+    const onPublish = (nodes: readonly ServiceNode[]): void => void published.push(nodes.length);
+    await using provider = await start(registry, 'b', { onPublish });
+    await provider.drain();
+    isRefused = true;
+    await expect(provider.undrain()).rejects.toThrow('it is refused');
+    expect([provider.state, provider.published]).toEqual(['draining', []]);
+    expect(await ids(registry)).toEqual(['a']);
+    expect(published).not.toContain(1);
+    isRefused = false;
+    await provider.undrain();
+    expect([provider.state, provider.published.length]).toEqual(['published', 2]);
+    expect(older.published).toHaveLength(2);
+  });
+
   it('runs after an update, and before the end', async () => {
     await using registry = memory();
     await using provider = await start(registry, 'a');

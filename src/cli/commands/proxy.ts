@@ -35,8 +35,8 @@ export const defineProxy: DefineCommand = (program, terminal) => {
     .summary('show the frames between two peers, and make faults')
     .description(
       'Listen at an address, pass everything on to the target, and show each rpc frame that passes,\n' +
-        'until Ctrl-C. → is to the target. Bytes are never changed. Secrets in metadata are shown\n' +
-        'as ***. Bodies are not shown without --body, --body-limit or --proto.',
+        'until Ctrl-C. → is to the target. Bytes are never changed. Most values of metadata, which may\n' +
+        'be secrets, are hidden. Bodies are not shown without --body, --body-limit or --proto.',
     )
     .argument(
       '<listen>',
@@ -50,7 +50,7 @@ export const defineProxy: DefineCommand = (program, terminal) => {
       (text: string) => parseInteger('--body-limit', text, 1, MAX_BODY),
     )
     .option('--proto <file>', 'show bodies, Protobuf too, with a descriptor set: `buf build -o`')
-    .option('--show-secrets', 'show all metadata as it is')
+    .option('--show-secrets', 'show all metadata, and the secrets in it')
     .option(
       '--max-connections <number>',
       `refuse more open connections (default: ${DEFAULT_CONNECTIONS})`,

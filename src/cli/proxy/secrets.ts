@@ -1,10 +1,21 @@
-/** Hides the values of metadata that may be secrets. */
+/** Hides the values of metadata, which may be secrets. */
 
-/** Names of keys, in part. */
-const SECRET = /auth|token|secret|passw|cookie|credential|signature|session|api-?_?key|private/i;
-const HIDDEN = '***';
+/**
+ * Keys, in lower case, whose values are shown. A list of names that may be secrets could not be
+ * complete.
+ */
+const SHOWN: ReadonlySet<string> = new Set([
+  'content-type',
+  'traceparent',
+  'tracestate',
+  'user-agent',
+  'x-request-id',
+]);
 
-/** Metadata with `***` for each secret. `showsSecrets`: as it is. Undefined if it has no keys. */
+/**
+ * Metadata with the number of characters in place of each value, except for a few known keys.
+ * `showsSecrets`: as it is. Undefined if it has no keys.
+ */
 export function shownMetadata(
   metadata: Readonly<Record<string, string>> | undefined,
   showsSecrets: boolean,
@@ -14,6 +25,10 @@ export function shownMetadata(
   // No prototype, so that `__proto__` is an ordinary key.
   const shown: Record<string, string> = Object.create(null);
   for (const [key, value] of Object.entries(metadata))
-    shown[key] = SECRET.test(key) ? HIDDEN : value;
+    shown[key] = SHOWN.has(key.toLowerCase()) ? value : hidden(value);
   return shown;
+}
+
+function hidden({ length }: string): string {
+  return `*** (${length} ${length === 1 ? 'character' : 'characters'})`;
 }

@@ -112,12 +112,16 @@ export class ProviderEntries implements EntryOwner {
     return this.enqueue(async () => {
       if (!this.#isDraining) return;
       this.#isDraining = false;
+      this.#changing++;
       try {
         await this.#register(this.#nodes);
       } catch (error) {
         this.#isDraining = true;
+        // The entries that are registered would get calls. If some are left, drain() tries again.
+        await this.#deregister();
         throw error;
       } finally {
+        this.#changing--;
         this.#setup.onChange();
       }
     });

@@ -4,6 +4,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { RpcError } from '../errors.js';
 import type { Service } from '../types.js';
 import { toBase64 } from '../wire/base64.js';
+import { selectServices } from './selected-services.js';
 
 /** So many bytes fit the default maxMessageBytes in base64. */
 const MAX_BYTES = 750_000;
@@ -11,7 +12,8 @@ const MAX_BYTES = 750_000;
 /** The FileDescriptorSets of the services of one server. Each one is encoded once. */
 export class DescriptorSets {
   readonly #services: readonly Service[];
-  readonly #sets = new Map<string | undefined, string>();
+  /** By the name of a service: the set in base64, or how many bytes it has if they are too many. */
+  readonly #sets = new Map<unknown, string | number>();
 
   constructor(services: readonly Service[]) {
     this.#services = services;
@@ -22,33 +24,31 @@ export class DescriptorSets {
    * RESOURCE_EXHAUSTED.
    */
   find(service: unknown): string {
-    if (service !== undefined && typeof service !== 'string')
-      throw new RpcError('INVALID_ARGUMENT', 'service: expected the name of a service');
-    const known = this.#sets.get(service);
-    if (known !== undefined) return known;
-    const selected = this.#services.filter(
-      ({ contract }) => service === undefined || contract.name === service,
+    const set = this.#sets.get(service) ?? this.#encode(service);
+    if (typeof set === 'string') return set;
+    throw new RpcError(
+      'RESOURCE_EXHAUSTED',
+      `the descriptors have ${set} bytes, more than ${MAX_BYTES}; ask for one service`,
     );
-    if (service !== undefined && selected.length === 0)
-      throw new RpcError('NOT_FOUND', 'service: this server has no service of that name');
+  }
+
+  #encode(service: unknown): string | number {
+    const selected = selectServices(this.#services, service);
     const set = encodeSet(selected.flatMap(({ contract }) => contract.files ?? []));
     this.#sets.set(service, set);
     return set;
   }
 }
 
-function encodeSet(files: readonly DescFile[]): string {
+/** The set in base64, or how many bytes it has if they are too many. */
+function encodeSet(files: readonly DescFile[]): string | number {
   const all = new Map<string, DescFile>();
   for (const file of files) addFile(file, all);
   const set = create(FileDescriptorSetSchema, {
     file: [...all.values()].map(({ proto }) => proto),
   });
   const bytes = toBinary(FileDescriptorSetSchema, set);
-  if (bytes.length <= MAX_BYTES) return toBase64(bytes);
-  throw new RpcError(
-    'RESOURCE_EXHAUSTED',
-    `the descriptors have ${bytes.length} bytes, more than ${MAX_BYTES}; ask for one service`,
-  );
+  return bytes.length <= MAX_BYTES ? toBase64(bytes) : bytes.length;
 }
 
 /** Adds the imports of a file, and then the file. */

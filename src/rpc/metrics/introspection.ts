@@ -6,7 +6,8 @@ import { badOption } from '../../core/options.js';
 import { contract, implement } from '../contract/contract.js';
 import { unary } from '../contract/method.js';
 import type { CodecName, MessageDescription, Method, MethodKind, Service } from '../types.js';
-import { jsonSchemaOf, SchemaBudget } from './json-schema.js';
+import { jsonSchemaOf, SchemaBudget, vendorOf } from './json-schema.js';
+import { selectServices } from './selected-services.js';
 import type { ServerStatus } from './server-status.js';
 import type { SessionsReport, SessionsRequest } from './session-report.js';
 import { type RpcCounters, statisticsOf } from './statistics.js';
@@ -54,14 +55,15 @@ export interface IntrospectionSource {
 /** The argument of the method `services`. */
 export interface ServicesRequest {
   /**
-   * The name of a service. Its JSON Schemas then have the whole answer. Default: all services.
+   * The name of a service, or the call rejects with NOT_FOUND. Its JSON Schemas then have the whole
+   * answer. Default: all services.
    */
   readonly service?: string | undefined;
 }
 
 /** The argument of the method `descriptors`. */
 export interface DescriptorsRequest {
-  /** The name of a service. Default: all services. */
+  /** The name of a service, or the call rejects with NOT_FOUND. Default: all services. */
   readonly service?: string | undefined;
 }
 
@@ -100,15 +102,15 @@ export function withIntrospection(
   if (services.some((service: Service) => service?.contract?.name === name))
     throw badOption('services', name, `other names: ${name} is the introspection service`);
   // Conversions to JSON Schema take time, and services do not change.
-  const descriptions = new Map<string | undefined, ServiceDescription[]>();
-  const describeServices = (wanted: string | undefined): ServiceDescription[] => {
+  const descriptions = new Map<unknown, ServiceDescription[]>();
+  const describeServices = (wanted: unknown): ServiceDescription[] => {
     const known = descriptions.get(wanted);
     if (known !== undefined) return known;
     const budget = new SchemaBudget();
-    const selected = all.filter(({ contract }) => wanted === undefined || contract.name === wanted);
-    const described = selected.map((service) => describeService(service, budget));
-    // A peer can invent names.
-    if (described.length > 0) descriptions.set(wanted, described);
+    const described = selectServices(all, wanted).map((service) =>
+      describeService(service, budget),
+    );
+    descriptions.set(wanted, described);
     return described;
   };
   const all: readonly Service[] = [
@@ -158,9 +160,7 @@ function describeMessage(
   schema: NonNullable<Method['schemas']>['input'],
   budget: SchemaBudget,
 ): MessageDescription | undefined {
-  if (schema !== undefined) {
-    const { vendor } = schema['~standard'];
-    return { vendor, ...jsonSchemaOf(schema, direction, budget) };
-  }
+  if (schema !== undefined)
+    return { vendor: vendorOf(schema), ...jsonSchemaOf(schema, direction, budget) };
   return codecs.json?.describe?.();
 }

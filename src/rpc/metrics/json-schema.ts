@@ -13,6 +13,8 @@ const MAX_CHARACTERS = 65_536;
  * has some around the schema.
  */
 const MAX_DEPTH = 80;
+/** The most characters of the name of a library. */
+const MAX_VENDOR = 100;
 
 /**
  * What the JSON Schemas of one answer may have together, so that it fits the default
@@ -22,6 +24,16 @@ export class SchemaBudget {
   characters = 400_000;
   /** Values and names. */
   nodes = 60_000;
+}
+
+/** The name of the library of a schema, cut; `unknown` if the schema has none. Never throws. */
+export function vendorOf(schema: StandardSchemaV1): string {
+  try {
+    const vendor: unknown = schema['~standard'].vendor;
+    return typeof vendor === 'string' ? vendor.slice(0, MAX_VENDOR) : 'unknown';
+  } catch {
+    return 'unknown';
+  }
 }
 
 type Described = Pick<MessageDescription, 'jsonSchema' | 'jsonSchemaOmitted'>;

@@ -17,7 +17,10 @@ export interface Faults {
    * datagrams may overtake each other. Default: 0.
    */
   jitter?: number | undefined;
-  /** How many bytes pass per second, of each connection. Default: Infinity. */
+  /**
+   * How many bytes pass per second, of each connection. Of the datagrams of a client, up to 1 MiB
+   * waits in each direction, with 512 bytes more for each; others are lost. Default: Infinity.
+   */
   bandwidth?: number | undefined;
   /** The most bytes that arrive at once. Streams only. Default: Infinity. */
   slice?: number | undefined;

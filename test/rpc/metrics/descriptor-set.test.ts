@@ -3,6 +3,7 @@ import { createFileRegistry, createRegistry, fromBinary } from '@bufbuild/protob
 import { FileDescriptorSetSchema, StructSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { contract, Introspection, implement, type Service, serve } from '../../../src/rpc/index.js';
+import { DescriptorSets } from '../../../src/rpc/metrics/descriptor-set.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds } from '../../fixtures/protobuf/kinds_pb.js';
 import { SmallSchema } from '../../fixtures/protobuf/proto3_pb.js';
@@ -79,5 +80,25 @@ describe('Introspection.descriptors', () => {
       code: 'RESOURCE_EXHAUSTED',
       message: expect.stringContaining('ask for one service'),
     });
+  });
+
+  test('encodes a set that is too large once', () => {
+    const service = testService();
+    const [file] = service.contract.files ?? [];
+    if (file === undefined) throw new Error('no file');
+    const large = { ...file.proto, package: 'x'.repeat(750_000) };
+    let reads = 0;
+    const counted = {
+      ...file,
+      get proto() {
+        reads++;
+        return large;
+      },
+    };
+    const contract = { ...service.contract, files: [counted as typeof file] };
+    const sets = new DescriptorSets([{ ...service, contract }]);
+    for (let call = 0; call < 3; call++)
+      expect(() => sets.find(undefined)).toThrow('ask for one service');
+    expect(reads).toBe(1);
   });
 });

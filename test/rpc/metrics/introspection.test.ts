@@ -325,6 +325,17 @@ describe('Introspection', () => {
     );
   });
 
+  test.each<[unknown, string]>([
+    [{ service: 'Nope' }, 'NOT_FOUND'],
+    [{ service: '__proto__' }, 'NOT_FOUND'],
+    [{ service: 5 }, 'INVALID_ARGUMENT'],
+    [{ service: null }, 'INVALID_ARGUMENT'],
+    [{ service: {} }, 'INVALID_ARGUMENT'],
+  ])('refuses to describe services that it does not have: %j', async (request, code) => {
+    await using s = await openShop();
+    expect((await rejection(s.introspection.services(request as object))).code).toBe(code);
+  });
+
   test('runs behind the interceptors like each service', async () => {
     const authenticate = ({ token }: { token: string | undefined }) => {
       if (token !== 'sesame') throw new Error('no');

@@ -177,8 +177,32 @@ describe('Introspection.services', () => {
       expect([only?.name, others]).toEqual(['D', []]);
       for (const method of only?.methods ?? []) expect(method.input).toHaveProperty('jsonSchema');
     }
-    expect(await stub.services({ service: 'Nope' })).toEqual([]);
     const read = await getty('describe', server.address, '--json');
     expect(read.stdout).not.toContain('too-large');
+  });
+
+  test.each<[string, () => unknown, string]>([
+    ['throws', () => expect.fail('no vendor'), 'unknown'],
+    ['is no text', () => 5, 'unknown'],
+    ['is long', () => 'v'.repeat(2_000_000), 'v'.repeat(100)],
+  ])('describes all services if the vendor of a schema %s', async (_, vendor, shown) => {
+    const { validate } = converting(() => ({}))['~standard'];
+    let isRead = false;
+    const props = { version: 1, validate, jsonSchema: undefined } as const;
+    const input = {
+      '~standard': {
+        ...props,
+        get vendor() {
+          isRead = true;
+          return vendor() as string;
+        },
+      },
+    };
+    const service = implement(contract('A', { one: unary({ input }) }), { one: () => {} });
+    await using server = await serve(freeMemoryAddress(), [service], { introspection: true });
+    await using client = await connectOnce(server.address);
+    const [described] = await client.stub(Introspection).services();
+    expect(described?.methods[0]?.input).toEqual({ vendor: shown });
+    expect(isRead).toBe(true);
   });
 });
