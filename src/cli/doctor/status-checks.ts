@@ -35,14 +35,26 @@ function stateCheck({ process, sessions, provider }: ServerStatus): Check {
     `${ageText(uptime)}, ${bytesText(rss)}; sessions: ${sessions}`;
   if (provider === undefined) return ok('state', text);
   const { state, reason, entries, total } = provider;
-  if (state === 'published') return ok('state', `${text}; entries published: ${total}`);
+  const published = entries.filter(({ isPublished }) => isPublished).length;
+  if (state === 'published') {
+    const detail = `${text}; entries published: ${total}`;
+    if (reason === undefined) return ok('state', detail);
+    return warning('state', `${detail}; the registry is away now: ${reason}`, adviceFor(provider));
+  }
+  if (state === 'draining' && published > 0)
+    return warning(
+      'state',
+      `${text}; the provider is drained, but its registry has not removed its entries yet` +
+        ` (${published}), so consumers may call it: ${reason ?? 'no reason given'}`,
+      'do not stop it yet; `getty node drain ADDRESS` tells when they are removed',
+    );
   if (state === 'draining')
     return warning(
       'state',
       `${text}; the provider is drained, so consumers do not find it`,
       '`getty node undrain ADDRESS` publishes it again',
     );
-  const missing = entries.filter(({ isPublished }) => !isPublished).length;
+  const missing = entries.length - published;
   return warning(
     'state',
     `${text}; ${missing} of ${total} entries are not published: ${reason ?? 'no reason given'}`,

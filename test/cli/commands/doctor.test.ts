@@ -140,6 +140,22 @@ describe('getty doctor of a server', () => {
       name: 'state',
       detail: expect.stringContaining('not published: no answer'),
     });
+    const away = { ...provider, state: 'published' };
+    expect((await checksOfFake(() => ({ ...STATUS, time: 1, provider: away }))).checks[2]).toEqual({
+      status: 'warning',
+      name: 'state',
+      detail: expect.stringContaining('entries published: 1; the registry is away now: no answer'),
+      advice: expect.stringContaining('is the registry there'),
+    });
+    const entry = { service: 'S', version: '', group: '', codec: 'json', address: '', weight: 1 };
+    const entries = [{ ...entry, isPublished: true }];
+    const left = { ...provider, state: 'draining', entries };
+    expect((await checksOfFake(() => ({ ...STATUS, time: 1, provider: left }))).checks[2]).toEqual({
+      status: 'warning',
+      name: 'state',
+      detail: expect.stringContaining('not removed its entries yet (1), so consumers may call it'),
+      advice: expect.stringContaining('do not stop it yet'),
+    });
     await using fleet = openFleet();
     const real = await fleet.provide('a');
     await real.drain();
