@@ -10,22 +10,29 @@ const CLOCK_TOLERANCE = 1_000;
 /** Milliseconds. A process that blocks its event loop for longer delays all of its calls. */
 const MAX_EVENT_LOOP_DELAY = 200;
 
+export interface StatusChecks {
+  readonly checks: readonly Check[];
+  /** The id of its provider. Undefined: it has none, or does not tell it. */
+  readonly providerId?: string | undefined;
+}
+
 /** Asks a server for its status. No checks for a server that does not tell it. */
-export async function checkStatus(client: RpcClient, terminal: Terminal): Promise<Check[]> {
+export async function checkStatus(client: RpcClient, terminal: Terminal): Promise<StatusChecks> {
   const start = Date.now();
   let status: ServerStatus;
   try {
     status = await statusOfServer(client, terminal);
   } catch (error) {
-    if (isUnimplemented(error)) return [];
+    if (isUnimplemented(error)) return { checks: [] };
     throw error;
   }
-  return [
+  const checks = [
     stateCheck(status),
     ...checkClock(status.time, start, Date.now()),
     ...checkRefusals(status.refusals),
     ...checkEventLoop(status),
   ];
+  return { checks, providerId: status.provider?.id };
 }
 
 function stateCheck({ process, sessions, provider }: ServerStatus): Check {

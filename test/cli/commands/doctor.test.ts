@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { Check } from '../../../src/cli/doctor/check.js';
+import type { ServiceNode } from '../../../src/micro/index.js';
 import {
   auth,
   contract,
@@ -250,6 +251,21 @@ describe('getty doctor of a registry', () => {
       name: 'node quiet',
       detail: expect.stringMatching(/it answers, and has no introspection$/),
       advice: expect.any(String),
+    });
+  });
+
+  test('finds a node at whose address another provider answers', async () => {
+    await using fleet = openFleet();
+    const a = await fleet.provide('a');
+    const entry = (await fleet.registry.list())[0] as ServiceNode;
+    await fleet.registry.register({ ...entry, id: 'b' });
+    const { code, checks } = await checksOf(fleet.url);
+    expect(code).toBe(1);
+    expect(checks).toContainEqual({
+      status: 'failed',
+      name: 'node b',
+      detail: `${a.address}: the provider there is "a"`,
+      advice: expect.stringContaining('advertise'),
     });
   });
 
