@@ -81,7 +81,8 @@ async function checkNode(
       const { checks, services, providerId } = await checkAnswers(client, terminal);
       const other = entries.find(
         // While an entry is replaced with goConsumers, a stand-in has this suffix.
-        ({ id }) => providerId !== undefined && id.replace(/-replacing$/, '') !== providerId,
+        ({ id }) =>
+          providerId !== undefined && id !== providerId && id !== `${providerId}-replacing`,
       );
       if (other !== undefined)
         return [
