@@ -31,6 +31,7 @@ export type {
   Attempt,
   Balancer,
   NodeLoad,
+  NodeRegistration,
   Picker,
   PublicationListener,
   Registry,

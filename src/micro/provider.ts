@@ -38,7 +38,8 @@ export interface Provider extends AsyncDisposable {
    * The nodes whose entries the registry has confirmed. A node is missing in three cases: its entry
    * could not be written yet, because the registry is unreachable; the registry has lost the entry;
    * or another provider with the same id has written it. The provider publishes a missing node
-   * again by itself. Empty after drain() and close(), unless they could not deregister.
+   * again by itself. Empty after drain() and close(), unless they could not deregister. After a
+   * drain() that rejects, it has the nodes whose entries the registry has not removed yet.
    */
   readonly published: readonly ServiceNode[];
   /**
@@ -66,8 +67,9 @@ export interface Provider extends AsyncDisposable {
   /**
    * Deregisters, so that consumers call other nodes. The server goes on: it serves calls in flight,
    * and calls of clients that stay. Resolves when the entries are removed. Rejects with
-   * REGISTRY_FAILED if the registry could not remove them now; call it again then. Rejects with
-   * ENDPOINT_CLOSED after close() or destroy().
+   * REGISTRY_FAILED if the registry could not remove them now, such as while it is away. Consumers
+   * may still call the provider then. Most registries remove the entries when they can be reached;
+   * call drain() again to know. Rejects with ENDPOINT_CLOSED after close() or destroy().
    */
   drain(): Promise<void>;
   /**

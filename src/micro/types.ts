@@ -39,6 +39,16 @@ export interface ServiceQuery {
  */
 export type PublicationListener = (isPublished: boolean) => void;
 
+/** What Registry.register() resolves with. Disposing it removes the entry. */
+export interface NodeRegistration extends AsyncDisposable {
+  /**
+   * After the disposal: whether the entry is gone, or belongs to a newer registration. A registry
+   * that waits out an outage resolves the disposal before that. Until then this is false, and
+   * Provider.drain() rejects. Undefined: the entry is gone when the disposal resolves.
+   */
+  readonly isRemoved?: boolean | undefined;
+}
+
 /** Where providers publish their nodes and consumers find them. */
 export interface Registry extends AsyncDisposable {
   /**
@@ -48,7 +58,7 @@ export interface Registry extends AsyncDisposable {
    * call of `onPublished`, the entry is there when register() resolves. A second registration of
    * the same entry replaces the first. To dispose the first one leaves the entry as it is.
    */
-  register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable>;
+  register(node: ServiceNode, onPublished?: PublicationListener): Promise<NodeRegistration>;
   /**
    * Gives the whole current list, and then the whole list after each change, ordered by id. The
    * first list has all nodes that were registered before the watch began. Ends when the signal

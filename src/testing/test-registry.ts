@@ -4,7 +4,13 @@ import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '
 import { LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
 import { entryPath, entryValue, matches, parseEntry } from '../micro/registry-entry.js';
 import { type SnapshotSink, sortedNodes } from '../micro/snapshots.js';
-import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import type {
+  NodeRegistration,
+  PublicationListener,
+  Registry,
+  ServiceNode,
+  ServiceQuery,
+} from '../micro/types.js';
 import { Registration } from '../registries/shared/registration.js';
 import { watchQuery } from '../registries/shared/watch-query.js';
 import { type NodeFilter, selectorOf } from './node-filter.js';
@@ -66,7 +72,8 @@ export interface TestRegistry extends Registry {
   release(): void;
   /**
    * The registry cannot be reached until up(). `failure` is set, list() rejects with
-   * REGISTRY_FAILED, watches get no list, and the entries of register() are published by up().
+   * REGISTRY_FAILED, watches get no list, and the entries of register() are published or removed by
+   * up(). Provider.drain() rejects.
    */
   down(): void;
   /** The registry can be reached again. */
@@ -131,10 +138,22 @@ class DisturbedRegistry implements TestRegistry {
 
   // ---- Registry ----
 
-  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<NodeRegistration> {
     this.#checkOpen();
     const remove = this.#publish(node, onPublished);
-    return { [Symbol.asyncDispose]: async () => remove() };
+    let removed = false;
+    const isUp = (): boolean => this.#failure === undefined;
+    return {
+      // Lists have the entry until up().
+      get isRemoved() {
+        removed ||= isUp();
+        return removed;
+      },
+      [Symbol.asyncDispose]: async () => {
+        removed = isUp();
+        remove();
+      },
+    };
   }
 
   watch(

@@ -13,6 +13,7 @@ import {
 } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { Admin, contract, Introspection, implement, unary } from '../../src/rpc/index.js';
+import { testRegistry } from '../../src/testing/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { REGISTRIES } from '../fixtures/registries.js';
 import { connectOnce } from '../fixtures/rpc.js';
@@ -180,6 +181,49 @@ describe('drain()', () => {
     await provider.drain();
     expect(await inner.list()).toEqual([]);
     expect(provider.published).toEqual([]);
+  });
+
+  it('rejects while a registry that is away keeps the entries, and resolves when they are removed', async () => {
+    await using registry = testRegistry();
+    const published: number[] = [];
+    const onPublish = (nodes: readonly ServiceNode[]): void => void published.push(nodes.length);
+    await using provider = await start(registry, 'a', {
+      admin: true,
+      introspection: true,
+      onPublish,
+    });
+    await using client = await connectOnce(provider.address);
+    registry.down();
+    for (let attempt = 0; attempt < 2; attempt++)
+      expect(await rejection(client.stub(Admin).drain())).toMatchObject({
+        code: 'UNAVAILABLE',
+        message: expect.stringMatching(
+          /could not deregister: .*not removed its entries yet \(2\): the test registry is down/,
+        ),
+      });
+    expect([provider.state, provider.published.length]).toEqual(['draining', 2]);
+    expect((await client.stub(Introspection).status()).provider).toMatchObject({
+      state: 'draining',
+      reason: 'the test registry is down',
+      entries: [{ isPublished: true }, { isPublished: true }],
+    });
+    registry.up();
+    expect(provider.published).toEqual([]);
+    await provider.drain();
+    await provider.drain();
+    expect(published).toEqual([2, 2, 2, 0]);
+    expect((await client.stub(Introspection).status()).provider).not.toHaveProperty('reason');
+    registry.down();
+    await provider.undrain();
+    expect(await rejection(provider.drain())).toMatchObject({ code: 'REGISTRY_FAILED' });
+    // The entries were never published.
+    expect(provider.published).toEqual([]);
+    await provider.undrain();
+    registry.up();
+    expect(provider.state).toBe('published');
+    registry.down();
+    // The end of a provider does not depend on its registry.
+    await provider.close();
   });
 
   it('stays drained if undrain() cannot register', async () => {
@@ -354,8 +398,10 @@ describe('the status of a provider', () => {
     for (const notify of listeners) notify(true);
     expect(await status()).toMatchObject({
       state: 'published',
+      reason: 'thrown',
       entries: [{ isPublished: true }, {}],
     });
+    failure = undefined;
     expect(await status()).not.toHaveProperty('reason');
   });
 

@@ -157,4 +157,34 @@ describe.each(SERVERS)('a provider on %s', (_, create, open) => {
       await server.stop();
     }
   });
+
+  it.each(['kill', 'freeze'] as const)(
+    'rejects drain() until its entry is removed, after the %s of its registry',
+    { timeout: INSTALL_TIMEOUT },
+    async (fault) => {
+      const server = await create();
+      await server.start();
+      try {
+        await using registry = open(server);
+        await using provider = await provide({ registry, address: 'tcp://127.0.0.1:0', services });
+        await until(() => provider.state === 'published', 'the node is published');
+        if (fault === 'kill') await server.kill();
+        else server.freeze();
+        await expect(provider.drain()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+        expect([provider.state, provider.published.length]).toEqual(['draining', 1]);
+        if (fault === 'kill') await server.start();
+        else server.thaw();
+        const isDrained = (): Promise<boolean> =>
+          provider.drain().then(
+            () => true,
+            () => false,
+          );
+        await until(isDrained, 'the entry is removed');
+        expect(provider.published).toEqual([]);
+        expect(await registry.list()).toEqual([]);
+      } finally {
+        await server.stop();
+      }
+    },
+  );
 });

@@ -78,7 +78,20 @@ async function checkNode(
   try {
     const client = await connectTo(address, options, terminal);
     try {
-      const { checks, services } = await checkAnswers(client, terminal);
+      const { checks, services, providerId } = await checkAnswers(client, terminal);
+      const other = entries.find(
+        // While an entry is replaced with goConsumers, a stand-in has this suffix.
+        ({ id }) =>
+          providerId !== undefined && id !== providerId && id !== `${providerId}-replacing`,
+      );
+      if (other !== undefined)
+        return [
+          failed(
+            `node ${other.id}`,
+            `${shown}: the provider there is ${JSON.stringify(providerId)}`,
+            'correct the option advertise of the provider, or the entry is old',
+          ),
+        ];
       const missing =
         services === undefined ? [] : entries.filter((entry) => !isOffered(entry, services));
       if (missing.length > 0)

@@ -11,7 +11,7 @@ import type { Terminal } from '../terminal.js';
 import { checkCertificate } from './certificate.js';
 import { type Check, failed, ok, type Report, warning } from './check.js';
 import { connectionAdvice } from './connection-advice.js';
-import { checkStatus } from './status-checks.js';
+import { checkStatus, type StatusChecks } from './status-checks.js';
 
 /** Makes all checks of one address, and reports each of them. */
 export async function checkServer(
@@ -42,8 +42,7 @@ export async function checkServer(
   }
 }
 
-export interface Answers {
-  readonly checks: readonly Check[];
+export interface Answers extends StatusChecks {
   /** Undefined: the server does not tell them. */
   readonly services: readonly ServiceDescription[] | undefined;
 }
@@ -56,7 +55,8 @@ export async function checkAnswers(client: RpcClient, terminal: Terminal): Promi
     const time = (performance.now() - start).toFixed(1);
     const names = services.map(({ name, version }) => `${name} ${version}`.trim()).join(', ');
     const checks = [ok('answer', `in ${time} ms; services: ${names || 'none'}`)];
-    return { checks: [...checks, ...(await checkStatus(client, terminal))], services };
+    const status = await checkStatus(client, terminal);
+    return { ...status, checks: [...checks, ...status.checks], services };
   } catch (error) {
     if (terminal.signal.aborted) throw error;
     return { checks: [answerCheck(error)], services: undefined };

@@ -10,22 +10,29 @@ const CLOCK_TOLERANCE = 1_000;
 /** Milliseconds. A process that blocks its event loop for longer delays all of its calls. */
 const MAX_EVENT_LOOP_DELAY = 200;
 
+export interface StatusChecks {
+  readonly checks: readonly Check[];
+  /** The id of its provider. Undefined: it has none, or does not tell it. */
+  readonly providerId?: string | undefined;
+}
+
 /** Asks a server for its status. No checks for a server that does not tell it. */
-export async function checkStatus(client: RpcClient, terminal: Terminal): Promise<Check[]> {
+export async function checkStatus(client: RpcClient, terminal: Terminal): Promise<StatusChecks> {
   const start = Date.now();
   let status: ServerStatus;
   try {
     status = await statusOfServer(client, terminal);
   } catch (error) {
-    if (isUnimplemented(error)) return [];
+    if (isUnimplemented(error)) return { checks: [] };
     throw error;
   }
-  return [
+  const checks = [
     stateCheck(status),
     ...checkClock(status.time, start, Date.now()),
     ...checkRefusals(status.refusals),
     ...checkEventLoop(status),
   ];
+  return { checks, providerId: status.provider?.id };
 }
 
 function stateCheck({ process, sessions, provider }: ServerStatus): Check {
@@ -35,14 +42,26 @@ function stateCheck({ process, sessions, provider }: ServerStatus): Check {
     `${ageText(uptime)}, ${bytesText(rss)}; sessions: ${sessions}`;
   if (provider === undefined) return ok('state', text);
   const { state, reason, entries, total } = provider;
-  if (state === 'published') return ok('state', `${text}; entries published: ${total}`);
+  const published = entries.filter(({ isPublished }) => isPublished).length;
+  if (state === 'published') {
+    const detail = `${text}; entries published: ${total}`;
+    if (reason === undefined) return ok('state', detail);
+    return warning('state', `${detail}; the registry is away now: ${reason}`, adviceFor(provider));
+  }
+  if (state === 'draining' && published > 0)
+    return warning(
+      'state',
+      `${text}; the provider is drained, but its registry has not removed its entries yet` +
+        ` (${published}), so consumers may call it: ${reason ?? 'no reason given'}`,
+      'do not stop it yet; `getty node drain ADDRESS` tells when they are removed',
+    );
   if (state === 'draining')
     return warning(
       'state',
       `${text}; the provider is drained, so consumers do not find it`,
       '`getty node undrain ADDRESS` publishes it again',
     );
-  const missing = entries.filter(({ isPublished }) => !isPublished).length;
+  const missing = entries.length - published;
   return warning(
     'state',
     `${text}; ${missing} of ${total} entries are not published: ${reason ?? 'no reason given'}`,

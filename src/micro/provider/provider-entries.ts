@@ -3,13 +3,19 @@ import { callAsync } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
 import { nodeKey } from '../snapshots.js';
-import type { Registry, ServiceNode } from '../types.js';
+import type { NodeRegistration, Registry, ServiceNode } from '../types.js';
 import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
+import { failureOf } from './provider-status.js';
 
 /** A node and the result of its Registry.register(). */
 interface Registered {
   readonly node: ServiceNode;
-  readonly registration: AsyncDisposable;
+  readonly registration: NodeRegistration;
+}
+
+/** What drain() has withdrawn. */
+interface Withdrawn extends Registered {
+  readonly wasPublished: boolean;
 }
 
 export interface ProviderEntriesSetup {
@@ -25,6 +31,8 @@ export class ProviderEntries implements EntryOwner {
   readonly #setup: ProviderEntriesSetup;
   #nodes: readonly ServiceNode[];
   #registered: readonly Registered[] = [];
+  /** What drain() has withdrawn; a registry that is away removes the entries later. */
+  #withdrawn: readonly Withdrawn[] = [];
   /**
    * The nodes whose entries the registry has not confirmed or has lost, or another provider has
    * taken over, or drain() or close() has removed.
@@ -48,7 +56,14 @@ export class ProviderEntries implements EntryOwner {
   }
 
   get published(): readonly ServiceNode[] {
-    return this.#nodes.filter((node) => !this.#unpublished.has(node));
+    const left = this.#left.filter(({ wasPublished }) => wasPublished);
+    const keys = new Set(left.map(({ node }) => nodeKey(node)));
+    return this.#nodes.filter((node) => !this.#unpublished.has(node) || keys.has(nodeKey(node)));
+  }
+
+  /** The withdrawn entries that the registry has not removed yet. */
+  get #left(): readonly Withdrawn[] {
+    return this.#withdrawn.filter(({ registration }) => registration.isRemoved === false);
   }
 
   /** Whether the entries are removed, or are being removed. */
@@ -98,14 +113,29 @@ export class ProviderEntries implements EntryOwner {
   drain(): Promise<void> {
     return this.enqueue(async () => {
       // Entries are left only if an earlier drain() could not remove them.
-      if (this.#isDraining && this.#registered.length === 0) return;
+      const isDrained = this.#registered.length === 0 && this.#withdrawn.length === 0;
+      if (this.#isDraining && isDrained) return;
       this.#isDraining = true;
       this.#changing++;
+      const registered = this.#withdrawable();
       const failure = await this.#deregister();
+      this.#withdrawn = registered;
+      this.#withdrawn = this.#left;
       this.#changing--;
       this.#setup.onChange();
-      if (failure !== undefined) throw this.#notDeregistered(failure);
+      if (failure !== undefined) throw this.#notDeregistered(failure.reason);
+      if (this.#withdrawn.length > 0) throw this.#notRemoved(this.#withdrawn.length);
     });
+  }
+
+  /** The registered entries, and those that an earlier drain() has withdrawn. */
+  #withdrawable(): Withdrawn[] {
+    const published = new Set(this.published);
+    const entries = new Map(this.#withdrawn.map((entry) => [entry.registration, entry]));
+    for (const { node, registration } of this.#registered)
+      if (!entries.has(registration))
+        entries.set(registration, { node, registration, wasPublished: published.has(node) });
+    return [...entries.values()];
   }
 
   undrain(): Promise<void> {
@@ -115,6 +145,7 @@ export class ProviderEntries implements EntryOwner {
       this.#changing++;
       try {
         await this.#register(this.#nodes);
+        this.#withdrawn = [];
       } catch (error) {
         this.#isDraining = true;
         // The entries that are registered would get calls. If some are left, drain() tries again.
@@ -137,14 +168,23 @@ export class ProviderEntries implements EntryOwner {
     this.stop();
     await this.#lastChange;
     const failure = await this.#deregister();
-    return failure === undefined ? undefined : this.#notDeregistered(failure);
+    return failure === undefined ? undefined : this.#notDeregistered(failure.reason);
   }
 
-  #notDeregistered({ reason }: PromiseRejectedResult): Error {
+  #notDeregistered(reason: unknown, message = messageOf(reason)): Error {
     return gettyError(
       'REGISTRY_FAILED',
-      `the provider at ${this.#setup.address} could not deregister: ${messageOf(reason)}`,
+      `the provider at ${this.#setup.address} could not deregister: ${message}`,
       reason,
+    );
+  }
+
+  #notRemoved(count: number): Error {
+    const failure = failureOf(this.#setup.registry);
+    const state = `its registry has not removed its entries yet (${count})`;
+    return this.#notDeregistered(
+      failure,
+      failure === undefined ? state : `${state}: ${messageOf(failure)}`,
     );
   }
 

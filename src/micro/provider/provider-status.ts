@@ -24,7 +24,7 @@ export function statusOf(
   const confirmed = new Set(published);
   return {
     state,
-    ...(state === 'waiting' && { reason: reasonOf(nodes.length - published.length, registry) }),
+    ...reasonOf(state, nodes.length, published.length, registry),
     id: nodes[0]?.id ?? '',
     total: nodes.length,
     entries: nodes.slice(0, MAX_ENTRIES).map((node) => entryOf(node, confirmed.has(node))),
@@ -37,17 +37,32 @@ function entryOf(node: ServiceNode, isPublished: boolean): PublishedEntry {
   return { service, version, group, codec, address, weight, isPublished };
 }
 
-function reasonOf(missing: number, registry: Registry): string {
+/** No reason if all is as the state says, and the registry can be reached. */
+function reasonOf(
+  state: ProviderState,
+  total: number,
+  published: number,
+  registry: Registry,
+): { readonly reason?: string } {
   const failure = failureOf(registry);
-  const reason =
-    failure === undefined
-      ? `the registry has not confirmed ${missing} ${missing === 1 ? 'entry' : 'entries'}, or another provider with the same id has replaced them`
-      : messageOf(failure);
-  return reason.length <= MAX_REASON ? reason : `${reason.slice(0, MAX_REASON - 1)}…`;
+  const reason = failure === undefined ? missingOf(state, total, published) : messageOf(failure);
+  if (reason === undefined) return {};
+  const isLong = reason.length > MAX_REASON;
+  return { reason: isLong ? `${reason.slice(0, MAX_REASON - 1)}…` : reason };
 }
 
+function missingOf(state: ProviderState, total: number, published: number): string | undefined {
+  if (state === 'waiting')
+    return `the registry has not confirmed ${entries(total - published)}, or another provider with the same id has replaced them`;
+  if (state === 'draining' && published > 0)
+    return `the registry has not removed ${entries(published)} yet`;
+  return undefined;
+}
+
+const entries = (count: number): string => (count === 1 ? '1 entry' : `${count} entries`);
+
 /** Registry.failure, also of a registry of a program, whose getter may throw. */
-function failureOf(registry: Registry): unknown {
+export function failureOf(registry: Registry): unknown {
   try {
     return registry.failure;
   } catch (error) {

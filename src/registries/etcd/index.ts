@@ -9,6 +9,7 @@ import { badOption, badSecret, checkNames, withDefaults } from '../../core/optio
 import { entryPath, entryValue } from '../../micro/registry-entry.js';
 import { sortedNodes } from '../../micro/snapshots.js';
 import type {
+  NodeRegistration,
   PublicationListener,
   Registry,
   ServiceNode,
@@ -56,7 +57,7 @@ class EtcdRegistry implements Registry {
     return this.#client.failure;
   }
 
-  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<NodeRegistration> {
     const path = entryPath(this.#root, node);
     const value = entryValue(node);
     if (this.#closed !== undefined)
@@ -66,7 +67,13 @@ class EtcdRegistry implements Registry {
       );
     const registration = new Registration(path, onPublished);
     await this.#publisher.publish(path, value, registration);
-    return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, registration) };
+    const publisher = this.#publisher;
+    return {
+      get isRemoved() {
+        return publisher.isWithdrawn(path);
+      },
+      [Symbol.asyncDispose]: () => publisher.withdraw(path, registration),
+    };
   }
 
   watch(

@@ -109,6 +109,12 @@ export class Publisher {
     await atMost(this.#options.requestTimeout, withdrawn);
   }
 
+  /** Whether the entry, which was withdrawn, is deleted or published again. */
+  isWithdrawn(path: string): boolean {
+    const key = this.#keys.get(path);
+    return key === undefined || key.value !== undefined;
+  }
+
   /** Revokes the lease, so that all entries are removed at once. Takes at most `requestTimeout`. */
   async close(): Promise<void> {
     this.#isClosed = true;

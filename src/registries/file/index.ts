@@ -12,6 +12,7 @@ import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { entryPath, entryValue, matches } from '../../micro/registry-entry.js';
 import { type SnapshotSink, sortedNodes } from '../../micro/snapshots.js';
 import type {
+  NodeRegistration,
   PublicationListener,
   Registry,
   ServiceNode,
@@ -101,7 +102,7 @@ class FileRegistry implements Registry {
     return this.#outage.failure;
   }
 
-  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<NodeRegistration> {
     if (this.#closed !== undefined)
       throw gettyError('REGISTRY_FAILED', `the file registry ${this.#root} is closed`);
     const path = join(this.#root, entryPath('', node));
@@ -123,6 +124,9 @@ class FileRegistry implements Registry {
     }
     if (this.#closed === undefined) this.#scheduleHeartbeats();
     return {
+      get isRemoved() {
+        return publishedFile.isWithdrawn;
+      },
       [Symbol.asyncDispose]: async () => {
         await publishedFile.withdraw(registration);
         this.#removeIfIdle(path, publishedFile);

@@ -34,6 +34,10 @@ export class PublishedFile {
    */
   #file: FileHandle | undefined;
   #inode = 0;
+  /**
+   * When a file that could not be deleted has expired, by performance.now(). 0: none is left.
+   */
+  #expiry = 0;
   /** Calls of publish() that have not settled. */
   #publishing = 0;
   /** Operations run one after the other, so a heartbeat cannot restore a withdrawn entry. */
@@ -56,6 +60,11 @@ export class PublishedFile {
   /** Whether nothing is published or being published. */
   get isIdle(): boolean {
     return this.#value === undefined && this.#publishing === 0;
+  }
+
+  /** Whether the entry, which was withdrawn, is deleted, expired or published again. */
+  get isWithdrawn(): boolean {
+    return this.#value !== undefined || performance.now() >= this.#expiry;
   }
 
   /**
@@ -107,6 +116,7 @@ export class PublishedFile {
       try {
         if ((await this.#stat())?.ino === this.#inode) await unlink(this.#path);
       } catch (error) {
+        this.#expiry = performance.now() + this.#ttl;
         this.#problems.logOnce(
           `the entry could not be deleted, it expires after ${this.#ttl} ms`,
           error,

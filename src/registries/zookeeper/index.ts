@@ -10,6 +10,7 @@ import { LONGEST_TIMER, within } from '../../core/timers.js';
 import { entryPath, entryValue } from '../../micro/registry-entry.js';
 import { sortedNodes } from '../../micro/snapshots.js';
 import type {
+  NodeRegistration,
   PublicationListener,
   Registry,
   ServiceNode,
@@ -95,7 +96,7 @@ class ZooKeeperRegistry implements Registry {
     );
   }
 
-  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<NodeRegistration> {
     if (this.#closed !== undefined) throw this.#failure('it is closed');
     const path = entryPath(this.#root, node);
     const value = entryValue(node);
@@ -115,6 +116,9 @@ class ZooKeeperRegistry implements Registry {
       throw this.#failure(`the entry ${path} cannot be published: ${messageOf(error)}`, error);
     }
     return {
+      get isRemoved() {
+        return znode.isWithdrawn;
+      },
       [Symbol.asyncDispose]: () => this.#unregister(znode, path, registration),
     };
   }

@@ -67,6 +67,11 @@ export class PublishedZnode {
     return this.#wanted === undefined && !this.#mayExist;
   }
 
+  /** Whether the entry, which was withdrawn, is deleted or published again. */
+  get isWithdrawn(): boolean {
+    return this.#wanted !== undefined || !this.#mayExist;
+  }
+
   /**
    * Publishes the value. Resolves when the node has it. Rejects if the server refuses it, and tries
    * again until withdraw().

@@ -51,7 +51,10 @@ export type ProviderState = 'published' | 'waiting' | 'draining';
 /** The part of a provider in the registry. */
 export interface ProviderStatus {
   readonly state: ProviderState;
-  /** Why the provider waits, cut at 500 characters. Absent unless `state` is `waiting`. */
+  /**
+   * Why the registry cannot be reached now, or why entries are missing in it or not removed, cut at
+   * 500 characters. Absent: the registry is as `state` says.
+   */
   readonly reason?: string | undefined;
   readonly id: string;
   /** How many entries the provider has, including entries that are not in `entries`. */

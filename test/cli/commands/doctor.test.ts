@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { Check } from '../../../src/cli/doctor/check.js';
+import type { ServiceNode } from '../../../src/micro/index.js';
 import {
   auth,
   contract,
@@ -140,6 +141,22 @@ describe('getty doctor of a server', () => {
       name: 'state',
       detail: expect.stringContaining('not published: no answer'),
     });
+    const away = { ...provider, state: 'published' };
+    expect((await checksOfFake(() => ({ ...STATUS, time: 1, provider: away }))).checks[2]).toEqual({
+      status: 'warning',
+      name: 'state',
+      detail: expect.stringContaining('entries published: 1; the registry is away now: no answer'),
+      advice: expect.stringContaining('is the registry there'),
+    });
+    const entry = { service: 'S', version: '', group: '', codec: 'json', address: '', weight: 1 };
+    const entries = [{ ...entry, isPublished: true }];
+    const left = { ...provider, state: 'draining', entries };
+    expect((await checksOfFake(() => ({ ...STATUS, time: 1, provider: left }))).checks[2]).toEqual({
+      status: 'warning',
+      name: 'state',
+      detail: expect.stringContaining('not removed its entries yet (1), so consumers may call it'),
+      advice: expect.stringContaining('do not stop it yet'),
+    });
     await using fleet = openFleet();
     const real = await fleet.provide('a');
     await real.drain();
@@ -234,6 +251,21 @@ describe('getty doctor of a registry', () => {
       name: 'node quiet',
       detail: expect.stringMatching(/it answers, and has no introspection$/),
       advice: expect.any(String),
+    });
+  });
+
+  test('finds a node at whose address another provider answers', async () => {
+    await using fleet = openFleet();
+    const a = await fleet.provide('a');
+    const entry = (await fleet.registry.list())[0] as ServiceNode;
+    await fleet.registry.register({ ...entry, id: 'b' });
+    const { code, checks } = await checksOf(fleet.url);
+    expect(code).toBe(1);
+    expect(checks).toContainEqual({
+      status: 'failed',
+      name: 'node b',
+      detail: `${a.address}: the provider there is "a"`,
+      advice: expect.stringContaining('advertise'),
     });
   });
 

@@ -35,6 +35,15 @@ describe('the file registry', () => {
     expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
+  it('tells that an entry that cannot be deleted is left, until it has expired', async () => {
+    const registration = await open(new RecordingLogger()).register(node('a'));
+    await rename(directory, `${directory}-away`);
+    await writeFile(directory, 'no directory');
+    await registration[Symbol.asyncDispose]();
+    expect(registration.isRemoved).toBe(false);
+    await until(() => registration.isRemoved === true, 'the entry has expired');
+  });
+
   it('starts a watch when a missing directory is created, and logs the missing directory once', async () => {
     const log = new RecordingLogger();
     await using watch = new WatchReader(open(log));
