@@ -1,6 +1,6 @@
 /** Errors of a command: one line that says what to do, and the exit code. */
 import { codeOf, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
-import { jsonText, MAX_MESSAGE, printable } from './output/printable.js';
+import { cut, jsonText, MAX_MESSAGE, printable } from './output/printable.js';
 
 /** The command line is wrong. The message says what was given, and what is expected. */
 export class UsageError extends Error {
@@ -57,12 +57,15 @@ export function failureLine(command: string, thrown: unknown, isJson: boolean): 
   const advice =
     thrown instanceof AdvisedError ? thrown.advice : code === undefined ? undefined : ADVICE[code];
   if (isJson)
-    return jsonText({ error: { code: code ?? 'UNKNOWN', message: shorten(message), advice } });
+    return jsonText({
+      error: {
+        code: code ?? 'UNKNOWN',
+        message: cut(message, MAX_MESSAGE),
+        advice: advice && cut(advice, MAX_MESSAGE),
+      },
+    });
   const name = code === undefined || code === 'USAGE' ? '' : `${code}: `;
   // An advice may contain names of a server.
   const suffix = advice === undefined ? '' : ` (${printable(advice, MAX_MESSAGE)})`;
   return printable(`${command}: ${name}${message}`, MAX_MESSAGE) + suffix;
 }
-
-const shorten = (text: string): string =>
-  text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE - 1)}…` : text;

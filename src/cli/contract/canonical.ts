@@ -9,22 +9,8 @@ export function sorted(value: unknown): unknown {
   return result;
 }
 
-/** Equal for equal values, whatever the order of their keys is. */
-export function canonicalText(value: unknown): string {
-  return JSON.stringify(sorted(value)) ?? 'undefined';
-}
-
 /** Sorts as `<` does, which does not depend on the language of the machine. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-/** The longest text of a value in a change. */
-const MAX_SHOWN = 80;
-
-/** A value as JSON, cut. */
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'undefined';
-  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN - 1)}…` : text;
 }

@@ -1,4 +1,5 @@
 /** Collects the changes between two snapshots, and what could not be compared. */
+import { cut, MAX_CELL, MAX_MESSAGE } from '../output/printable.js';
 import { type Party, RULES, type Rule, type RuleId } from './rules.js';
 
 export interface Change {
@@ -26,6 +27,11 @@ const MAX_ENTRIES = 10_000;
 /** The most comparisons of parts. */
 const MAX_STEPS = 1_000_000;
 
+/** The place of a part in the place `where`. Long names and places are cut. */
+export function placeIn(where: string, part: string): string {
+  return where.length < MAX_MESSAGE ? where + cut(part, MAX_CELL) : where;
+}
+
 export class ChangeList implements ContractDiff {
   readonly changes: Change[] = [];
   readonly uncompared: Uncompared[] = [];
@@ -34,12 +40,17 @@ export class ChangeList implements ContractDiff {
 
   add(rule: RuleId, where: string, what: string): void {
     const { breaks, why }: Rule = RULES[rule];
-    if (this.changes.length < MAX_ENTRIES) this.changes.push({ rule, breaks, where, what, why });
-    else this.stop();
+    if (this.changes.length >= MAX_ENTRIES) return this.stop();
+    this.changes.push({ rule, breaks, where, what: cut(what, MAX_MESSAGE), why });
   }
 
   skip(where: string, why: string): void {
-    if (this.uncompared.length < MAX_ENTRIES) this.uncompared.push({ where, why });
+    if (this.uncompared.length >= MAX_ENTRIES) return this.stop();
+    this.uncompared.push({ where, why: cut(why, MAX_MESSAGE) });
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
   }
 
   /** False: the snapshots are so large that the comparison ends here. `cost`: in comparisons. */

@@ -1,4 +1,5 @@
 /** Compares two snapshots. */
+import { cut, MAX_CELL } from '../output/printable.js';
 import { ChangeList, type ContractDiff } from './change-list.js';
 import { compareMethods } from './method-diff.js';
 import { ProtobufDiff } from './protobuf/protobuf-diff.js';
@@ -11,8 +12,9 @@ export function diffContracts(before: ContractSnapshot, after: ContractSnapshot)
   const { unread: unreadAfter = [] } = after;
   const namesBefore = new Set([...before.services, ...unreadBefore].map(({ name }) => name));
   const unmatched = new Set(after.services);
+  const servicesAfter = byNameAndVersion(after.services);
   for (const service of before.services) {
-    const others = after.services.filter(({ name }) => name === service.name);
+    const others = servicesAfter.get(service.name) ?? new Map();
     const found = successorOf(service, others);
     if (found === undefined) {
       if (unreadAfter.some((other) => isReachedBy(service, other))) continue;
@@ -32,9 +34,26 @@ export function diffContracts(before: ContractSnapshot, after: ContractSnapshot)
   return { changes: list.changes, uncompared: list.uncompared };
 }
 
+type Versions = ReadonlyMap<string, ServiceSnapshot>;
+
+/** The most versions that a change names. */
+const MAX_VERSIONS = 20;
+
+/** Of equal services it has the first. */
+function byNameAndVersion(services: readonly ServiceSnapshot[]): Map<string, Versions> {
+  const names = new Map<string, Map<string, ServiceSnapshot>>();
+  for (const service of services) {
+    const versions = names.get(service.name) ?? new Map();
+    names.set(service.name, versions);
+    if (!versions.has(service.version)) versions.set(service.version, service);
+  }
+  return names;
+}
+
 /** `Greeter v1`. */
 function placeOf({ name, version }: UnreadSnapshot): string {
-  return version === '' ? name : `${name} ${version}`;
+  const text = cut(name, MAX_CELL);
+  return version === '' ? text : `${text} ${cut(version, MAX_CELL)}`;
 }
 
 const isSame = (a: UnreadSnapshot, b: UnreadSnapshot): boolean =>
@@ -65,22 +84,17 @@ function addUnread(
  * The service that calls with the old contract reach: that of the same version. Callers without a
  * version reach each version.
  */
-function successorOf(
-  { version }: ServiceSnapshot,
-  others: readonly ServiceSnapshot[],
-): ServiceSnapshot | undefined {
-  const same = others.find((other) => other.version === version);
-  return same ?? (version === '' ? others[0] : undefined);
+function successorOf({ version }: ServiceSnapshot, others: Versions): ServiceSnapshot | undefined {
+  const [first] = others.values();
+  return others.get(version) ?? (version === '' ? first : undefined);
 }
 
-function addRemoved(
-  service: ServiceSnapshot,
-  others: readonly ServiceSnapshot[],
-  list: ChangeList,
-): void {
-  if (others.length === 0) return list.add('service-removed', placeOf(service), 'gone');
-  const versions = others.map(({ version }) => version || 'no version').join(', ');
-  list.add('service-version-removed', placeOf(service), `gone; there is ${versions}`);
+function addRemoved(service: ServiceSnapshot, others: Versions, list: ChangeList): void {
+  if (others.size === 0) return list.add('service-removed', placeOf(service), 'gone');
+  const names = [...others.keys()].slice(0, MAX_VERSIONS).map((name) => cut(name, MAX_CELL));
+  const versions = names.map((name) => name || 'no version').join(', ');
+  const more = others.size > MAX_VERSIONS ? ' …' : '';
+  list.add('service-version-removed', placeOf(service), `gone; there is ${versions}${more}`);
 }
 
 function compareServices(before: ServiceSnapshot, after: ServiceSnapshot, list: ChangeList): void {
@@ -109,8 +123,9 @@ function compareGroups(
       `the ${before === undefined ? 'old' : 'new'} snapshot is that of an address, which has no groups`,
     );
   const nameOf = (group: string): string => group || 'no group';
-  for (const group of before)
-    if (!after.includes(group)) list.add('service-group-removed', place, nameOf(group));
-  for (const group of after)
-    if (!before.includes(group)) list.add('service-group-added', place, nameOf(group));
+  const [groupsBefore, groupsAfter] = [new Set(before), new Set(after)];
+  for (const group of groupsBefore)
+    if (!groupsAfter.has(group)) list.add('service-group-removed', place, nameOf(group));
+  for (const group of groupsAfter)
+    if (!groupsBefore.has(group)) list.add('service-group-added', place, nameOf(group));
 }

@@ -1,5 +1,5 @@
 /** Compares two versions of the methods of a service. */
-import type { ChangeList } from './change-list.js';
+import { type ChangeList, placeIn } from './change-list.js';
 import type { ProtobufDiff } from './protobuf/protobuf-diff.js';
 import type { Direction } from './schema/schema-comparison.js';
 import { SchemaDiff } from './schema/schema-diff.js';
@@ -18,13 +18,14 @@ export function compareMethods(
   const byName = new Map(after.map((method) => [method.name, method]));
   for (const method of before) {
     const found = byName.get(method.name);
-    const place = `${service} ${method.name}`;
+    if (!list.step()) return;
+    const place = placeIn(service, ` ${method.name}`);
     byName.delete(method.name);
     if (found === undefined) list.add('method-removed', place, `gone: ${method.kind}`);
     else compareMethod(method, found, place, messages, list);
   }
   for (const { name, kind } of byName.values())
-    list.add('method-added', `${service} ${name}`, `new: ${kind}`);
+    list.add('method-added', placeIn(service, ` ${name}`), `new: ${kind}`);
 }
 
 function compareMethod(

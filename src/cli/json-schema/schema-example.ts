@@ -27,6 +27,10 @@ const FORMATS: Readonly<Record<string, string>> = {
 const MAX_DEPTH = 8;
 /** The most values of an example. */
 const MAX_VALUES = 500;
+/** The most characters of all names and given values of an example. */
+const MAX_CHARACTERS = 100_000;
+/** The most properties and required names that are looked at. */
+const MAX_PROPERTIES = 50_000;
 /** The most characters or items that a limit such as minLength adds. */
 const MAX_LENGTH = 100;
 
@@ -37,7 +41,10 @@ export function exampleOfSchema(schema: object): unknown {
 
 class ExampleMaker {
   readonly #root: object;
+  readonly #lengths = new Map<unknown, number>();
   #values = 0;
+  #characters = 0;
+  #properties = 0;
 
   constructor(root: object) {
     this.#root = root;
@@ -47,16 +54,31 @@ class ExampleMaker {
   make(schema: unknown, parents: readonly SchemaNode[]): unknown {
     if (++this.#values > MAX_VALUES || parents.length > MAX_DEPTH) return undefined;
     const given = isNode(schema) ? givenExample(schema) : undefined;
-    if (given !== undefined) return given;
+    if (given !== undefined) return this.#give(given);
     const forms = formsOf(schema, this.#root);
     const form = forms?.find(({ type }) => type !== 'null') ?? forms?.[0];
     if (form === undefined || parents.includes(form.schema)) return undefined;
     // The example of a definition, which a reference names.
-    return givenExample(form.schema) ?? this.#makeForm(form, [...parents, form.schema]);
+    const example = givenExample(form.schema);
+    if (example !== undefined) return this.#give(example);
+    return this.#makeForm(form, [...parents, form.schema]);
+  }
+
+  /** A value of the schema. Undefined: the example is too long. */
+  #give(value: unknown): unknown {
+    const length = this.#lengths.get(value) ?? JSON.stringify(value)?.length ?? 0;
+    this.#lengths.set(value, length);
+    return this.#hasRoomFor(length) ? value : undefined;
+  }
+
+  #hasRoomFor(characters: number): boolean {
+    if (this.#characters + characters > MAX_CHARACTERS) return false;
+    this.#characters += characters;
+    return true;
   }
 
   #makeForm({ type, values, schema }: Form, parents: readonly SchemaNode[]): unknown {
-    if (values !== undefined) return values[0];
+    if (values !== undefined) return this.#give(values[0]);
     switch (type) {
       case 'object':
         return this.#makeObject(schema, parents);
@@ -75,12 +97,15 @@ class ExampleMaker {
   }
 
   #makeObject(schema: SchemaNode, parents: readonly SchemaNode[]): object {
-    const required = new Set(requiredOf(schema));
     const object: Record<string, unknown> = Object.create(null);
+    if (this.#properties > MAX_PROPERTIES) return object;
+    const required = new Set(requiredOf(schema));
+    this.#properties += required.size + Object.keys(propertiesOf(schema)).length;
     for (const [name, value] of Object.entries(propertiesOf(schema))) {
       const isRequired = required.has(name);
       // No text is known that fits a pattern, and a caller may leave out the field.
       if (!isRequired && isNode(value) && hasUnknownPattern(value)) continue;
+      if (!this.#hasRoomFor(name.length)) break;
       const example = this.make(value, parents);
       if (example !== undefined) object[name] = example;
       else if (isRequired) object[name] = null;

@@ -3,6 +3,8 @@
  * 'null'] }` and `{ anyOf: [{ type: 'string' }, { type: 'null' }] }` have the same forms.
  */
 
+import { resolveRef } from './schema-refs.js';
+
 /** A schema that is no boolean. */
 export type SchemaNode = Readonly<Record<string, unknown>>;
 
@@ -40,8 +42,9 @@ const COMBINING: ReadonlySet<string> = new Set(['$ref', 'allOf', 'anyOf', 'oneOf
 
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'];
 
-/** The most references and combined schemas that one schema may have, and their most levels. */
-const MAX_PARTS = 2_000;
+/** The most keywords, values and forms that are read of one document. */
+const MAX_COST = 1_000_000;
+/** The most levels of references and combined schemas. */
 const MAX_DEPTH = 20;
 /** The most forms of one schema. */
 const MAX_FORMS = 200;
@@ -58,38 +61,25 @@ export function effectiveKeywords(schema: SchemaNode): string[] {
   return Object.keys(schema).filter((name) => !ANNOTATIONS.has(name) && !name.startsWith('x-'));
 }
 
-/** The schema that `#/$defs/Name` names in `root`. Undefined: none, or in another document. */
-export function resolveRef(root: unknown, ref: unknown): unknown {
-  if (ref === '#') return root;
-  if (typeof ref !== 'string' || !ref.startsWith('#/')) return undefined;
-  let found = root;
-  for (const part of ref.slice(2).split('/')) {
-    if (typeof found !== 'object' || found === null) return undefined;
-    const name = decodePart(part);
-    found = Object.hasOwn(found, name) ? Reflect.get(found, name) : undefined;
-  }
-  return found;
-}
-
-function decodePart(part: string): string {
-  try {
-    return decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
-  } catch {
-    return part;
-  }
-}
-
 /**
  * The forms of a schema in the document `root`. Undefined: it has keywords whose meaning cannot be
- * told by forms, such as an `allOf` of unions. An empty list: no value is valid.
+ * told by forms, such as an `allOf` of unions; or the document is too large. An empty list: no value
+ * is valid.
  */
 export function formsOf(schema: unknown, root: unknown): readonly Form[] | undefined {
-  return new FormReader(root).read(schema, 0);
+  if (typeof root !== 'object' || root === null) return new FormReader(root).read(schema, 0);
+  const reader = readers.get(root) ?? new FormReader(root);
+  readers.set(root, reader);
+  return reader.read(schema, 0);
 }
+
+/** By document, so that a document with many references has one limit, and is read once. */
+const readers = new WeakMap<object, FormReader>();
 
 class FormReader {
   readonly #root: unknown;
-  #parts = 0;
+  readonly #known = new Map<SchemaNode, readonly Form[] | undefined>();
+  #cost = 0;
 
   constructor(root: unknown) {
     this.#root = root;
@@ -98,7 +88,22 @@ class FormReader {
   read(schema: unknown, depth: number): readonly Form[] | undefined {
     if (schema === true) return [{ type: 'any', schema: {} }];
     if (schema === false) return [];
-    if (!isNode(schema) || depth > MAX_DEPTH || ++this.#parts > MAX_PARTS) return undefined;
+    if (!isNode(schema)) return undefined;
+    if (this.#known.has(schema)) return this.#known.get(schema);
+    if (depth > MAX_DEPTH || !this.#spend(sizeOf(schema))) return undefined;
+    // A schema that combines itself has no forms.
+    this.#known.set(schema, undefined);
+    const forms = this.#readNode(schema, depth);
+    this.#known.set(schema, forms);
+    return forms;
+  }
+
+  #spend(cost: number): boolean {
+    this.#cost += cost;
+    return this.#cost <= MAX_COST;
+  }
+
+  #readNode(schema: SchemaNode, depth: number): readonly Form[] | undefined {
     const combining = effectiveKeywords(schema).filter((name) => COMBINING.has(name));
     const [only] = combining;
     if (only === undefined) return ownForms(schema);
@@ -123,6 +128,8 @@ class FormReader {
     for (const part of parts) {
       const forms = this.read(part, depth + 1);
       if (forms === undefined || all.length + forms.length > MAX_FORMS) return undefined;
+      const size = forms.reduce((sum, { values = [] }) => sum + 1 + values.length, 0);
+      if (!this.#spend(size)) return undefined;
       all.push(...forms);
     }
     return all.some(({ type }) => type === 'any')
@@ -146,6 +153,8 @@ class FormReader {
     }
     if (others !== undefined) return objects.length === 0 ? others : undefined;
     if (objects.length === 0) return [{ type: 'any', schema: {} }];
+    const size = objects.reduce((sum, object) => sum + sizeOf(object), 0);
+    if (objects.length > 1 && !this.#spend(size)) return undefined;
     const schema = mergeObjects(objects);
     return schema && [{ type: 'object', schema }];
   }
@@ -154,15 +163,31 @@ class FormReader {
 /** One form for all values of a type: `const: 'a'` or `const: 'b'`. */
 function mergeValues(forms: readonly Form[]): readonly Form[] {
   const result: Form[] = [];
+  const valuesOf = new Map<string, unknown[]>();
   for (const form of forms) {
-    const at = result.findIndex(
-      ({ type, values }) => type === form.type && values !== undefined && form.values !== undefined,
-    );
-    const before = result[at];
-    if (before === undefined) result.push(form);
-    else result[at] = { ...before, values: [...(before.values ?? []), ...(form.values ?? [])] };
+    const values = form.values && valuesOf.get(form.type);
+    for (const value of values === undefined ? [] : (form.values ?? [])) values?.push(value);
+    if (values !== undefined) continue;
+    const copy = form.values && [...form.values];
+    if (copy !== undefined) valuesOf.set(form.type, copy);
+    result.push(copy === undefined ? form : { ...form, values: copy });
   }
   return result;
+}
+
+/** The keywords, values, properties and names that reading a schema may take. */
+function sizeOf(schema: SchemaNode): number {
+  const lists = ['enum', 'type', 'required'].map((name) => keyword(schema, name));
+  const properties = Object.keys(propertiesOf(schema)).length;
+  return lists.reduce<number>(
+    (sum, list) => sum + (Array.isArray(list) ? list.length : 0),
+    1 + Object.keys(schema).length + properties,
+  );
+}
+
+/** The keywords, values and properties of forms. */
+export function sizeOfForms(forms: readonly Form[]): number {
+  return forms.reduce((sum, { values = [], schema }) => sum + values.length + sizeOf(schema), 0);
 }
 
 function mergeObjects(objects: readonly SchemaNode[]): SchemaNode | undefined {

@@ -36,6 +36,7 @@ function addRows(
   parents: ReadonlySet<SchemaNode>,
   rows: SchemaRow[],
 ): void {
+  if (rows.length >= MAX_ROWS) return;
   const [form, ...others] = (formsOf(schema, root) ?? []).filter(({ type }) => type !== 'null');
   if (form === undefined || others.length > 0 || depth > MAX_DEPTH) return;
   // A schema that refers to itself is shown once.

@@ -1,12 +1,7 @@
 /** JSON Schemas as text for people. */
-import {
-  type Form,
-  formsOf,
-  isNode,
-  keyword,
-  resolveRef,
-  type SchemaNode,
-} from './schema-forms.js';
+import { cut, shown } from '../output/printable.js';
+import { type Form, formsOf, isNode, keyword } from './schema-forms.js';
+import { definitionName, resolveRef } from './schema-refs.js';
 
 /** The most characters of a type. */
 const MAX_TEXT = 80;
@@ -23,28 +18,21 @@ export function formsText(forms: readonly Form[] | undefined, root: unknown, dep
   if (forms.length === 0) return 'never';
   const texts = forms.slice(0, MAX_VALUES).map((form) => formText(form, root, depth));
   if (forms.length > MAX_VALUES) texts.push('…');
-  return cut([...new Set(texts)].join(' | '));
+  return cut([...new Set(texts)].join(' | '), MAX_TEXT);
 }
 
 function formText({ type, values, schema }: Form, root: unknown, depth: number): string {
   if (values !== undefined) {
     const more = values.length > MAX_VALUES ? ' | …' : '';
-    const texts = values.slice(0, MAX_VALUES).map((value) => cut(JSON.stringify(value) ?? ''));
+    const texts = values.slice(0, MAX_VALUES).map((value) => shown(value, MAX_TEXT));
     return texts.join(' | ') + more;
   }
   if (type !== 'array') return type;
   const items = keyword(schema, 'items');
   if (!isNode(items) || depth > 2) return 'array';
-  const text = nameOf(items) ?? formsText(formsOf(items, root), root, depth + 1);
+  const text =
+    definitionName(keyword(items, '$ref')) ?? formsText(formsOf(items, root), root, depth + 1);
   return text.includes(' | ') ? `(${text})[]` : `${text}[]`;
-}
-
-/** The name of a definition: `Item` of `#/$defs/Item`. */
-function nameOf(schema: SchemaNode): string | undefined {
-  const ref = keyword(schema, '$ref');
-  return typeof ref === 'string'
-    ? /^#\/(?:\$defs|definitions)\/([^/]+)$/.exec(ref)?.[1]
-    : undefined;
 }
 
 /** The keywords that limit the values of a type, in the order in which they are shown. */
@@ -74,13 +62,9 @@ export function rulesText(schema: unknown, root: unknown): string {
     const value = keyword(node, name);
     // The limits of integers of JavaScript, which zod adds to each integer.
     if (value === undefined || Math.abs(Number(value)) === Number.MAX_SAFE_INTEGER) return [];
-    return [`${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`];
+    return [`${name} ${typeof value === 'string' ? cut(value, MAX_TEXT) : shown(value, MAX_TEXT)}`];
   });
   const value = keyword(node, 'default');
-  if (value !== undefined) rules.push(`default ${JSON.stringify(value)}`);
-  return cut(rules.join(', '));
-}
-
-function cut(text: string): string {
-  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 1)}…` : text;
+  if (value !== undefined) rules.push(`default ${shown(value, MAX_TEXT)}`);
+  return cut(rules.join(', '), MAX_TEXT);
 }

@@ -19,12 +19,28 @@ const UNSAFE =
 const escapeOf = (character: string): string =>
   `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
+/** `text`, with an ellipsis if it is longer than `limit`. */
+export function cut(text: string, limit: number): string {
+  return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
+}
+
+/** The longest text of a value among others. */
+const MAX_VALUE = 80;
+const shownObjects = new WeakMap<object, string>();
+
+/** A value as JSON, cut. A large value that is shown often costs its size once. */
+export function shown(value: unknown, limit = MAX_VALUE): string {
+  if (typeof value === 'string') return cut(JSON.stringify(value.slice(0, limit)), limit);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'undefined';
+  const text = shownObjects.get(value) ?? cut(JSON.stringify(value), MAX_MESSAGE);
+  shownObjects.set(value, text);
+  return cut(text, limit);
+}
+
 /** `text` on one line, without characters that control a terminal, and at most `limit` long. */
 export function printable(text: string, limit = MAX_CELL): string {
   // The cut comes first, so that a long text costs no more than a short one.
-  const cut = text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
-  const escaped = cut.replace(UNSAFE, escapeOf);
-  return escaped.length <= limit ? escaped : `${escaped.slice(0, limit - 1)}…`;
+  return cut(cut(text, limit).replace(UNSAFE, escapeOf), limit);
 }
 
 /**

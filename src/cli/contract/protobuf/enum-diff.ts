@@ -1,5 +1,5 @@
 /** Compares two versions of an enum of Protobuf. */
-import type { ChangeList } from '../change-list.js';
+import { type ChangeList, placeIn } from '../change-list.js';
 import type { ProtobufEnum, ProtobufEnumValue, ServiceSnapshot } from '../snapshot.js';
 import { isReserved } from './reserved.js';
 
@@ -26,10 +26,11 @@ export class EnumDiff {
     const key = `${before}\n${after}`;
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
-    const where = `${this.#service} ${after}`;
-    if (before !== after) this.#list.add('protobuf-enum-renamed', where, `${before} → ${after}`);
     const from = this.#before.enums[before] as ProtobufEnum;
     const to = this.#after.enums[after] as ProtobufEnum;
+    if (!this.#list.step(1 + from.values.length + to.values.length)) return;
+    const where = placeIn(this.#service, ` ${after}`);
+    if (before !== after) this.#list.add('protobuf-enum-renamed', where, `${before} → ${after}`);
     const wasClosed = from.isClosed === true;
     const isClosed = to.isClosed === true;
     if (wasClosed !== isClosed)
@@ -47,7 +48,8 @@ export class EnumDiff {
     const numbersBefore = new Set(before.values.map(({ number }) => number));
     const namesBefore = new Set(before.values.map(({ name }) => name));
     for (const value of before.values) {
-      const at = `${where}.${value.name}`;
+      if (this.#list.isStopped) return;
+      const at = placeIn(where, `.${value.name}`);
       const moved = namesAfter.get(value.name);
       if (moved !== undefined) {
         if (moved.number !== value.number)
@@ -74,13 +76,15 @@ export class EnumDiff {
           `gone: ${valueText(value)}`,
         );
     }
-    for (const value of after.values)
+    for (const value of after.values) {
+      if (this.#list.isStopped) return;
       if (!numbersBefore.has(value.number) && !namesBefore.has(value.name))
         this.#list.add(
           'protobuf-enum-value-added',
-          `${where}.${value.name}`,
+          placeIn(where, `.${value.name}`),
           `new: ${valueText(value)}`,
         );
+    }
   }
 }
 

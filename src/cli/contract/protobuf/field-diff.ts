@@ -14,9 +14,8 @@ export interface MessageComparison {
 
 export class FieldDiff {
   readonly #messages: MessageComparison;
-  /** By oneof: the numbers of its fields that both versions have. */
-  readonly #membersBefore: ReadonlyMap<string, readonly number[]>;
-  readonly #membersAfter: ReadonlyMap<string, readonly number[]>;
+  readonly #oneofsBefore: ReadonlyMap<string, Oneof>;
+  readonly #oneofsAfter: ReadonlyMap<string, Oneof>;
   readonly #hasJson: boolean;
   readonly #list: ChangeList;
 
@@ -28,8 +27,8 @@ export class FieldDiff {
     list: ChangeList,
   ) {
     this.#messages = messages;
-    this.#membersBefore = membersOf(before, after);
-    this.#membersAfter = membersOf(after, before);
+    this.#oneofsBefore = oneofsOf(before, after);
+    this.#oneofsAfter = oneofsOf(after, before);
     this.#hasJson = hasJson;
     this.#list = list;
   }
@@ -108,17 +107,24 @@ export class FieldDiff {
     const [from, to] = [before.oneof, after.oneof];
     if (from === to) return;
     const what = `${oneofText(from)} → ${oneofText(to)}`;
-    const members = this.#membersAfter.get(to ?? '') ?? [];
+    const oneof = this.#oneofsAfter.get(to ?? '');
     // The fields that both versions have decide whether it is one oneof with another name.
-    if (members.join() === (this.#membersBefore.get(from ?? '') ?? []).join())
+    if (oneof?.members === this.#oneofsBefore.get(from ?? '')?.members)
       this.#list.add('protobuf-oneof-renamed', where, what);
-    else if (from === undefined && members.length === 1)
+    else if (from === undefined && oneof?.size === 1)
       this.#list.add('protobuf-field-oneof-new', where, what);
     else this.#list.add('protobuf-field-oneof-moved', where, what);
   }
 }
 
-function membersOf(message: ProtobufMessage, other: ProtobufMessage): Map<string, number[]> {
+/** The fields of a oneof that both versions have. */
+interface Oneof {
+  /** Their numbers as text. */
+  readonly members: string;
+  readonly size: number;
+}
+
+function oneofsOf(message: ProtobufMessage, other: ProtobufMessage): Map<string, Oneof> {
   const known = new Set(other.fields.map(({ number }) => number));
   const members = new Map<string, number[]>();
   for (const { oneof, number } of message.fields) {
@@ -127,7 +133,10 @@ function membersOf(message: ProtobufMessage, other: ProtobufMessage): Map<string
     if (list === undefined) members.set(oneof, [number]);
     else list.push(number);
   }
-  return members;
+  const oneofs = [...members].map(
+    ([name, numbers]) => [name, { members: numbers.join(), size: numbers.length }] as const,
+  );
+  return new Map(oneofs);
 }
 
 const isList = ({ cardinality }: ProtobufField): boolean =>

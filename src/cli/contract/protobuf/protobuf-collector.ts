@@ -33,11 +33,15 @@ export class ProtobufCollector {
       this.messages[message.typeName] = messageOf(message);
       for (const field of message.fields) {
         if (field.message !== undefined) queue.push(field.message);
-        if (field.enum !== undefined && !isWellKnown(field.enum))
-          this.enums[field.enum.typeName] = enumOf(field.enum);
+        if (field.enum !== undefined) this.#addEnum(field.enum);
       }
     }
     return true;
+  }
+
+  #addEnum(found: DescEnum): void {
+    if (Object.hasOwn(this.enums, found.typeName) || isWellKnown(found)) return;
+    this.enums[found.typeName] = enumOf(found);
   }
 
   /** Adds a message of which only the fields are known. */

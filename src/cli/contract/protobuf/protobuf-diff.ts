@@ -1,5 +1,5 @@
 /** Compares two versions of the Protobuf messages of a service. */
-import type { ChangeList } from '../change-list.js';
+import { type ChangeList, placeIn } from '../change-list.js';
 import type { ProtobufField, ProtobufMessage, ServiceSnapshot } from '../snapshot.js';
 import { EnumDiff } from './enum-diff.js';
 import { FieldDiff } from './field-diff.js';
@@ -49,7 +49,7 @@ export class ProtobufDiff {
   }
 
   #compareMessages(before: string, after: string): void {
-    const where = `${this.#service} ${after}`;
+    const where = placeIn(this.#service, ` ${after}`);
     if (before !== after) this.#list.add('protobuf-message-renamed', where, `${before} → ${after}`);
     if (before.startsWith(WELL_KNOWN) && before === after) return;
     const from = own(this.#before.messages, before);
@@ -67,13 +67,15 @@ export class ProtobufDiff {
   }
 
   #compareFields(before: ProtobufMessage, after: ProtobufMessage, where: string): void {
+    if (!this.#list.step(before.fields.length + after.fields.length)) return;
     const byNumber = byKey(after.fields, ({ number }) => number);
     const byName = byKey(after.fields, ({ name }) => name);
     const numbersBefore = byKey(before.fields, ({ number }) => number);
     const namesBefore = byKey(before.fields, ({ name }) => name);
     const diff = new FieldDiff(this, before, after, this.#hasJson, this.#list);
     for (const field of before.fields) {
-      const at = `${where}.${field.name}`;
+      if (this.#list.isStopped) return;
+      const at = placeIn(where, `.${field.name}`);
       const found = byNumber.get(field.number);
       const moved = byName.get(field.name);
       if (moved !== undefined && moved.number !== field.number)
@@ -87,15 +89,17 @@ export class ProtobufDiff {
         diff.compare(field, found, at, moved !== undefined && moved !== found);
       else if (moved === undefined) this.#addRemoved(field, after, at);
     }
-    for (const field of after.fields)
+    for (const field of after.fields) {
+      if (this.#list.isStopped) return;
       if (!numbersBefore.has(field.number) && !namesBefore.has(field.name))
         this.#list.add(
           field.cardinality === 'required'
             ? 'protobuf-required-field-added'
             : 'protobuf-field-added',
-          `${where}.${field.name}`,
+          placeIn(where, `.${field.name}`),
           `new: ${fieldText(field)}`,
         );
+    }
   }
 
   #addRemoved(field: ProtobufField, after: ProtobufMessage, where: string): void {

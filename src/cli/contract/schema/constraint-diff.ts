@@ -1,6 +1,7 @@
 /** Compares the limits of values in two versions of a JSON Schema. */
 import { effectiveKeywords, keyword, type SchemaNode } from '../../json-schema/schema-forms.js';
-import { canonicalText, shown } from '../canonical.js';
+import { shown } from '../../output/printable.js';
+import type { Interner } from './interner.js';
 
 interface Constraint {
   /** The type that it limits. */
@@ -54,13 +55,14 @@ export function compareConstraints(
   type: string,
   before: SchemaNode,
   after: SchemaNode,
+  interner: Interner,
   add: (rule: ConstraintRule, what: string) => void,
 ): void {
   const limited = type === 'integer' ? 'number' : type;
   for (const [name, constraint] of Object.entries(CONSTRAINTS)) {
     if (limited !== 'any' && limited !== constraint.type) continue;
     const [from, to] = [limitOf(before, name), limitOf(after, name)];
-    if (canonicalText(from) === canonicalText(to)) continue;
+    if (interner.idOf(from).id === interner.idOf(to).id) continue;
     const isTightened = isTighter(constraint.limit, from, to);
     const what = `${name} ${from === undefined ? 'none' : shown(from)} → ${to === undefined ? 'none' : shown(to)}`;
     add(isTightened ? 'constraint-tightened' : 'constraint-loosened', what);

@@ -34,7 +34,7 @@ export function pairForms(
     });
   };
   pairBy(({ type, schema, values }) => `${type} ${interner.idOf(schema).id} ${values?.length}`);
-  pairBy((form) => `${form.type} ${tagsOf(form)}`);
+  pairBy((form) => `${form.type} ${tagsOf(form, interner)}`);
   pairBy(({ type }) => type);
   pairBy(({ type }) => (type === 'integer' ? 'number' : type));
   return { pairs, gone, added };
@@ -47,11 +47,11 @@ function countKeys(forms: readonly Form[], keyOf: (form: Form) => unknown): Map<
 }
 
 /** The constant properties of an object, as text. */
-function tagsOf({ type, schema }: Form): string {
+function tagsOf({ type, schema }: Form, interner: Interner): string {
   if (type !== 'object') return '';
   const tags = Object.entries(propertiesOf(schema)).flatMap(([name, value]) => {
     const constant = isNode(value) ? constantOf(value) : undefined;
-    return constant === undefined ? [] : [[name, constant]];
+    return constant === undefined ? [] : [[name, interner.idOf(constant).id]];
   });
   return JSON.stringify(tags.sort());
 }

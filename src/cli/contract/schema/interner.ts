@@ -9,12 +9,14 @@ export interface Interned {
 
 export class Interner {
   readonly #ids = new Map<string, number>();
+  /** Of texts, numbers, booleans and null. */
+  readonly #simple = new Map<unknown, Interned>();
+  #next = 0;
   readonly #known = new WeakMap<object, Interned>();
 
   /** Takes time in proportion to the size of the value, and none for a value that is known. */
   idOf(value: unknown): Interned {
-    if (typeof value !== 'object' || value === null)
-      return { id: this.#idOfText(JSON.stringify(value) ?? 'undefined'), hasRef: false };
+    if (typeof value !== 'object' || value === null) return this.#idOfSimple(value);
     const known = this.#known.get(value);
     if (known !== undefined) return known;
     let hasRef = false;
@@ -37,10 +39,18 @@ export class Interner {
     return interned;
   }
 
+  #idOfSimple(value: unknown): Interned {
+    const known = this.#simple.get(value);
+    if (known !== undefined) return known;
+    const interned = { id: this.#next++, hasRef: false };
+    this.#simple.set(value, interned);
+    return interned;
+  }
+
   #idOfText(text: string): number {
     const known = this.#ids.get(text);
     if (known !== undefined) return known;
-    const id = this.#ids.size;
+    const id = this.#next++;
     this.#ids.set(text, id);
     return id;
   }

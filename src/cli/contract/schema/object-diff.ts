@@ -7,7 +7,8 @@ import {
   requiredOf,
   type SchemaNode,
 } from '../../json-schema/schema-forms.js';
-import { shown } from '../canonical.js';
+import { shown } from '../../output/printable.js';
+import { placeIn } from '../change-list.js';
 import type { SchemaComparison } from './schema-comparison.js';
 
 export class ObjectDiff {
@@ -27,7 +28,7 @@ export class ObjectDiff {
     const others = otherFieldsOf(after);
     const othersBefore = otherFieldsOf(before);
     for (const name of namesOf(from, requiredBefore)) {
-      const at = `${where}.${name}`;
+      const at = placeIn(where, `.${name}`);
       if (hasField(to, requiredAfter, name)) {
         if (isRequired(name) && !isRequiredBefore(name))
           this.#parent.add('field-required', at, 'optional → required');
@@ -38,7 +39,7 @@ export class ObjectDiff {
     }
     for (const name of namesOf(to, requiredAfter)) {
       if (hasField(from, requiredBefore, name)) continue;
-      const at = `${where}.${name}`;
+      const at = placeIn(where, `.${name}`);
       if (isRequired(name) && this.#parent.direction === 'input')
         this.#parent.add('field-required', at, 'new, required');
       else
@@ -72,7 +73,7 @@ export class ObjectDiff {
 
   /** Compares the fields that `properties` does not name. */
   #compareOthers(before: unknown, after: unknown, where: string): void {
-    const at = `${where}.*`;
+    const at = placeIn(where, '.*');
     if (before === after) return;
     if (isNode(before) && isNode(after))
       return this.#parent.compare(before, after, at, this.#depth + 1);

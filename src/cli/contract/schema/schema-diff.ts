@@ -4,12 +4,13 @@ import {
   formsOf,
   isNode,
   keyword,
-  resolveRef,
   type SchemaNode,
+  sizeOfForms,
 } from '../../json-schema/schema-forms.js';
+import { resolveRef } from '../../json-schema/schema-refs.js';
 import { formsText } from '../../json-schema/schema-text.js';
-import { shown } from '../canonical.js';
-import type { ChangeList } from '../change-list.js';
+import { shown } from '../../output/printable.js';
+import { type ChangeList, placeIn } from '../change-list.js';
 import type { RuleId } from '../rules.js';
 import { compareConstraints, unknownKeywords } from './constraint-diff.js';
 import { pairForms } from './form-pairs.js';
@@ -100,7 +101,8 @@ export class SchemaDiff implements SchemaComparison {
     where: string,
     depth: number,
   ): void {
-    if (!this.#list.step(before.length * after.length)) return;
+    const size = sizeOfForms(before) + sizeOfForms(after);
+    if (!this.#list.step(before.length * after.length + size)) return;
     const { pairs, gone, added } = pairForms(before, after, this.#interner);
     const what = `${formsText(before, this.#before)} → ${formsText(after, this.#after)}`;
     const isAny = (forms: readonly Form[]): boolean => forms.some(({ type }) => type === 'any');
@@ -122,7 +124,7 @@ export class SchemaDiff implements SchemaComparison {
   #compareForm(before: Form, after: Form, where: string, depth: number): void {
     if (this.#compareValues(before, after, where)) return;
     const { type } = after;
-    compareConstraints(type, before.schema, after.schema, (rule, what) =>
+    compareConstraints(type, before.schema, after.schema, this.#interner, (rule, what) =>
       this.add(rule, where, what),
     );
     if (type === 'object') new ObjectDiff(this, depth).compare(before.schema, after.schema, where);
@@ -146,9 +148,11 @@ export class SchemaDiff implements SchemaComparison {
       new Map(values.map((value) => [this.#interner.idOf(value).id, value]));
     const [idsBefore, idsAfter] = [idsOf(from), idsOf(to)];
     for (const [id, value] of idsBefore)
-      if (!idsAfter.has(id)) this.add('enum-value-removed', where, shown(value));
+      if (!idsAfter.has(id) && !this.#list.isStopped)
+        this.add('enum-value-removed', where, shown(value));
     for (const [id, value] of idsAfter)
-      if (!idsBefore.has(id)) this.add('enum-value-added', where, shown(value));
+      if (!idsBefore.has(id) && !this.#list.isStopped)
+        this.add('enum-value-added', where, shown(value));
     return true;
   }
 
@@ -160,9 +164,9 @@ export class SchemaDiff implements SchemaComparison {
       this.compare(
         at < from.length ? from[at] : itemsOf(before),
         at < to.length ? to[at] : itemsOf(after),
-        `${where}[${at}]`,
+        placeIn(where, `[${at}]`),
         depth + 1,
       );
-    this.compare(itemsOf(before), itemsOf(after), `${where}[]`, depth + 1);
+    this.compare(itemsOf(before), itemsOf(after), placeIn(where, '[]'), depth + 1);
   }
 }
