@@ -2,11 +2,12 @@
 import type { FileRegistry } from '@bufbuild/protobuf';
 import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
+import { within } from '../../core/timers.js';
 import type { ServiceNode } from '../../micro/index.js';
-import type { ServiceDescription } from '../../rpc/index.js';
+import { RpcError, type ServiceDescription } from '../../rpc/index.js';
 import type { Output } from '../output/output.js';
-import type { ConnectionOptions } from '../target/connection-options.js';
-import { descriptorsOf } from '../target/descriptors.js';
+import { type ConnectionOptions, DEFAULT_TIMEOUT } from '../target/connection-options.js';
+import { DescriptorReader } from '../target/descriptors.js';
 import { describeServer } from '../target/introspection.js';
 import { publishedNodes } from '../target/published-nodes.js';
 import { connectTo, nodesOf } from '../target/server-connection.js';
@@ -23,22 +24,34 @@ export interface DescribedService extends ServiceDescription {
 /** The most nodes of one service that are asked until one of them answers. */
 const MAX_NODES_ASKED = 5;
 
-/** The services of one server. */
-export async function servicesAt(
+/** How often the time of one call describing the services of one server may take. */
+const MAX_TIMEOUTS = 6;
+
+/** The services of one server. `hasDescriptors`: of which services the descriptors are read. */
+async function servicesAt(
   address: string,
+  hasDescriptors: (service: string) => boolean,
   options: ConnectionOptions,
   terminal: Terminal,
+  output: Output,
 ): Promise<DescribedService[]> {
   const client = await connectTo(address, options, terminal);
-  try {
+  const describeAll = async (): Promise<DescribedService[]> => {
+    const descriptors = new DescriptorReader(client, terminal);
     const described: DescribedService[] = [];
-    for (const service of await describeServer(client, terminal))
-      described.push(
-        hasProtobuf(service)
-          ? { ...service, registry: await descriptorsOf(client, service.name, terminal) }
-          : service,
-      );
+    for (const each of await describeServer(client, terminal)) {
+      const isAsked = hasProtobuf(each) && hasDescriptors(each.name);
+      described.push(isAsked ? { ...each, registry: await descriptors.read(each.name) } : each);
+    }
+    if (descriptors.isFull)
+      output.progress('the server has too many descriptors; those of some services are not shown');
     return described;
+  };
+  const limit = MAX_TIMEOUTS * (options.timeout ?? DEFAULT_TIMEOUT);
+  const late = (): Error =>
+    new RpcError('DEADLINE_EXCEEDED', `the server has not described its services in ${limit} ms`);
+  try {
+    return await within(limit, describeAll(), late);
   } finally {
     client.destroy();
   }
@@ -53,7 +66,8 @@ function hasProtobuf({ methods }: ServiceDescription): boolean {
 /**
  * The services of a server, or all services that a registry lists. `service`: only this one. Each
  * version of a service is asked of one node that answers. Rejects if a service that is given, or
- * all of them, cannot be described; with `needsAll` also if one of them cannot.
+ * all of them, cannot be described; with `needsAll` also if one of them cannot. `needsDescriptors`:
+ * whether to read the descriptors of these services, if they have Protobuf messages.
  */
 export async function servicesOf(
   target: Target,
@@ -62,15 +76,19 @@ export async function servicesOf(
   terminal: Terminal,
   output: Output,
   needsAll = false,
+  needsDescriptors = true,
 ): Promise<DescribedService[]> {
-  if (target.kind === 'address') return servicesAt(target.url, options, terminal);
+  const hasDescriptors = (name: string): boolean =>
+    needsDescriptors && (service === undefined || service === name);
+  if (target.kind === 'address')
+    return servicesAt(target.url, hasDescriptors, options, terminal, output);
   const nodes = await untilAborted(publishedNodes(target.url), terminal.signal);
   const selected = service === undefined ? nodes : nodesOf(nodes, { service });
   const found: DescribedService[] = [];
   let failure: unknown;
   for (const versionNodes of byVersion(selected)) {
     try {
-      const described = await askNodes(versionNodes, options, terminal, output);
+      const described = await askNodes(versionNodes, hasDescriptors, options, terminal, output);
       const same = selected.filter(
         (node) => node.service === described.name && node.version === described.version,
       );
@@ -99,6 +117,7 @@ function byVersion(nodes: readonly ServiceNode[]): ServiceNode[][] {
 /** The service of these nodes, which all offer the same version. Rejects if none describes it. */
 async function askNodes(
   nodes: readonly ServiceNode[],
+  hasDescriptors: (service: string) => boolean,
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
@@ -106,7 +125,8 @@ async function askNodes(
   let failure: unknown;
   for (const { id, address, service, version } of nodes.slice(0, MAX_NODES_ASKED)) {
     try {
-      const services = await servicesAt(address, options, terminal);
+      const isAsked = (name: string): boolean => name === service && hasDescriptors(name);
+      const services = await servicesAt(address, isAsked, options, terminal, output);
       const found = services.find((each) => each.name === service && each.version === version);
       if (found !== undefined) return found;
       failure = new Error(`node ${id} is published for ${service} and does not offer it`);
