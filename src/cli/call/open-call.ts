@@ -5,7 +5,7 @@ import { AdvisedError } from '../failure.js';
 import { addPair, parseChoice } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
-import { descriptorsOf } from '../target/descriptors.js';
+import { DescriptorReader } from '../target/descriptors.js';
 import { describeServer, isOtherProtocol } from '../target/introspection.js';
 import { connectTo, connectToServer, type ServerConnection } from '../target/server-connection.js';
 import { parseMethodName } from '../target/service-name.js';
@@ -140,7 +140,9 @@ async function askServer(
     if (services === undefined) return undefined;
     const found = findMethod(services, service, version, method);
     const isJson = options.codec !== 'protobuf' && found.service.codecs.includes('json');
-    const registry = isJson ? undefined : await descriptorsOf(client, service, terminal);
+    const registry = isJson
+      ? undefined
+      : await new DescriptorReader(client, terminal).read(service);
     return { found, isJson, registry };
   } finally {
     client.destroy();

@@ -102,7 +102,8 @@ async function snapshotOf(
   output: Output,
 ): Promise<ContractSnapshot> {
   const target = parseTarget(text);
-  const fleet = await describeFleet(target, undefined, options, terminal, output, true);
+  const needs = { answers: true, descriptors: true };
+  const fleet = await describeFleet(target, undefined, options, terminal, output, needs);
   const snapshot = makeSnapshot(fleet.services, fleet.unread);
   for (const { name, version } of snapshot.unread ?? [])
     output.progress(

@@ -25,7 +25,14 @@ export const defineDescribe: DefineCommand = (program, terminal) => {
       const output = outputOf(terminal, options);
       const target = parseTarget(text);
       const name = nameText === undefined ? undefined : parseServiceName(nameText);
-      const services = await servicesOf(target, name?.service, options, terminal, output);
+      const services = await servicesOf(
+        target,
+        name?.service,
+        options,
+        terminal,
+        output,
+        output.isJson || name?.method !== undefined,
+      );
       const selected = name === undefined ? services : select(services, name);
       if (output.isJson) return output.jsonValue({ services: selected.map(withExamples) });
       if (selected.length === 0) return output.progress('there are no services');

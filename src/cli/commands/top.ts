@@ -32,8 +32,8 @@ const COLUMNS: readonly Column<MethodRate>[] = [
   { title: 'METHOD', cell: ({ service, method }) => `${service}/${method}` },
   { title: 'VERSION', cell: ({ version }) => version },
   { title: 'NODE', cell: ({ node }) => node },
-  { title: 'CALLS/S', cell: ({ rate }) => Math.round(rate) },
-  { title: 'FAILED/S', cell: ({ failures }) => Math.round(failures) },
+  { title: 'CALLS/S', cell: ({ rate }) => perSecond(rate) },
+  { title: 'FAILED/S', cell: ({ failures }) => perSecond(failures) },
   { title: 'IN FLIGHT', cell: ({ inFlight }) => inFlight },
   { title: 'MEAN', cell: ({ mean }) => milliseconds(mean) },
   { title: 'P50', cell: ({ p50 }) => milliseconds(p50) },
@@ -42,10 +42,16 @@ const COLUMNS: readonly Column<MethodRate>[] = [
     title: 'CODES',
     cell: ({ codes }) =>
       Object.entries(codes)
-        .map(([code, rate]) => `${code} ${Math.round(rate)}`)
+        .map(([code, rate]) => `${code} ${perSecond(rate)}`)
         .join(', '),
   },
 ];
+
+/** Few calls have a decimal place. */
+function perSecond(rate: number): string {
+  if (rate > 0 && rate < 0.05) return '<0.1';
+  return `${rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate)}`;
+}
 
 const milliseconds = (ms: number | undefined): string =>
   ms === undefined ? '–' : `${ms.toFixed(ms < 10 ? 2 : 0)} ms`;

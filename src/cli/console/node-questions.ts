@@ -10,7 +10,7 @@ import {
   type SessionReport,
 } from '../../rpc/index.js';
 import { printable } from '../output/printable.js';
-import { descriptorsOf } from '../target/descriptors.js';
+import { DescriptorReader } from '../target/descriptors.js';
 import { describeServer, listSessions } from '../target/introspection.js';
 import type { Terminal } from '../terminal.js';
 import { exampleOf, formSchemaOf } from './call/form-schema.js';
@@ -121,10 +121,11 @@ export async function callableMethods(
 ): Promise<CallableRow[]> {
   if (client === undefined) throw new RpcError('UNAVAILABLE', reason || 'it was not asked yet');
   const rows: CallableRow[] = [];
+  const reader = new DescriptorReader(client, terminal);
   for (const service of await describeServer(client, terminal)) {
     if (service.name === Admin.name) continue;
     const registry = hasProtobuf(service)
-      ? await descriptorsOf(client, service.name, terminal).catch(() => undefined)
+      ? await reader.read(service.name).catch(() => undefined)
       : undefined;
     for (const method of service.methods) {
       if (rows.length >= MAX_METHODS) return rows;

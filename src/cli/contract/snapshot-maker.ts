@@ -1,6 +1,11 @@
 /** Makes a snapshot of described services. One server always gives the same text. */
 
-import type { FieldDescription, MessageDescription, MethodDescription } from '../../rpc/index.js';
+import {
+  type FieldDescription,
+  type MessageDescription,
+  type MethodDescription,
+  RpcError,
+} from '../../rpc/index.js';
 import type { DescribedService } from '../describe/described-fleet.js';
 import { jsonText } from '../output/printable.js';
 import { compareText, sorted } from './canonical.js';
@@ -17,18 +22,34 @@ import {
   type UnreadSnapshot,
 } from './snapshot.js';
 
-/** Without the services of getty itself. `unread`: the services that no node describes. */
+/** The most fields and enum values of a snapshot. A file with more would be too large to read. */
+const MAX_PARTS = 300_000;
+
+/**
+ * Without the services of getty itself. `unread`: the services that no node describes. Throws
+ * RESOURCE_EXHAUSTED if the services have too many Protobuf fields.
+ */
 export function makeSnapshot(
   services: readonly DescribedService[],
   unread: readonly UnreadSnapshot[] = [],
 ): ContractSnapshot {
+  let parts = 0;
+  const snapshots = services
+    .filter((service) => !isOwnService(service))
+    .map((service) => {
+      const snapshot = snapshotOf(service);
+      for (const { fields } of Object.values(snapshot.messages)) parts += fields.length;
+      for (const { values } of Object.values(snapshot.enums)) parts += values.length;
+      if (parts <= MAX_PARTS) return snapshot;
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `the services have more than ${MAX_PARTS} Protobuf fields and enum values`,
+      );
+    });
   const others = unread.filter((service) => !isOwnService(service)).sort(byName);
   return {
     format: SNAPSHOT_FORMAT,
-    services: services
-      .filter((service) => !isOwnService(service))
-      .map(snapshotOf)
-      .sort(byName),
+    services: snapshots.sort(byName),
     unread: others.length > 0 ? others : undefined,
   };
 }

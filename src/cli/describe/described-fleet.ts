@@ -2,12 +2,13 @@
 import type { FileRegistry } from '@bufbuild/protobuf';
 import { messageOf } from '../../core/errors.js';
 import { untilAborted } from '../../core/signals.js';
+import { within } from '../../core/timers.js';
 import type { ServiceNode } from '../../micro/index.js';
-import type { ServiceDescription } from '../../rpc/index.js';
+import { RpcError, type ServiceDescription } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
-import type { ConnectionOptions } from '../target/connection-options.js';
-import { descriptorsOf } from '../target/descriptors.js';
+import { type ConnectionOptions, DEFAULT_TIMEOUT } from '../target/connection-options.js';
+import { DescriptorReader } from '../target/descriptors.js';
 import { describeServer, hasNoIntrospection } from '../target/introspection.js';
 import { publishedNodes } from '../target/published-nodes.js';
 import { connectTo, nodesOf } from '../target/server-connection.js';
@@ -33,22 +34,34 @@ interface FleetDescription {
 /** The most nodes of one service that are asked until one of them answers. */
 const MAX_NODES_ASKED = 5;
 
-/** The services of one server. */
-export async function servicesAt(
+/** How often the time of one call describing the services of one server may take. */
+const MAX_TIMEOUTS = 6;
+
+/** The services of one server. `hasDescriptors`: of which services the descriptors are read. */
+async function servicesAt(
   address: string,
+  hasDescriptors: (service: string) => boolean,
   options: ConnectionOptions,
   terminal: Terminal,
+  output: Output,
 ): Promise<DescribedService[]> {
   const client = await connectTo(address, options, terminal);
-  try {
+  const describeAll = async (): Promise<DescribedService[]> => {
+    const descriptors = new DescriptorReader(client, terminal);
     const described: DescribedService[] = [];
-    for (const service of await describeServer(client, terminal))
-      described.push(
-        hasProtobuf(service)
-          ? { ...service, registry: await descriptorsOf(client, service.name, terminal) }
-          : service,
-      );
+    for (const each of await describeServer(client, terminal)) {
+      const isAsked = hasProtobuf(each) && hasDescriptors(each.name);
+      described.push(isAsked ? { ...each, registry: await descriptors.read(each.name) } : each);
+    }
+    if (descriptors.isFull)
+      output.progress('the server has too many descriptors; those of some services are not shown');
     return described;
+  };
+  const limit = MAX_TIMEOUTS * (options.timeout ?? DEFAULT_TIMEOUT);
+  const late = (): Error =>
+    new RpcError('DEADLINE_EXCEEDED', `the server has not described its services in ${limit} ms`);
+  try {
+    return await within(limit, describeAll(), late);
   } finally {
     client.destroy();
   }
@@ -63,7 +76,8 @@ function hasProtobuf({ methods }: ServiceDescription): boolean {
 /**
  * The services of a server, or all services that a registry lists. `service`: only this one. Each
  * version of a service is asked of one node that answers. Rejects if a service that is given, or
- * all of them, cannot be described.
+ * all of them, cannot be described. `needsDescriptors`: whether to read the descriptors of these
+ * services, if they have Protobuf messages.
  */
 export async function servicesOf(
   target: Target,
@@ -71,24 +85,38 @@ export async function servicesOf(
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
+  needsDescriptors: boolean,
 ): Promise<DescribedService[]> {
-  return (await describeFleet(target, service, options, terminal, output, false)).services;
+  const needs = { answers: false, descriptors: needsDescriptors };
+  return (await describeFleet(target, service, options, terminal, output, needs)).services;
 }
 
-/**
- * As servicesOf(), with the services that could not be read. `needsAnswers`: rejects if the nodes
- * of a service fail for another reason than a lack of introspection, which may be temporary.
- */
+/** What describeFleet() needs. */
+interface Needs {
+  /**
+   * It rejects if the nodes of a service fail for another reason than a lack of introspection,
+   * which may be temporary.
+   */
+  readonly answers: boolean;
+  /** As `needsDescriptors` of servicesOf(). */
+  readonly descriptors: boolean;
+}
+
+/** As servicesOf(), with the services that could not be read. */
 export async function describeFleet(
   target: Target,
   service: string | undefined,
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
-  needsAnswers: boolean,
+  needs: Needs,
 ): Promise<FleetDescription> {
-  if (target.kind === 'address')
-    return { services: await servicesAt(target.url, options, terminal), unread: [] };
+  const hasDescriptors = (name: string): boolean =>
+    needs.descriptors && (service === undefined || service === name);
+  if (target.kind === 'address') {
+    const services = await servicesAt(target.url, hasDescriptors, options, terminal, output);
+    return { services, unread: [] };
+  }
   const nodes = await untilAborted(publishedNodes(target.url), terminal.signal);
   const selected = service === undefined ? nodes : nodesOf(nodes, { service });
   const found: DescribedService[] = [];
@@ -96,14 +124,14 @@ export async function describeFleet(
   let failure: unknown;
   for (const versionNodes of byVersion(selected)) {
     try {
-      const described = await askNodes(versionNodes, options, terminal, output);
+      const described = await askNodes(versionNodes, hasDescriptors, options, terminal, output);
       const same = selected.filter(
         (node) => node.service === described.name && node.version === described.version,
       );
       found.push({ ...described, groups: [...new Set(same.map(({ group }) => group))] });
     } catch (error) {
       if (terminal.signal.aborted) throw error;
-      if (needsAnswers && !hasNoIntrospection(error)) throw error;
+      if (needs.answers && !hasNoIntrospection(error)) throw error;
       failure = error;
       const [node] = versionNodes;
       if (node !== undefined) unread.push({ name: node.service, version: node.version });
@@ -131,6 +159,7 @@ function byVersion(nodes: readonly ServiceNode[]): ServiceNode[][] {
  */
 async function askNodes(
   nodes: readonly ServiceNode[],
+  hasDescriptors: (service: string) => boolean,
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
@@ -140,7 +169,8 @@ async function askNodes(
   for (const { id, address, service, version } of nodes.slice(0, MAX_NODES_ASKED)) {
     let error: unknown;
     try {
-      const services = await servicesAt(address, options, terminal);
+      const isAsked = (name: string): boolean => name === service && hasDescriptors(name);
+      const services = await servicesAt(address, isAsked, options, terminal, output);
       const found = services.find((each) => each.name === service && each.version === version);
       if (found !== undefined) return found;
       error = new Error(`node ${id} is published for ${service} and does not offer it`);

@@ -63,8 +63,8 @@ export function effectiveKeywords(schema: SchemaNode): string[] {
 
 /**
  * The forms of a schema in the document `root`. Undefined: it has keywords whose meaning cannot be
- * told by forms, such as an `allOf` of unions; or the document is too large. An empty list: no value
- * is valid.
+ * told by forms, such as an `allOf` of unions; or the document is too large. An empty list: no
+ * value is valid.
  */
 export function formsOf(schema: unknown, root: unknown): readonly Form[] | undefined {
   if (typeof root !== 'object' || root === null) return new FormReader(root).read(schema, 0);

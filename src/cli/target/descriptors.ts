@@ -6,8 +6,10 @@ import { Introspection, type RpcClient, RpcError } from '../../rpc/index.js';
 import type { IntrospectionSettings } from './introspection.js';
 import { readDescriptors } from './introspection-answer.js';
 
-/** The most characters of descriptors in base64 that are read. */
+/** The most characters of descriptors in base64 that are read of one server. */
 const MAX_CHARACTERS = 2 ** 23;
+/** The most services of one server whose descriptors are asked for. */
+const MAX_ASKED = 500;
 
 /**
  * UNIMPLEMENTED: an older server. RESOURCE_EXHAUSTED: they are too large for a message.
@@ -20,26 +22,58 @@ const UNTOLD: ReadonlySet<unknown> = new Set([
   'PERMISSION_DENIED',
 ]);
 
-/**
- * The descriptors of a service. Undefined: the server has none, or does not tell them. Rejects with
- * INTERNAL for an answer that is no FileDescriptorSet, and as calls do.
- */
-export async function descriptorsOf(
-  client: RpcClient,
-  service: string,
-  { signal }: IntrospectionSettings,
-): Promise<FileRegistry | undefined> {
-  let answer: unknown;
-  try {
-    answer = await client.stub(Introspection).descriptors({ service }, { signal });
-  } catch (error) {
-    if (UNTOLD.has(codeOf(error))) return undefined;
-    throw error;
+/** Asks one server for descriptors. Services with equal descriptors share them. */
+export class DescriptorReader {
+  readonly #client: RpcClient;
+  readonly #signal: AbortSignal;
+  readonly #registries = new Map<string, FileRegistry>();
+  #asked = 0;
+  #characters = 0;
+  #isFull = false;
+
+  constructor(client: RpcClient, { signal }: IntrospectionSettings) {
+    this.#client = client;
+    this.#signal = signal;
   }
-  const text = readDescriptors(answer);
-  if (text === '') return undefined;
-  if (text.length > MAX_CHARACTERS)
-    throw new RpcError('INTERNAL', `the server answers with ${text.length} bytes of descriptors`);
+
+  /** Whether services have no descriptors because the server has too many. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /**
+   * The descriptors of a service. Undefined: the server has none, does not tell them, or has told
+   * too many. Rejects with INTERNAL for an answer that is no FileDescriptorSet, and as calls do.
+   */
+  async read(service: string): Promise<FileRegistry | undefined> {
+    this.#isFull ||= ++this.#asked > MAX_ASKED;
+    if (this.#isFull) return undefined;
+    const text = await this.#ask(service);
+    if (text === '') return undefined;
+    const known = this.#registries.get(text);
+    if (known !== undefined) return known;
+    if (text.length > MAX_CHARACTERS)
+      throw new RpcError('INTERNAL', `the server answers with ${text.length} bytes of descriptors`);
+    this.#characters += text.length;
+    this.#isFull = this.#characters > MAX_CHARACTERS;
+    if (this.#isFull) return undefined;
+    const registry = parse(text);
+    this.#registries.set(text, registry);
+    return registry;
+  }
+
+  async #ask(service: string): Promise<string> {
+    const stub = this.#client.stub(Introspection);
+    try {
+      return readDescriptors(await stub.descriptors({ service }, { signal: this.#signal }));
+    } catch (error) {
+      if (UNTOLD.has(codeOf(error))) return '';
+      throw error;
+    }
+  }
+}
+
+function parse(text: string): FileRegistry {
   try {
     return createFileRegistry(fromBinary(FileDescriptorSetSchema, Buffer.from(text, 'base64')));
   } catch (error) {

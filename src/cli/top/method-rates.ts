@@ -25,11 +25,11 @@ export interface MethodRate {
   /** The mean of the interval, in milliseconds. Undefined: no call ended. */
   readonly mean: number | undefined;
   /**
-   * Percentiles of the interval, in milliseconds. Since the server began to count, if no call ended
-   * or the server does not tell more.
+   * Percentiles of the interval, in milliseconds; of an older server, since it began to count.
+   * Undefined: no latency was measured.
    */
-  readonly p50: number;
-  readonly p99: number;
+  readonly p50: number | undefined;
+  readonly p99: number | undefined;
 }
 
 type Counts = Pick<MethodReport, 'succeeded' | 'failed' | 'latency'>;
@@ -67,6 +67,8 @@ export function methodRates(node: string, before: Sample, after: Sample): Method
         method.latency,
         share,
       );
+    // It does not tell buckets.
+    const olderServer = after.report.limits === undefined ? method.latency : undefined;
     return {
       service: method.service,
       version: method.version,
@@ -77,8 +79,8 @@ export function methodRates(node: string, before: Sample, after: Sample): Method
       codes,
       inFlight: method.inFlight,
       mean: timed > 0 ? Math.max(0, method.latency.sum - old.latency.sum) / timed : undefined,
-      p50: percentile(0.5) ?? method.latency.p50,
-      p99: percentile(0.99) ?? method.latency.p99,
+      p50: percentile(0.5) ?? olderServer?.p50,
+      p99: percentile(0.99) ?? olderServer?.p99,
     };
   });
 }
@@ -118,7 +120,13 @@ function mergeRates(rates: readonly MethodRate[]): MethodRate {
       weight > 0
         ? timed.reduce((total, { rate, mean = 0 }) => total + rate * mean, 0) / weight
         : undefined,
-    p50: Math.max(...rates.map(({ p50 }) => p50)),
-    p99: Math.max(...rates.map(({ p99 }) => p99)),
+    p50: largest(rates.map(({ p50 }) => p50)),
+    p99: largest(rates.map(({ p99 }) => p99)),
   };
+}
+
+/** Undefined: none is known. */
+export function largest(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
 }

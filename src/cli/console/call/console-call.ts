@@ -13,7 +13,7 @@ import { type CallableMethod, jsonMethod, METHOD_KINDS } from '../../call/callab
 import { protobufMethod } from '../../call/descriptor-set.js';
 import { MAX_MESSAGE, printable } from '../../output/printable.js';
 import type { ConnectionOptions } from '../../target/connection-options.js';
-import { descriptorsOf } from '../../target/descriptors.js';
+import { DescriptorReader } from '../../target/descriptors.js';
 import type { IntrospectionSettings } from '../../target/introspection.js';
 import { connectTo } from '../../target/server-connection.js';
 import type { Terminal } from '../../terminal.js';
@@ -131,7 +131,7 @@ async function methodOf(
 ): Promise<CallableMethod> {
   const { service, version, method, kind } = request;
   if (codecOf(request) === 'json') return jsonMethod(service, version, method, kind);
-  const registry = await descriptorsOf(client, service, settings);
+  const registry = await new DescriptorReader(client, settings).read(service);
   if (registry !== undefined) return protobufMethod(registry, service, version, method, kind);
   throw new RpcError(
     'UNIMPLEMENTED',

@@ -1,6 +1,6 @@
 /** The latencies of one second, so that those of several methods and nodes can be put together. */
 import { percentileBetween } from '../../../rpc/index.js';
-import { type MethodRate, methodRates, type Sample } from '../../top/method-rates.js';
+import { largest, type MethodRate, methodRates, type Sample } from '../../top/method-rates.js';
 
 interface LatencyWindow {
   /** Milliseconds, ascending; the same for all nodes of one version. */
@@ -56,7 +56,7 @@ export function percentileOf(rates: readonly TimedRate[], share: 0.5 | 0.99): nu
   const limits = windows[0]?.limits ?? [];
   const isSame = windows.every((window) => window.limits.length === limits.length);
   if (windows.length < called.length || !isSame)
-    return Math.max(...called.map(({ p50, p99 }) => (share === 0.5 ? p50 : p99)));
+    return largest(called.map(({ p50, p99 }) => (share === 0.5 ? p50 : p99))) ?? null;
   const count = windows.reduce((sum, window) => sum + window.count, 0);
   const buckets = limits.map((_, at) =>
     windows.reduce((sum, window) => sum + (window.buckets[at] as number), 0),
