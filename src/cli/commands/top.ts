@@ -47,10 +47,10 @@ const COLUMNS: readonly Column<MethodRate>[] = [
   },
 ];
 
-/** Few calls have a decimal place. */
-function perSecond(rate: number): string {
-  if (rate > 0 && rate < 0.05) return '<0.1';
-  return `${rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate)}`;
+/** Few calls have a decimal place. More than none is at least 0.1. */
+function perSecond(rate: number): number {
+  if (rate >= 10 || rate === 0) return Math.round(rate);
+  return Math.max(0.1, Number(rate.toFixed(1)));
 }
 
 const milliseconds = (ms: number | undefined): string =>
