@@ -68,12 +68,7 @@ export function backoffDelay(failures: number, initialDelay: number, maxDelay: n
 
 /** setTimeout() with a bounded delay. */
 export function startTimer(callback: () => void, ms: number): NodeJS.Timeout {
-  return tracked(startUntrackedTimer(callback, ms));
-}
-
-/** As startTimer(). leaks() does not report the timer, but what uses it. */
-export function startUntrackedTimer(callback: () => void, ms: number): NodeJS.Timeout {
-  return setTimeout(callback, boundedDelay(ms));
+  return tracked(setTimeout(callback, boundedDelay(ms)));
 }
 
 /** setInterval() with a bounded period. */

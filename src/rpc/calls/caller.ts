@@ -2,13 +2,13 @@
 import { followSignal } from '../../core/signals.js';
 import { spinFor } from '../../transport/session/busy-poll.js';
 import { now } from '../../transport/session/flush-scheduler.js';
+import { every } from '../../transport/session/timer-wheel.js';
 import { RpcError, setMethod } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
-import { SweepTimer } from '../peer/sweep-timer.js';
 import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js';
 import { followReader, signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
@@ -21,6 +21,12 @@ import { ResendQueue } from './datagrams/resend-queue.js';
 import { NoReplyCalls } from './no-reply-calls.js';
 import { OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
 import { PendingRequests } from './pending-requests.js';
+
+/**
+ * Milliseconds between two checks of deadlines, heartbeats and resends. A call may expire this much
+ * later than its deadline.
+ */
+const SWEEP_PERIOD = 20;
 
 /** Times are in milliseconds. */
 export interface CallerSetup extends PeerSessionSetup, HeartbeatSetup {
@@ -43,7 +49,7 @@ export class Caller {
   readonly #pendingRequests: PendingRequests<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
   #resendQueue: ResendQueue | undefined;
-  readonly #sweepTimer = new SweepTimer(() => this.#sweep());
+  #stopSweep: (() => void) | undefined;
 
   /** `onResponsiveChange` is called when Heartbeats.isResponsive has changed. */
   constructor(
@@ -92,7 +98,8 @@ export class Caller {
 
   /** The session is closed. */
   close(): void {
-    this.#sweepTimer.stop();
+    this.#stopSweep?.();
+    this.#stopSweep = undefined;
     this.#resendQueue = undefined;
     this.#pendingRequests.failAll(() => this.#peer.lostError());
   }
@@ -220,7 +227,8 @@ export class Caller {
   /** Keeps a request until its answer. `isRepeatable`: a lost datagram of it is sent again. */
   #addRequest(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pendingRequests.add(request);
-    this.#sweepTimer.onRequest(request.deadline);
+    // The sweep keeps the process running. Some connections do not, such as memory connections.
+    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
     if (isRepeatable) this.#resendQueue?.add(request, now());
   }
 
@@ -280,11 +288,9 @@ export class Caller {
     this.#pendingRequests.sweep(now());
     this.#resendQueue?.sweep(now());
     this.#drain.onCallSettled();
-    if (this.#pendingRequests.size === 0) {
-      this.#sweepTimer.stop();
-      this.heartbeats.stopChecks();
-    } else if (this.#resendQueue !== undefined || this.heartbeats.isPending)
-      this.#sweepTimer.adapt(0);
-    else this.#sweepTimer.adapt(this.#pendingRequests.earliestDeadline);
+    if (this.#pendingRequests.size > 0) return;
+    this.#stopSweep?.();
+    this.#stopSweep = undefined;
+    this.heartbeats.stopChecks();
   }
 }

@@ -32,6 +32,7 @@ export class PendingRequests<R extends PendingRequest> {
   /** The halves of the last sequence, as int32. */
   #low: number;
   #high: number;
+  /** The earliest deadline, or an earlier time. */
   #earliestDeadline = Number.POSITIVE_INFINITY;
   readonly #limit: number;
 
@@ -52,11 +53,6 @@ export class PendingRequests<R extends PendingRequest> {
   /** How many of the requests are calls. */
   get callCount(): number {
     return this.#callCount;
-  }
-
-  /** The earliest deadline, or an earlier time. A time of now(). */
-  get earliestDeadline(): number {
-    return this.#earliestDeadline;
   }
 
   all(): R[] {

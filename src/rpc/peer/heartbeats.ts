@@ -77,11 +77,6 @@ export class Heartbeats {
     return !this.#liveness.isOverdue;
   }
 
-  /** A heartbeat was sent, and nothing has arrived since. */
-  get isPending(): boolean {
-    return this.#liveness.isHeartbeatPending;
-  }
-
   /**
    * Sends a heartbeat if the peer has sent nothing for long while calls are pending. So calls to a
    * frozen peer need not wait for their deadlines. Returns true when isResponsive has changed.

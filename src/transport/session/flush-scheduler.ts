@@ -52,7 +52,7 @@ export function flushSoon(session: Flushable): number {
 }
 
 /** The timers and the clock of the process, as checkTimers() found them last. */
-let usedTimeout = globalThis.setTimeout;
+let usedInterval = globalThis.setInterval;
 let usedClock = performance.now;
 let onReplaced = (): void => {};
 
@@ -66,11 +66,9 @@ export function onTimersReplaced(callback: () => void): void {
  * made before do not fire any more then. Each tick that reads the clock checks it.
  */
 export function checkTimers({ now: clock } = performance): void {
-  if (globalThis.setTimeout === usedTimeout && clock === usedClock) return;
-  usedTimeout = globalThis.setTimeout;
+  if (globalThis.setInterval === usedInterval && clock === usedClock) return;
+  usedInterval = globalThis.setInterval;
   usedClock = clock;
-  // The time of this tick is that of the other clock.
-  isFresh = false;
   onReplaced();
 }
 

@@ -1,9 +1,8 @@
 /**
  * Runs all periodic work. There is one timer for each distinct period, and the tasks of a period
- * are spread over it, so that 10,000 sessions do not send their heartbeats at the same time. The
- * timer fires only when a task is due.
+ * are spread over it, so that 10,000 sessions do not send their heartbeats at the same time.
  */
-import { startUntrackedTimer } from '../../core/timers.js';
+import { startInterval } from '../../core/timers.js';
 import { checkTimers, now, onTimersReplaced } from './flush-scheduler.js';
 
 /**
@@ -42,51 +41,34 @@ const afterPoll: (task: () => void) => void =
     : (task) => void globalThis.setImmediate(task);
 
 // Ends timers of the process also while a test has replaced them. Ignores the timers of a test.
-const { clearTimeout: clearProcessTimeout } = globalThis;
-
-/** The tasks that a bucket had when it was due. */
-interface DueTasks {
-  readonly bucket: ReadonlySet<PeriodicTask>;
-  readonly tasks: readonly PeriodicTask[];
-}
-
-/** Runs the tasks of one bucket, and those of each further bucket in a later turn. */
-function runDueTasks([first, ...others]: readonly DueTasks[]): void {
-  if (first === undefined) return;
-  const { bucket, tasks } = first;
-  // Tasks that another task removes do not run.
-  for (const task of tasks) if (bucket.has(task)) task.runPeriodic();
-  if (others.length > 0) afterPoll(() => runDueTasks(others));
-}
+const { clearInterval: clearProcessInterval } = globalThis;
 
 class Wheel {
   readonly #period: number;
   readonly #buckets: Set<PeriodicTask>[];
-  /** Milliseconds from one bucket to the next. */
-  readonly #slice: number;
-  /** The bucket that runs next. The timer skips empty buckets. */
   #cursor = 0;
-  /** When the bucket at #cursor is due: a time of now(). */
-  #dueAt: number;
   #size = 0;
   /** The number of tasks that keep the process running. */
   #refCount = 0;
   #timer!: NodeJS.Timeout;
+  readonly #slice: number;
+  #ranAt = Math.ceil(now());
 
   constructor(period: number) {
     this.#period = period;
     const slices = Math.max(1, Math.min(SLICES, Math.floor(period / SHORTEST_SLICE)));
     this.#buckets = Array.from({ length: slices }, () => new Set());
-    this.#slice = period / slices;
-    this.#dueAt = now() + period;
-    this.#startTimer(period);
+    this.#slice = Math.ceil(period / slices);
+    this.#startTimer();
   }
 
-  #startTimer(delay: number): void {
-    const timer = startUntrackedTimer(() => {
+  #startTimer(): void {
+    const { clearInterval } = globalThis;
+    const timer = startInterval(() => {
       // A timer of replaced functions may still fire.
-      if (timer === this.#timer) afterPoll(() => this.#onTimer(timer));
-    }, delay);
+      if (timer === this.#timer) afterPoll(this.#runSlice);
+      else clearInterval(timer);
+    }, this.#period / this.#buckets.length);
     this.#timer = timer;
     if (this.#refCount === 0) timer.unref?.();
   }
@@ -96,26 +78,22 @@ class Wheel {
    */
   restart(isReplaced: boolean): void {
     if (isReplaced) {
-      // The clearTimeout() of a test must not get a timer that the process or another test made.
-      clearProcessTimeout(this.#timer);
-      this.#dueAt = performance.now() + this.#slice;
-    } else clearTimeout(this.#timer);
-    this.#startTimer(this.#slice);
+      // The clearInterval() of a test must not get a timer that the process or another test made.
+      clearProcessInterval(this.#timer);
+      this.#ranAt = Math.ceil(performance.now());
+    } else clearInterval(this.#timer);
+    this.#startTimer();
   }
 
   /** Whether the timer is so late that it may have been removed, as by vi.clearAllTimers(). */
   get isOverdue(): boolean {
-    return now() - this.#dueAt > MIN_SUSPENSION;
+    return now() - this.#ranAt > this.#slice + MIN_SUSPENSION;
   }
 
   /** The task first runs one period from now, or up to one slice earlier. */
   add(task: PeriodicTask): void {
     const slices = this.#buckets.length;
-    // How many buckets are skipped from now until the timer fires. The margin is for a time that
-    // is a little before the end of a slice.
-    const skipped = Math.ceil((this.#dueAt - now()) / this.#slice - 0.1) - 1;
-    const bucket = this.#cursor - Math.min(Math.max(skipped, 0), slices - 1) - 1;
-    (this.#buckets[(bucket + slices) % slices] as Set<PeriodicTask>).add(task);
+    (this.#buckets[(this.#cursor + slices - 1) % slices] as Set<PeriodicTask>).add(task);
     this.#size++;
   }
 
@@ -124,7 +102,7 @@ class Wheel {
     this.#size--;
     if (this.#size > 0) return;
     checkTimers();
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
     wheels.delete(this.#period);
   }
 
@@ -139,28 +117,16 @@ class Wheel {
     if (this.#refCount === 0) this.#timer.unref?.();
   }
 
-  #onTimer(timer: NodeJS.Timeout): void {
-    if (timer !== this.#timer) return;
+  readonly #runSlice = (): void => {
     const time = Math.ceil(now());
-    if (time - this.#dueAt > MIN_SUSPENSION) wokeAt = time;
-    // After a suspension each bucket runs once.
-    this.#dueAt = Math.max(this.#dueAt, time - this.#period + this.#slice);
-    const due: DueTasks[] = [];
-    do {
-      const bucket = this.#buckets[this.#cursor] as Set<PeriodicTask>;
-      // A copy, because tasks that another task adds are due one period from now.
-      if (bucket.size > 0) due.push({ bucket, tasks: [...bucket] });
-      this.#advance();
-    } while (this.#dueAt <= time);
-    while (this.#size > 0 && this.#buckets[this.#cursor]?.size === 0) this.#advance();
-    this.#startTimer(this.#dueAt - time);
-    runDueTasks(due);
-  }
-
-  #advance(): void {
+    if (time - this.#ranAt > this.#slice + MIN_SUSPENSION) wokeAt = time;
+    this.#ranAt = time;
+    const bucket = this.#buckets[this.#cursor] as Set<PeriodicTask>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    this.#dueAt += this.#slice;
-  }
+    // A copy, because tasks that another task adds are due one period from now. Tasks that another
+    // task removes do not run.
+    for (const task of [...bucket]) if (bucket.has(task)) task.runPeriodic();
+  };
 }
 
 /**

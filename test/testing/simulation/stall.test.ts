@@ -53,11 +53,11 @@ test('a scenario that is too late is explained by calls, sessions and timers', a
   expect(report.slice(0, -2)).toEqual([
     'the scenario is not done after 30 virtual ms (the duration)',
     'hosts:',
-    '  client: running, 2 timers, the next at 00:00:00.122',
+    '  client: running, 2 timers, the next at 00:00:00.032',
     '    call Greeter.hello to sim://a:1000 since 00:00:00.002',
     '    session X of a client, from sim://client:X to sim://a:1000',
     '    client of sim://a:1000',
-    '  a: running, 1 timer, the next at 00:00:15.001',
+    '  a: running, 1 timer, the next at 00:00:00.235',
     '    handler Greeter.hello for sim://client:X, request Y since 00:00:00.003',
     '    session X of a server, from sim://a:1000 to sim://client:X',
     '    server at sim://a:1000',
