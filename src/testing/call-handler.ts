@@ -179,6 +179,8 @@ class HandlerRun implements HandlerReplies<unknown> {
     const server = await serve('memory://', [this.#service], {
       interceptors: [this.#observe, ...interceptors],
       drainTimeout: DRAIN_TIMEOUT,
+      // The client sends no heartbeats, and a handler may take long.
+      session: { idleTimeout: 0 },
     });
     const { name } = this.#service.contract;
     handlerRuns.set(server.address, `callHandler(${name}.${this.#method})`);

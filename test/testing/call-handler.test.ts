@@ -14,7 +14,7 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { callHandler } from '../../src/testing/index.js';
+import { callHandler, simulate } from '../../src/testing/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { gate } from '../fixtures/waiting.js';
 
@@ -280,4 +280,13 @@ test('the types are those of a stub', () => {
     await callHandler(shop, 'cost', articles);
   };
   expect(typed).toBeTypeOf('function');
+});
+
+test('waits for a handler that takes longer than the idle timeout of a server', async () => {
+  const Long = contract('Long', { wait: unary<number, string>() });
+  await simulate({}, async ({ clock }) => {
+    const service = implement(Long, { wait: (ms) => clock.sleep(ms).then(() => 'done') });
+    const { reply } = await callHandler(service, 'wait', 600_000, { timeout: 3_000_000 });
+    expect(reply).toBe('done');
+  });
 });

@@ -20,8 +20,8 @@ export class SimulationError extends GettyError {
   readonly seed: number;
   /**
    * The last events, as lines of the trace, in order: the last 40 that are no heartbeats, and
-   * before them those of the last 20 that are no packets, such as a crash, a partition or a line of
-   * trace().
+   * before them the last 20 of hosts and of the network, such as a crash or a partition, and the
+   * last 20 lines of `trace()`.
    */
   readonly events: readonly string[];
 

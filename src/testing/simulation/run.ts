@@ -180,7 +180,7 @@ export class SimulationRun<T> {
       clock: this.#clock(),
       random: seededRandom(world.seed, 'scenario'),
       trace(text) {
-        world.trace.add(activeProcess()?.host.name ?? SCENARIO_HOST, text);
+        world.trace.addOwn(activeProcess()?.host.name ?? SCENARIO_HOST, text);
       },
       fail: (error) => {
         const process = activeProcess();

@@ -8,6 +8,8 @@ import { formatTime } from './durations.js';
 const KEPT_LINES = 40;
 /** Lines of hosts and of the network that are kept besides: most lines are packets. */
 const KEPT_HOST_LINES = 20;
+/** Lines of the scenario and of code of hosts that are kept besides. */
+const KEPT_OWN_LINES = 20;
 /** Frames that a line names. */
 const SHOWN_FRAMES = 4;
 
@@ -32,6 +34,7 @@ export class Trace {
   readonly #now: () => number;
   #last: Line[] = [];
   #lastOfHosts: Line[] = [];
+  #lastOwn: Line[] = [];
   count = 0;
 
   /** `now`: virtual milliseconds since the start. */
@@ -40,9 +43,14 @@ export class Trace {
     this.#onLine = onLine;
   }
 
-  /** An event of a host or of the network as a whole, or a line of the scenario. */
+  /** An event of a host or of the network as a whole. */
   add(source: string, text: string): void {
     this.#lastOfHosts = withLine(this.#lastOfHosts, this.#add(source, text), KEPT_HOST_LINES);
+  }
+
+  /** A line of the scenario, or of the code of a host. */
+  addOwn(source: string, text: string): void {
+    this.#lastOwn = withLine(this.#lastOwn, this.#add(source, text), KEPT_OWN_LINES);
   }
 
   /**
@@ -68,13 +76,19 @@ export class Trace {
     return line;
   }
 
-  /** `earlier`: the last lines of hosts, without those in `last`. `hasGap`: more lies between. */
+  /**
+   * `earlier`: the last events of hosts, and the last lines of their code, without those in `last`.
+   * `hasGap`: more lies between.
+   */
   lastLines(): { earlier: string[]; last: string[]; hasGap: boolean } {
     const last = this.#last.slice(-KEPT_LINES);
     const first = last[0]?.number ?? 1;
-    const earlier = this.#lastOfHosts
-      .slice(-KEPT_HOST_LINES)
-      .filter(({ number }) => number < first);
+    const earlier = [
+      ...this.#lastOfHosts.slice(-KEPT_HOST_LINES),
+      ...this.#lastOwn.slice(-KEPT_OWN_LINES),
+    ]
+      .filter(({ number }) => number < first)
+      .sort((a, b) => a.number - b.number);
     const hasGap = earlier.length > 0 && earlier.length < first - (earlier[0]?.number ?? first);
     return { earlier: earlier.map(show), last: last.map(show), hasGap };
   }
