@@ -9,7 +9,7 @@ export type Party = 'callers' | 'servers';
 
 export interface Rule {
   readonly breaks: readonly Party[];
-  /** Why the change breaks them, or why it breaks nobody. */
+  /** Why the change breaks them, or why it breaks neither callers nor servers. */
   readonly why: string;
 }
 

@@ -1,6 +1,7 @@
 /** A chart of 15 minutes. */
 import uPlot from 'uplot';
 import { h } from './dom.js';
+import { milliseconds } from './format.js';
 import { onThemeChange } from './theme.js';
 
 export interface ChartSeries {
@@ -139,4 +140,17 @@ const lastOf = (plot: uPlot, at: number): number | null => plot.data[at]?.at(-1)
 function timeOf(time: number, withSeconds: boolean | number = false): string {
   const text = new Date(time * 1_000).toTimeString();
   return text.slice(0, withSeconds === true ? 8 : 5);
+}
+
+/** The percentiles of calls; show() takes the columns of p99 and p50. */
+export function latencyChart(): Chart {
+  return new Chart({
+    title: 'Latency',
+    series: [
+      { label: 'p99', color: 'accent' },
+      { label: 'p50', color: 'second' },
+    ],
+    format: milliseconds,
+    unit: ' ms',
+  });
 }

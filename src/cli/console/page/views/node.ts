@@ -1,7 +1,7 @@
 /** One node: its methods, its sessions, its process, and how it is drained. */
 import { messageOf } from '../../../../core/errors.js';
 import type { MethodRow, NodeDetail, OfferedService, SessionRow } from '../../types.js';
-import { Chart } from '../chart.js';
+import { Chart, latencyChart } from '../chart.js';
 import { h, setText } from '../dom.js';
 import type { FleetStore } from '../fleet-store.js';
 import { bytes, count, duration, milliseconds, rate, serviceName } from '../format.js';
@@ -44,15 +44,7 @@ export class NodeView implements View {
       format: rate,
       unit: '',
     }),
-    new Chart({
-      title: 'Latency',
-      series: [
-        { label: 'p99', color: 'accent' },
-        { label: 'p50', color: 'second' },
-      ],
-      format: milliseconds,
-      unit: ' ms',
-    }),
+    latencyChart(),
   ] as const;
   readonly #services = new LiveTable<OfferedService>(
     'Services of the node',

@@ -7,7 +7,7 @@ import type {
   ServiceDetail,
   ServiceNodeRow,
 } from '../../types.js';
-import { Chart } from '../chart.js';
+import { Chart, latencyChart } from '../chart.js';
 import { h, setText } from '../dom.js';
 import { type FleetStore, serviceKey } from '../fleet-store.js';
 import { count, errorShare, milliseconds, percent, rate, serviceName } from '../format.js';
@@ -92,15 +92,7 @@ export class ServiceView implements View {
       format: rate,
       unit: '',
     }),
-    new Chart({
-      title: 'Latency',
-      series: [
-        { label: 'p99', color: 'accent' },
-        { label: 'p50', color: 'second' },
-      ],
-      format: milliseconds,
-      unit: ' ms',
-    }),
+    latencyChart(),
   ] as const;
   readonly #nodes = new LiveTable<NodeOfService>(
     'Nodes of the service',
