@@ -1,4 +1,4 @@
-/** A chart of 15 minutes. */
+/** A chart of the last 15 minutes, or of the time since the console was started. */
 import uPlot from 'uplot';
 import { h } from './dom.js';
 import { milliseconds } from './format.js';
@@ -19,8 +19,11 @@ export interface ChartOptions {
 }
 
 const HEIGHT = 160;
-/** Seconds. */
-const SPAN = 15 * 60;
+/** Seconds. A chart begins with the shortest time, and widens until it has the longest. */
+const MIN_SPAN = 60;
+const MAX_SPAN = 15 * 60;
+/** Seconds. The axis of a shorter time shows seconds. */
+const MINUTES_SPAN = 5 * 60;
 /** The charts of a view show the same moment. */
 const SYNC = 'console';
 
@@ -64,9 +67,16 @@ export class Chart {
     this.#plot.setAttribute('aria-label', `${title}: ${values.join(', ')}`);
   }
 
+  /** Seconds. */
+  get #span(): number {
+    const times = this.#data[0];
+    const seconds = (times.at(-1) ?? 0) - (times[0] ?? 0);
+    return Math.min(Math.max(seconds, MIN_SPAN), MAX_SPAN);
+  }
+
   #setRange(): void {
     const last = this.#data[0].at(-1) ?? Date.now() / 1_000;
-    this.#uplot?.setScale('x', { min: last - SPAN, max: last });
+    this.#uplot?.setScale('x', { min: last - this.#span, max: last });
   }
 
   #resize(): void {
@@ -99,7 +109,7 @@ export class Chart {
             ...axis,
             size: 28,
             space: 70,
-            values: (_, ticks) => ticks.map(timeOf),
+            values: (_, ticks) => ticks.map((tick) => timeOf(tick, this.#span < MINUTES_SPAN)),
           },
           {
             ...axis,
@@ -137,9 +147,8 @@ export class Chart {
 
 const lastOf = (plot: uPlot, at: number): number | null => plot.data[at]?.at(-1) ?? null;
 
-function timeOf(time: number, withSeconds: boolean | number = false): string {
-  const text = new Date(time * 1_000).toTimeString();
-  return text.slice(0, withSeconds === true ? 8 : 5);
+function timeOf(time: number, withSeconds: boolean): string {
+  return new Date(time * 1_000).toTimeString().slice(0, withSeconds ? 8 : 5);
 }
 
 /** The percentiles of calls; show() takes the columns of p99 and p50. */

@@ -67,7 +67,7 @@ class Page {
     setText(
       this.#banner,
       state === 'lost'
-        ? `The process of the console does not answer; the page tries again. ${failure}`
+        ? `The process of the console does not answer; the page tries again (${failure})`
         : '',
     );
     this.#main.inert = false;

@@ -1,7 +1,12 @@
-/** A small line of the last two minutes, beside a number that says the same in text. */
+/**
+ * A small line of the last two minutes, or of the time since the console was started. A number
+ * beside it says the same in text.
+ */
 import { svg } from './dom.js';
 
-const POINTS = 120;
+/** One point for each second. */
+const MIN_POINTS = 30;
+const MAX_POINTS = 120;
 const WIDTH = 90;
 const HEIGHT = 24;
 
@@ -21,17 +26,18 @@ export class Sparkline {
 
   /** `values`: one for each second, oldest first. */
   show(values: readonly (number | null)[]): void {
-    const last = values.slice(-POINTS);
+    const last = values.slice(-MAX_POINTS);
     const top = Math.max(1e-9, ...last.map((value) => value ?? 0));
     let path = '';
     let isDrawing = false;
-    const first = POINTS - last.length;
+    const points = Math.max(last.length, MIN_POINTS);
+    const first = points - last.length;
     last.forEach((value, at) => {
       if (value === null) {
         isDrawing = false;
         return;
       }
-      const x = ((first + at) / (POINTS - 1)) * WIDTH;
+      const x = ((first + at) / (points - 1)) * WIDTH;
       const y = HEIGHT - 2 - (value / top) * (HEIGHT - 4);
       path += `${isDrawing ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`;
       isDrawing = true;

@@ -1,4 +1,4 @@
-/** One service: its nodes, its methods, and 15 minutes of its calls. */
+/** One service: its nodes, its methods, and up to 15 minutes of its calls. */
 import { messageOf } from '../../../../core/errors.js';
 import type {
   MethodRow,
