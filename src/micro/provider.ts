@@ -80,7 +80,8 @@ export interface Provider extends AsyncDisposable {
   undrain(): Promise<void>;
   /**
    * Deregisters, sends goaway, lets calls in flight finish for at most `drainTimeout`, and closes.
-   * Rejects with REGISTRY_FAILED if it could not deregister; the server is closed then too.
+   * Rejects with REGISTRY_FAILED if it could not deregister, or if the registry did not answer
+   * within 10 s; the server is closed then too.
    */
   close(): Promise<void>;
   /**

@@ -3,7 +3,7 @@ import { callAsync } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
 import { resources } from '../core/resource-tracker.js';
 import { waitToSend } from '../rpc/calls/call-errors.js';
-import type { RpcChannel } from '../rpc/calls/channel.js';
+import type { CallMade, RpcChannel } from '../rpc/calls/channel.js';
 import { timeLeft } from '../rpc/calls/client-call.js';
 import {
   type Call,
@@ -227,17 +227,18 @@ class Mock implements MockStub<MethodSpecs> {
 class OpenCall implements Pick<RpcChannel, 'inFlight' | 'peer' | 'session'> {
   readonly peer = 'mockStub()';
   readonly session = undefined;
-  readonly #call: Call;
+  readonly #made: CallMade;
 
   constructor(call: Call) {
-    this.#call = call;
+    this.#made = { call, sequenceLow: undefined };
     resources.tracker?.onOpen('channel', this);
   }
 
   /** A real call ends by itself at its deadline, and when its signal aborts. */
-  get inFlight(): { readonly made: readonly Call[]; readonly served: readonly Call[] } {
-    const isOver = timeLeft(this.#call) <= 0 || this.#call.signal?.aborted === true;
-    return { made: isOver ? [] : [this.#call], served: [] };
+  get inFlight(): RpcChannel['inFlight'] {
+    const { call } = this.#made;
+    const isOver = timeLeft(call) <= 0 || call.signal?.aborted === true;
+    return { made: isOver ? [] : [this.#made], served: [] };
   }
 
   end(): void {

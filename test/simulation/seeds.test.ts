@@ -53,3 +53,20 @@ test('a wrong option gives one clear line, and exit code 2', async () => {
   expect(code).toBe(2);
   expect(text).toContain('--seeds: got 0, expected an integer from 1\n');
 });
+
+test('Ctrl-C ends all processes, with one line and exit code 130', {
+  timeout: TIMEOUT,
+}, async () => {
+  const [bug] = Object.keys(INJECTED_BUGS) as [string];
+  const args = ['--seeds', '10000', '--hours', '0.001', '--processes', '2', '--bug', bug];
+  await using program = runProgram('scripts/simulate.mjs', ...args);
+  await program.line(/^seed \d+ FAILED:$/);
+  program.child.kill('SIGINT');
+  // The end of the last process that has its output.
+  expect(await program.ended).toBe(130);
+  const { all } = program.lines;
+  expect(all.at(-1)).toMatch(
+    /^interrupted: \d+ of 10000 seeds ran, violations: \d+, of the seeds /,
+  );
+  expect(all.filter((line) => /^ {4}at |ERR_IPC|its process ended/.test(line))).toEqual([]);
+});

@@ -2,10 +2,17 @@
 import { callAsync } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
+import { within } from '../../core/timers.js';
 import { nodeKey } from '../snapshots.js';
 import type { NodeRegistration, Registry, ServiceNode } from '../types.js';
 import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
 import { failureOf } from './provider-status.js';
+
+/**
+ * Milliseconds that close() waits for the registry. ZooKeeper has the longest default limit of an
+ * operation, 5 s: this is one for a change that has begun, and one for the removal.
+ */
+const REGISTRY_TIMEOUT = 10_000;
 
 /** A node and the result of its Registry.register(). */
 interface Registered {
@@ -163,12 +170,21 @@ export class ProviderEntries implements EntryOwner {
     this.#isClosed = true;
   }
 
-  /** Removes all entries, after the changes before. Resolves with the error if it could not. */
+  /**
+   * Removes all entries, after the changes before. Resolves with the error if it could not, or if
+   * the registry needs longer than REGISTRY_TIMEOUT; the removal goes on then.
+   */
   async close(): Promise<Error | undefined> {
     this.stop();
-    await this.#lastChange;
-    const failure = await this.#deregister();
-    return failure === undefined ? undefined : this.#notDeregistered(failure.reason);
+    const removal = this.#lastChange.then(() => this.#deregister());
+    const late = (): Error =>
+      new Error(`its registry did not answer within ${REGISTRY_TIMEOUT} ms`);
+    try {
+      const failure = await within(REGISTRY_TIMEOUT, removal, late);
+      return failure === undefined ? undefined : this.#notDeregistered(failure.reason);
+    } catch (error) {
+      return this.#notDeregistered(error);
+    }
   }
 
   #notDeregistered(reason: unknown, message = messageOf(reason)): Error {

@@ -80,10 +80,8 @@ export class Caller {
     return this.#pendingRequests.callCount;
   }
 
-  callsInFlight(): Call[] {
-    return this.#pendingRequests
-      .all()
-      .flatMap((request) => (request instanceof OutgoingCall ? [request.call] : []));
+  callsInFlight(): OutgoingCall[] {
+    return this.#pendingRequests.all().filter((request) => request instanceof OutgoingCall);
   }
 
   /** How many calls and heartbeats wait for their answers. */

@@ -54,6 +54,13 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
 
 type RpcSession = Session<Frame, OutgoingFrame>;
 
+/** A call of this side that waits for its answer. */
+export interface CallMade {
+  readonly call: Call;
+  /** The low half of its sequence. Undefined: a call of a mock stub, which sends nothing. */
+  readonly sequenceLow: number | undefined;
+}
+
 export class RpcChannel
   implements EventListener<Frame, OutgoingFrame>, Codec<Frame, OutgoingFrame>, Channel
 {
@@ -166,7 +173,7 @@ export class RpcChannel
   }
 
   /** The calls that wait for an answer of the peer, and those of the peer that wait for one. */
-  get inFlight(): { readonly made: readonly Call[]; readonly served: readonly Call[] } {
+  get inFlight(): { readonly made: readonly CallMade[]; readonly served: readonly Call[] } {
     return { made: this.#caller.callsInFlight(), served: this.#responder.callsInFlight() };
   }
 

@@ -27,7 +27,10 @@ export interface MessageCodec<T = unknown> {
    * instead of making more objects. Default: 100,000.
    */
   decode(bytes: Bytes, start: number, end: number, maxObjects?: number): T;
-  /** Returns the description of its messages, for introspection. Optional. */
+  /**
+   * Returns the description of its messages, for introspection. Optional. If it throws, the
+   * description says `failed` as `jsonSchemaOmitted`.
+   */
   describe?(): MessageDescription;
 }
 

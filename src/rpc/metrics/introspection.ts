@@ -3,10 +3,11 @@
  * consoles and operators.
  */
 import { badOption } from '../../core/options.js';
+import { onNextTurn } from '../../core/turn.js';
 import { contract, implement } from '../contract/contract.js';
 import { unary } from '../contract/method.js';
 import type { CodecName, MessageDescription, Method, MethodKind, Service } from '../types.js';
-import { jsonSchemaOf, SchemaBudget, vendorOf } from './json-schema.js';
+import { descriptionOf, jsonSchemaOf, SchemaBudget, vendorOf } from './json-schema.js';
 import { selectServices } from './selected-services.js';
 import type { ServerStatus } from './server-status.js';
 import type { SessionsReport, SessionsRequest } from './session-report.js';
@@ -16,6 +17,9 @@ import {
   type StatisticsRequest,
   statisticsReport,
 } from './statistics-report.js';
+
+/** Milliseconds of conversions after which the next one waits for another turn. */
+const TURN_SHARE = 10;
 
 /** A method of a service. An unknown property is absent, because JSON has no undefined. */
 export interface MethodDescription {
@@ -102,14 +106,11 @@ export function withIntrospection(
   if (services.some((service: Service) => service?.contract?.name === name))
     throw badOption('services', name, `other names: ${name} is the introspection service`);
   // Conversions to JSON Schema take time, and services do not change.
-  const descriptions = new Map<unknown, ServiceDescription[]>();
-  const describeServices = (wanted: unknown): ServiceDescription[] => {
+  const descriptions = new Map<unknown, Promise<ServiceDescription[]>>();
+  const describeServices = (wanted: unknown): Promise<ServiceDescription[]> => {
     const known = descriptions.get(wanted);
     if (known !== undefined) return known;
-    const budget = new SchemaBudget();
-    const described = selectServices(all, wanted).map((service) =>
-      describeService(service, budget),
-    );
+    const described = describeInTurns(selectServices(all, wanted));
     descriptions.set(wanted, described);
     return described;
   };
@@ -127,16 +128,23 @@ export function withIntrospection(
   return all;
 }
 
-function describeService(
-  { contract: { name, version, codecs }, handlers }: Service,
-  budget: SchemaBudget,
-): ServiceDescription {
-  return {
-    name,
-    version,
-    codecs,
-    methods: [...handlers.values()].map(({ method }) => describeMethod(method, budget)),
-  };
+/** Conversions by libraries of the user may be slow: one that is ends its turn of the event loop. */
+async function describeInTurns(services: readonly Service[]): Promise<ServiceDescription[]> {
+  const budget = new SchemaBudget();
+  let turnBegan = performance.now();
+  const described: ServiceDescription[] = [];
+  for (const { contract, handlers } of services) {
+    const { name, version, codecs } = contract;
+    const methods: MethodDescription[] = [];
+    for (const { method } of handlers.values()) {
+      methods.push(describeMethod(method, budget));
+      if (performance.now() - turnBegan < TURN_SHARE) continue;
+      await new Promise<void>(onNextTurn);
+      turnBegan = performance.now();
+    }
+    described.push({ name, version, codecs, methods });
+  }
+  return described;
 }
 
 function describeMethod(
@@ -162,5 +170,5 @@ function describeMessage(
 ): MessageDescription | undefined {
   if (schema !== undefined)
     return { vendor: vendorOf(schema), ...jsonSchemaOf(schema, direction, budget) };
-  return codecs.json?.describe?.();
+  return descriptionOf(codecs.json, budget);
 }

@@ -37,6 +37,7 @@ interface EndedChannel {
 
 /** The endpoint of a session, call, stream or handler. */
 export const endpoints = new WeakMap<Leak, object>();
+/** Of a call or stream: its CallMade. Of a handler: its ServerCall. */
 export const resourceOf = new WeakMap<Leak, object>();
 /** Handlers of sessions that have ended. They have no timer. */
 export const isOfEndedSession = new WeakSet<Leak>();
@@ -166,9 +167,10 @@ export class TrackedResources implements ResourceTracker {
     const endpoint = session?.endpoint;
     const stack = ownStack === undefined ? this.#stackOf(endpoint) : String(ownStack);
     return [
-      ...inFlight.made.map((call) => {
-        const kind = isStreaming(call.method.kind) ? 'stream' : 'call';
-        return this.#leak(kind, `${kind} ${nameOf(call)} to ${peer}`, call, stack, endpoint);
+      ...inFlight.made.map((made) => {
+        const kind = isStreaming(made.call.method.kind) ? 'stream' : 'call';
+        const text = `${kind} ${nameOf(made.call)} to ${peer}`;
+        return this.#leak(kind, text, made, stack, endpoint);
       }),
       ...inFlight.served.map((call) =>
         this.#leak('handler', `handler ${nameOf(call)} for ${peer}`, call, stack, endpoint),

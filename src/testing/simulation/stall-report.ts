@@ -1,5 +1,6 @@
 /** What the hosts of a simulation wait for: a part of the message when a scenario is not done. */
 import { createHook, executionAsyncId } from 'node:async_hooks';
+import type { CallMade } from '../../rpc/calls/channel.js';
 import type { Call } from '../../rpc/index.js';
 import { counted } from '../assertion.js';
 import { CreationStack } from '../creation-stack.js';
@@ -18,8 +19,8 @@ const ORDER: readonly Leak['kind'][] = ['call', 'stream', 'handler', 'session'];
 
 const OF_CALLS: readonly Leak['kind'][] = ['call', 'stream', 'handler'];
 
-/** `sequenceLow`: of a ServerCall. Times are in virtual milliseconds. */
-type ReportedCall = Pick<Call, 'deadline' | 'timeout'> & { readonly sequenceLow?: number };
+/** The part of a ServerCall that is used here. */
+type CallServed = Call & { readonly sequenceLow: number };
 
 interface PendingAwait {
   readonly process: SimulatedProcess;
@@ -138,11 +139,14 @@ function reportOf(
   return [`${name}: ${facts.join(', ')}`, ...details.map((detail) => `    ${detail}`)];
 }
 
-/** A call or handler has its start, and a handler the digits of its request in the trace. */
+/** A call or handler has its start, and the digits of its request in the trace. */
 function textOf(leak: Leak): string {
   const { description, kind } = leak;
   if (!OF_CALLS.includes(kind)) return description;
-  const { deadline, timeout, sequenceLow } = resourceOf.get(leak) as ReportedCall;
+  const resource = resourceOf.get(leak) as CallMade | CallServed;
+  const { sequenceLow } = resource;
+  // Virtual milliseconds.
+  const { deadline, timeout } = 'call' in resource ? resource.call : resource;
   const request =
     sequenceLow === undefined
       ? ''

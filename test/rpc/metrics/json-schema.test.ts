@@ -4,9 +4,9 @@ import { type } from 'arktype';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import type { StandardSchemaV1 } from '../../../src/rpc/index.js';
+import type { MessageCodec, StandardSchemaV1 } from '../../../src/rpc/index.js';
 import { contract, Introspection, implement, serve, unary } from '../../../src/rpc/index.js';
-import { jsonSchemaOf, SchemaBudget } from '../../../src/rpc/metrics/json-schema.js';
+import { descriptionOf, jsonSchemaOf, SchemaBudget } from '../../../src/rpc/metrics/json-schema.js';
 import { getty } from '../../cli/run-getty.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
@@ -29,6 +29,18 @@ const converting = (convert: unknown): StandardSchemaV1 =>
   }) as StandardSchemaV1;
 
 const ofSize = (size: number) => ({ description: 'x'.repeat(size) });
+
+/** Calls `read` when it is converted to JSON. */
+class Value {
+  readonly #read: () => void;
+  constructor(read: () => void) {
+    this.#read = read;
+  }
+  toJSON(): string {
+    this.#read();
+    return '';
+  }
+}
 
 describe('jsonSchemaOf', () => {
   const LIBRARIES: readonly [string, StandardSchemaV1][] = [
@@ -113,6 +125,24 @@ describe('jsonSchemaOf', () => {
     expect(describeAs(converting(() => deep(81)))).toEqual({ jsonSchemaOmitted: 'too-large' });
   });
 
+  test.each<[string, (read: () => void) => object]>([
+    ['values', (read) => ({ enum: Array.from({ length: 1_000_000 }, () => new Value(read)) })],
+    [
+      'names',
+      (read) => ({
+        properties: Object.fromEntries(
+          Array.from({ length: 100_000 }, (_, at) => [`name${at}`, new Value(read)]),
+        ),
+      }),
+    ],
+  ])('reads no more than the limit of a schema with many %s', (_, make) => {
+    let reads = 0;
+    const huge = make(() => reads++);
+    expect(describeAs(converting(() => huge))).toEqual({ jsonSchemaOmitted: 'too-large' });
+    expect(reads).toBeGreaterThan(1_000);
+    expect(reads).toBeLessThan(65_536);
+  });
+
   test('omits schemas when those before them have used up the answer', () => {
     const budget = new SchemaBudget();
     const omitted = Array.from({ length: 8 }, () =>
@@ -133,6 +163,41 @@ describe('jsonSchemaOf', () => {
       );
     expect(describeList()).toHaveProperty('jsonSchema');
     expect(describeList()).toEqual({ jsonSchemaOmitted: 'too-large' });
+  });
+});
+
+describe('descriptionOf', () => {
+  const failed = { vendor: 'unknown', jsonSchemaOmitted: 'failed' };
+  test.each<[string, () => unknown, unknown]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no description');
+      },
+      failed,
+    ],
+    ['rejects', () => Promise.reject(new Error('no description')), failed],
+    ['returns no object', () => 'text', failed],
+    ['returns a bigint', () => ({ vendor: 'mine', type: 1n }), failed],
+    ['returns nothing', () => undefined, undefined],
+    [
+      'returns too much',
+      () => ({ vendor: 'mine', fields: Array.from({ length: 100_000 }, () => ({})) }),
+      { vendor: 'mine', jsonSchemaOmitted: 'too-large' },
+    ],
+    [
+      'returns properties of other types',
+      () => ({ vendor: 1, type: 2, fields: [3, { name: 'a', number: 1, type: 'b' }], other: 4 }),
+      { vendor: 'unknown', fields: [{ name: 'a', number: 1, type: 'b' }] },
+    ],
+    [
+      'is right',
+      () => ({ vendor: 'mine', jsonSchema: { type: 'string' } }),
+      { vendor: 'mine', jsonSchema: { type: 'string' } },
+    ],
+  ])('tells what is known if describe() %s', (_, describe, expected) => {
+    const codec = { encode() {}, decode: () => 0, describe } as unknown as MessageCodec;
+    expect(descriptionOf(codec, new SchemaBudget())).toEqual(expected);
   });
 });
 
@@ -204,5 +269,30 @@ describe('Introspection.services', () => {
     const [described] = await client.stub(Introspection).services();
     expect(described?.methods[0]?.input).toEqual({ vendor: shown });
     expect(isRead).toBe(true);
+  });
+
+  test('lets other work run between slow conversions', async () => {
+    let turns = 0;
+    const turnsAt: number[] = [];
+    const slow = converting(() => {
+      turnsAt.push(turns);
+      const end = performance.now() + 11;
+      while (performance.now() < end);
+      return {};
+    });
+    const methods = Array.from({ length: 5 }, (_, at) => [`m${at}`, unary({ input: slow })]);
+    const Slow = contract('Slow', Object.fromEntries(methods));
+    const handlers = Object.fromEntries(methods.map(([name]) => [name as string, () => {}]));
+    await using server = await serve(freeMemoryAddress(), [implement(Slow, handlers as never)], {
+      introspection: true,
+    });
+    await using client = await connectOnce(server.address);
+    const timer = setInterval(() => turns++, 0);
+    const stub = client.stub(Introspection);
+    const [one, other] = await Promise.all([stub.services(), stub.services()]);
+    clearInterval(timer);
+    expect(other).toEqual(one);
+    expect(turnsAt).toHaveLength(5);
+    expect(turnsAt.at(-1)).toBeGreaterThan(turnsAt[0] as number);
   });
 });

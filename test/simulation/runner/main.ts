@@ -12,6 +12,8 @@ import { Summary } from './summary.js';
 const PROGRAM = fileURLToPath(import.meta.url);
 /** Real milliseconds between two lines of progress. */
 const PROGRESS_PERIOD = 10_000;
+/** The exit code after Ctrl-C: 128 + the number of SIGINT. */
+const INTERRUPTED = 130;
 
 const USAGE = `usage: npm run simulate -- [options]
   --seeds N      how many seeds to simulate; default 10, or 1 with --seed
@@ -102,6 +104,11 @@ async function main(): Promise<void> {
     console.log(`seed ${result.seed} FAILED:\n  ${violations.join('\n  ')}`);
     console.log(`  repeat it with: ${command(result.seed)}`);
   };
+  process.once('SIGINT', () => {
+    const { seeds, violations } = summary;
+    console.log(`interrupted: ${seeds} of ${count} seeds ran, violations: ${violations}`);
+    process.exit(INTERRUPTED);
+  });
   const progress = setInterval(() => {
     const failed = failures.length > 0 ? `, ${failures.length} failed` : '';
     const time = (elapsed() / 1_000).toFixed(0);

@@ -18,19 +18,26 @@ export interface SeedPoolOptions {
   readonly onResult: (result: SeedResult) => void;
 }
 
-/** Resolves when all seeds are simulated. */
+/** Resolves when all seeds are simulated. The end of this process ends the others. */
 export async function simulateSeeds(
   seeds: readonly number[],
   { program, args, processes, onResult }: SeedPoolOptions,
 ): Promise<void> {
   const waiting = [...seeds];
+  const children = new Set<ChildProcess>();
+  const killAll = (): void => {
+    for (const child of children) child.kill('SIGKILL');
+  };
+  process.on('exit', killAll);
   const work = async (): Promise<void> => {
     while (waiting.length > 0) await simulateInProcess();
   };
   /** Runs one process until it has simulated its seeds. */
   const simulateInProcess = (): Promise<void> =>
     new Promise((resolve) => {
-      const child: ChildProcess = fork(program, args);
+      // In a process group of its own: Ctrl-C of a terminal does not reach it.
+      const child: ChildProcess = fork(program, args, { detached: true });
+      children.add(child);
       let seed: number | undefined;
       let count = 0;
       const next = (): void => {
@@ -43,6 +50,7 @@ export async function simulateSeeds(
         next();
       });
       child.on('exit', (code, signal) => {
+        children.delete(child);
         if (seed !== undefined)
           onResult({ seed, error: `its process ended with ${signal ?? code}` });
         resolve();
@@ -50,12 +58,19 @@ export async function simulateSeeds(
       next();
     });
   await Promise.all(Array.from({ length: processes }, work));
+  process.off('exit', killAll);
 }
 
-/** Makes this process a worker of simulateSeeds(): it simulates each seed that arrives. */
+/**
+ * Makes this process a worker of simulateSeeds(): it simulates each seed that arrives, and ends
+ * with the process that has started it, also when that was killed.
+ */
 export function runWorker(simulate: (seed: number) => Promise<ClusterReport>): void {
+  process.on('disconnect', () => process.exit());
   process.on('message', async (seed: number) => {
-    process.send?.(await resultOf(seed, simulate));
+    const result = await resultOf(seed, simulate);
+    // Without the callback, a closed channel would be an error that nothing catches.
+    process.send?.(result, undefined, undefined, () => {});
   });
 }
 

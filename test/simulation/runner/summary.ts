@@ -30,6 +30,12 @@ export class Summary {
     return this.#failed;
   }
 
+  /** How many violations there were, and the seeds that have them. */
+  get violations(): string {
+    const seeds = this.#failed.length > 0 ? `, of the seeds ${this.#failed.join(', ')}` : '';
+    return `${this.#violations}${seeds}`;
+  }
+
   /** Returns what the seed has violated. Empty: nothing. */
   add(result: SeedResult): readonly string[] {
     if ('error' in result) {
@@ -85,7 +91,7 @@ export class Summary {
       `real time       ${(elapsed / 1_000).toFixed(1)} s`,
       `recovery      at most ${(this.#longestRecovery / 1_000).toFixed(1)} s`,
       `trace hash      ${this.#hash}`,
-      `violations      ${this.#violations}${this.#failed.length > 0 ? `, of the seeds ${this.#failed.join(', ')}` : ''}`,
+      `violations      ${this.violations}`,
     ];
   }
 }

@@ -54,7 +54,7 @@ test('a scenario that is too late is explained by calls, sessions and timers', a
     'the scenario is not done after 30 virtual ms (the duration)',
     'hosts:',
     '  client: running, 2 timers, the next at 00:00:00.032',
-    '    call Greeter.hello to sim://a:1000 since 00:00:00.002',
+    '    call Greeter.hello to sim://a:1000, request Y since 00:00:00.002',
     '    session X of a client, from sim://client:X to sim://a:1000',
     '    client of sim://a:1000',
     '  a: running, 1 timer, the next at 00:00:00.235',
@@ -62,6 +62,21 @@ test('a scenario that is too late is explained by calls, sessions and timers', a
     '    session X of a server, from sim://a:1000 to sim://client:X',
     '    server at sim://a:1000',
   ]);
+});
+
+test('a call, its handler and its packet have the same digits', async () => {
+  const run = simulate({ duration: 30 }, async ({ host }) => {
+    await host('a', () => serve('sim://a:1000', [silent])).ready();
+    const client = await connect('sim://a:1000', { heartbeatPeriod: 0 });
+    await client.stub(Greeter).hello('Ann');
+  });
+  const { message } = await run.then(
+    () => new Error('the scenario succeeded'),
+    (error: Error) => error,
+  );
+  const [digits] = /\b[0-9a-f]{8}(?= Greeter\.hello\))/.exec(message) as unknown as [string];
+  expect(message).toMatch(new RegExp(`call Greeter\\.hello to sim://a:1000, request ${digits}\\b`));
+  expect(message).toMatch(new RegExp(`handler Greeter\\.hello .*, request ${digits}\\b`));
 });
 
 test('stacks: the message has each await and the code that created each timer', async () => {
