@@ -133,3 +133,15 @@ export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   own.set(bytes.subarray(start, end), 0);
   return own;
 }
+
+/** Also true for a Uint8Array of another realm (a vm context, a test runner). Never throws. */
+export function isBytes(value: unknown): value is Uint8Array {
+  // Not `instanceof`, which runs code of a Proxy. A Proxy of an array has no memory.
+  return ArrayBuffer.isView(value) && kindOfView.call(value) === 'Uint8Array';
+}
+
+/** The getter of %TypedArray%.prototype[Symbol.toStringTag], which an array cannot override. */
+const kindOfView = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)?.get as (this: unknown) => string | undefined;

@@ -4,24 +4,36 @@
  * following ends the process: an exception, a rejected promise, a thenable, a promise of another
  * realm, or a value that throws when it is read (a revoked Proxy).
  */
-import { type ErrorCode, gettyError, messageOf } from './errors.js';
+import { type ErrorCode, gettyError, isInstance, messageOf } from './errors.js';
 import { badOption } from './options.js';
 import { warn } from './warning.js';
 
 /**
  * The promise of an asynchronous outcome, or undefined when the outcome is a plain value. A
- * thenable and a promise of another realm count as promises. The result rejects if reading the
+ * thenable and a promise of another realm count as promises. Of a promise with methods of its own
+ * these methods are not used, as `await` does not use them. The result rejects if reading the
  * outcome throws.
  */
 export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
   if (outcome === undefined || outcome === null) return undefined;
   if (typeof outcome !== 'object' && typeof outcome !== 'function') return undefined;
   try {
-    if (typeof (outcome as { then?: unknown }).then !== 'function') return undefined;
+    const { then, catch: catchMethod } = outcome as { then?: unknown; catch?: unknown };
+    const native = Promise.prototype;
+    if (then !== native.then || catchMethod !== native.catch) {
+      if (isInstance(outcome, Promise)) return adopt(outcome);
+      if (typeof then !== 'function') return undefined;
+    }
     return Promise.resolve(outcome);
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+function adopt(promise: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    Promise.prototype.then.call(promise, resolve, reject);
+  });
 }
 
 /**

@@ -128,13 +128,37 @@ export function asGettyError(thrown: unknown, code: ErrorCode, what: string): Ge
   return isGettyError(thrown) ? thrown : gettyError(code, `${what}: ${messageOf(thrown)}`, thrown);
 }
 
-/** The message of an Error, or the string form of any other thrown value. Never throws. */
+/** UTF-16 units. A message that contains a longer one could exceed the longest string. */
+export const MAX_MESSAGE_LENGTH = 10_000;
+/** The errors of an AggregateError without a message that are shown. */
+const MAX_SHOWN_ERRORS = 10;
+
+/**
+ * The message of an Error, or the string form of any other thrown value, cut at
+ * MAX_MESSAGE_LENGTH. Never throws.
+ */
 export function messageOf(error: unknown): string {
+  // The AggregateError of a name whose addresses all fail has an empty message in Node.js. Its
+  // errors are not searched for others: they may contain themselves.
+  const parts = errorsOf(error)?.map(ownMessageOf) ?? [ownMessageOf(error)];
+  const message = parts.join(', ');
+  return message.length > MAX_MESSAGE_LENGTH ? `${message.slice(0, MAX_MESSAGE_LENGTH)}…` : message;
+}
+
+/** The first errors of an AggregateError without a message. Never throws. */
+function errorsOf(error: unknown): unknown[] | undefined {
   try {
-    // The AggregateError of a name whose addresses all fail has an empty message in Node.js.
-    if (error instanceof AggregateError && error.message === '')
-      return error.errors.map(messageOf).join(', ');
-    return String(error instanceof Error ? error.message : error);
+    if (!(error instanceof AggregateError) || error.message !== '') return undefined;
+    return error.errors.slice(0, MAX_SHOWN_ERRORS);
+  } catch {
+    return undefined;
+  }
+}
+
+function ownMessageOf(error: unknown): string {
+  try {
+    const message = String(error instanceof Error ? error.message : error);
+    return message.slice(0, MAX_MESSAGE_LENGTH + 1);
   } catch {
     return 'a value that has no string form';
   }

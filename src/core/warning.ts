@@ -1,4 +1,5 @@
 /** Reports errors that have no listener: they are visible, and do not end the program. */
+import { codeOf, GettyError, MAX_MESSAGE_LENGTH, messageOf } from './errors.js';
 
 const PER_SECOND = 10;
 
@@ -41,6 +42,8 @@ export class WarningBudget {
 /** Process warnings that may pass at once. */
 const BURST = 1_000;
 const budget = new WarningBudget(BURST);
+/** UTF-16 units of a part of a warning. A message has its own limit, and a stack contains it. */
+const MAX_PRINTED_LENGTH = 4 * MAX_MESSAGE_LENGTH;
 
 /**
  * Emits `error` as a warning of the process. In a browser it is reported as an uncaught error: to
@@ -50,7 +53,28 @@ export function warn(error: Error): void {
   const suppressed = budget.take();
   if (suppressed === undefined) return;
   if (suppressed > 0) emit(new Error(`${suppressed} warnings of getty-ts were suppressed`));
-  emit(error);
+  const code = codeOf(error) ?? 'HANDLER_FAILED';
+  emit(isPrintable(error) ? error : new GettyError(code, messageOf(error)));
+}
+
+/**
+ * Whether Node.js can print the error. It does so in a later turn, where an exception of an error
+ * of the program, such as that of a getter, would end the process.
+ */
+function isPrintable(error: Error): boolean {
+  try {
+    const {
+      name,
+      message,
+      stack = '',
+      code = '',
+      detail = '',
+    } = error as Error & Record<'code' | 'detail', unknown>;
+    const texts = [name, message, stack, code, detail, error.toString()];
+    return texts.every((text) => typeof text === 'string' && text.length <= MAX_PRINTED_LENGTH);
+  } catch {
+    return false;
+  }
 }
 
 function emit(error: Error): void {

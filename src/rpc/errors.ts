@@ -1,5 +1,6 @@
 /** Errors of calls. Their codes are the canonical codes of gRPC, the same on both sides. */
 
+import { isBytes } from '../core/bytes.js';
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { setKey } from '../core/records.js';
@@ -140,13 +141,6 @@ export function copyError(
     method,
     ...changes,
   });
-}
-
-/** Also true for a Uint8Array of another realm (a vm context, a test runner). */
-function isBytes(value: unknown): value is Uint8Array {
-  return (
-    value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]'
-  );
 }
 
 /**

@@ -233,7 +233,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   send(message: Out, options?: SendOptions): Promise<SendResult>;
   /**
    * Queue bytes that are already encoded. The codec is not called and maxMessageBytes is not
-   * checked. The bytes are copied before this method returns. Result and errors as write().
+   * checked. The bytes are copied before this method returns. Result and errors as write(), and
+   * BAD_OPTION for what is no Uint8Array.
    */
   writeBytes(bytes: Uint8Array): boolean;
   /**

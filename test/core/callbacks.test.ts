@@ -77,3 +77,15 @@ test('promiseOf() returns undefined for values that are no promises', () => {
   ])
     expect(promiseOf(value)).toBeUndefined();
 });
+
+test('messageOf() cuts a long message', () => {
+  const message = messageOf(new Error('x'.repeat(1_000_000)));
+  expect(message).toBe(`${'x'.repeat(10_000)}…`);
+  const many = new AggregateError(Array(100).fill(new Error('x'.repeat(1_000_000))), '');
+  expect(messageOf(many)).toBe(message);
+});
+
+test('messageOf() shows the first errors of an AggregateError without a message', () => {
+  const errors = Array.from({ length: 100 }, (_, i) => new Error(String(i)));
+  expect(messageOf(new AggregateError(errors, ''))).toBe('0, 1, 2, 3, 4, 5, 6, 7, 8, 9');
+});

@@ -1,16 +1,22 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
+function thrower(): never {
+  throw new Error('hostile');
+}
+
 let clock = 0;
 let emitted: string[] = [];
+let lastWarning: Error | undefined;
 
 beforeEach(() => {
   vi.resetModules();
   clock = 1_000_000;
   emitted = [];
   vi.spyOn(performance, 'now').mockImplementation(() => clock);
-  vi.spyOn(process, 'emitWarning').mockImplementation(
-    (warning) => void emitted.push((warning as Error).message),
-  );
+  vi.spyOn(process, 'emitWarning').mockImplementation((warning) => {
+    lastWarning = warning as Error;
+    emitted.push(lastWarning.message);
+  });
 });
 afterEach(() => void vi.restoreAllMocks());
 
@@ -27,4 +33,20 @@ it('warn() emits 1,000 warnings at once, and 10 per second after that', async ()
     'warning 5000',
   ]);
   expect(emitted).toHaveLength(11);
+});
+
+it.each<[string, PropertyDescriptorMap]>([
+  ['a toString() that throws', { toString: { value: thrower } }],
+  ['a name that is no string', { name: { value: Symbol('name') } }],
+  ['a stack that throws', { stack: { get: thrower } }],
+  ['a detail that throws', { detail: { get: thrower } }],
+  ['a very long message', { message: { value: 'x'.repeat(1_000_000) } }],
+])('warn() emits another error instead of one with %s', async (_, properties) => {
+  const { warn } = await import('../../src/core/warning.js');
+  const { gettyError } = await import('../../src/core/errors.js');
+  const error = Object.defineProperties(gettyError('SEND_TIMEOUT', 'too late'), properties);
+  warn(error);
+  expect(lastWarning).not.toBe(error);
+  expect(lastWarning).toMatchObject({ code: 'SEND_TIMEOUT', name: 'GettyError' });
+  expect(emitted[0]).toMatch(/^(too late|x{10000}…)$/);
 });

@@ -2,7 +2,7 @@
  * Message codecs of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto
  * generate them.
  */
-import { keepable } from '../../core/bytes.js';
+import { isBytes, keepable } from '../../core/bytes.js';
 import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -59,9 +59,9 @@ function expectNoPromise(name: string, value: unknown): unknown {
 }
 
 function bytesOf(value: unknown): Uint8Array {
-  if (!ArrayBuffer.isView(value))
+  if (!isBytes(value))
     throw new TypeError(`finish() of a message class returned a ${typeof value}, expected bytes`);
-  return value as Uint8Array;
+  return value;
 }
 
 /** Throws BAD_OPTION. */

@@ -1,9 +1,7 @@
 /** The stub: an object with a function for each method of a contract. */
 
-import { callAsync, markHandled } from '../../core/callbacks.js';
-import { gettyError, messageOf } from '../../core/errors.js';
+import { callAsync, markHandled, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
-import { warn } from '../../core/warning.js';
 import { ClientCall, checkTimeout, LinkedCall } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { isStreaming, streamsInput, streamsReplies } from '../method-kind.js';
@@ -96,16 +94,11 @@ function invokeCall(invoke: Invoke, call: ClientCall): Promise<unknown> {
 }
 
 function notifyCallback(promise: Promise<unknown>, callback: Callback<unknown>): void {
-  promise
-    .then(
-      (reply) => callback(null, reply),
-      (error) => callback(error),
-    )
-    .catch((error) =>
-      warn(
-        gettyError('HANDLER_FAILED', `the callback of a call failed: ${messageOf(error)}`, error),
-      ),
-    );
+  const name = 'the callback of a call';
+  promise.then(
+    (reply) => notifyOrWarn(name, () => callback(null, reply)),
+    (error) => notifyOrWarn(name, () => callback(error)),
+  );
 }
 
 /** Throws INTERNAL if an interceptor has returned another value than the replies. */

@@ -3,7 +3,8 @@
  * because one large write costs less than many small ones. Numbers are written by a DataView, which
  * V8 compiles to plain stores.
  */
-import { allocate, type Bytes, writeText } from '../../core/bytes.js';
+import { allocate, type Bytes, isBytes, writeText } from '../../core/bytes.js';
+import { badOption } from '../../core/options.js';
 
 /** A session flushes before its tick ends when this many bytes are queued. */
 export const FLUSH_BYTES = 64 * 1024;
@@ -25,6 +26,10 @@ const pools: ByteWriter[][] = WRITER_SIZES.map(() => []);
 function poolFor(bytes: number): number {
   return bytes <= SMALL ? 0 : bytes <= MIDDLE ? 1 : 2;
 }
+
+// Created in a function of its own, so that V8 can inline reserve().
+const countError = (count: unknown): RangeError =>
+  new RangeError(`cannot add ${String(count)} bytes: the number must be an integer from 0`);
 
 /**
  * The `output` of Codec.write(). A codec appends the encoded message with append(), text() and the
@@ -74,8 +79,12 @@ export class ByteWriter {
     return this.#written;
   }
 
-  /** Adds `count` bytes and returns where they begin. The caller must write each of them. */
+  /**
+   * Adds `count` bytes and returns where they begin. The caller must write each of them. Throws
+   * RangeError if `count` is no integer from 0 to 2 ** 32 - 1.
+   */
   reserve(count: number): number {
+    if (count >>> 0 !== count) throw countError(count);
     const at = this.length;
     const end = at + count;
     if (end > this.bytes.length) this.#grow(end);
@@ -106,8 +115,9 @@ export class ByteWriter {
     this.length = 0;
   }
 
-  /** Adds a copy of `bytes`. */
+  /** Adds a copy of `bytes`. Throws BAD_OPTION if it is no Uint8Array. */
   append(bytes: Uint8Array): void {
+    if (!isBytes(bytes)) throw badOption('bytes', bytes, 'a Uint8Array');
     const { length } = bytes;
     const at = this.reserve(length);
     if (length > MAX_LOOP_BYTES) return this.bytes.set(bytes, at);

@@ -4,7 +4,7 @@
  */
 import { refusePromise } from '../../core/callbacks.js';
 import type { GettyError } from '../../core/errors.js';
-import { checkNames, checkNumber } from '../../core/options.js';
+import { badOption, checkNames, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
@@ -106,8 +106,8 @@ export class SessionWriter<In, Out> implements Flushable {
         throw sentTooLargeError(connection.remoteAddress, size, maxMessageBytes);
       if (this.#framesMessages) connection.endMessage?.(output, start);
     } catch (error) {
-      this.#encodingFrom = NOT_ENCODING;
-      this.#undo(output, start);
+      if (this.#encodingFrom === NOT_ENCODING) this.#undo(output, start);
+      else this.#leaveToCodec(output, start);
       throw error;
     }
     this.messagesWritten++;
@@ -116,6 +116,7 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** See Session.writeBytesArray. */
   writeChunks(chunks: readonly Uint8Array[]): boolean {
+    if (!Array.isArray(chunks)) throw badOption('chunks', chunks, 'an array of Uint8Array');
     const output = this.#writable();
     const start = output.length;
     this.#connection.beginMessage?.(output);
@@ -194,11 +195,24 @@ export class SessionWriter<In, Out> implements Flushable {
   #undo(output: ByteWriter, start: number): void {
     // A small request may cause a large answer that cannot be sent. Its encoding is work too.
     spend(unitsOf(output.length - start));
-    // If the codec has closed the session, the message is removed already.
+    // The session may have been closed meanwhile, which has removed the message.
     if (this.#output !== output) return;
     output.length = start;
     // No flush of this tick returns the writer to its pool.
     if (this.#writesEachMessage) this.#writeAlone(output);
+  }
+
+  /**
+   * Removes the message that began at `start`, whose codec has failed. It may go on to write into
+   * `output`, if it is asynchronous, so another writer takes its place.
+   */
+  #leaveToCodec(output: ByteWriter, start: number): void {
+    this.#encodingFrom = NOT_ENCODING;
+    spend(unitsOf(output.length - start));
+    // If the codec has closed the session, the message is removed already.
+    if (this.#output !== output) return;
+    this.#output = this.#writesEachMessage ? undefined : ByteWriter.borrow(start);
+    this.#output?.append(output.bytes.subarray(0, start));
   }
 
   /** `size`: bytes of the message as encoded. `length`: bytes in `output`. */

@@ -103,7 +103,8 @@ async function listenAtPath(
     const temporaryPath = join(directory, randomBytes(8).toString('hex'));
     const listener = await listenAtTemporaryPath(server, temporaryPath, address, options);
     try {
-      if (mode !== undefined) chmodSync(temporaryPath, mode);
+      // Node.js 20 aborts the process for -0.
+      if (mode !== undefined) chmodSync(temporaryPath, mode + 0);
       // -1 keeps the owner.
       if (group !== undefined) chownSync(temporaryPath, -1, group);
       const identity = await placeSocket(temporaryPath, path);

@@ -1,4 +1,5 @@
 /** Validates the options of a WebSocket. */
+import { callAsync } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
@@ -125,7 +126,10 @@ export async function headersOf(
   if (typeof headers !== 'function') return headers;
   let returned: unknown;
   try {
-    returned = await untilAborted(Promise.resolve().then(headers), signal);
+    returned = await untilAborted(
+      callAsync(() => headers()),
+      signal,
+    );
   } catch (error) {
     throw gettyError(
       'CONNECT_FAILED',

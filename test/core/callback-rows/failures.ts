@@ -8,6 +8,13 @@ export function revokedProxy(): never {
   return proxy as never;
 }
 
+/** An error without a message, which Node.js shows as the messages of its errors. */
+function selfContainingError(): AggregateError {
+  const error = new AggregateError([], '');
+  error.errors = [error, error];
+  return error;
+}
+
 /** A callback that fails. It has the type of every callback. */
 export type FailingCallback = (...args: unknown[]) => never;
 
@@ -21,6 +28,14 @@ export const FAILURES: Readonly<Record<string, FailingCallback>> = {
     ({ then: (_: unknown, reject: (error: Error) => void) => reject(new Error('no')) }) as never,
   'returns a rejected promise of another realm': () =>
     runInNewContext('Promise.reject(new Error("no"))') as never,
+  'returns a rejected promise with its own then': () =>
+    // biome-ignore lint/suspicious/noThenProperty: the test needs it.
+    Object.assign(Promise.reject(new Error('no')), { then: undefined }) as never,
+  'returns a rejected promise with its own catch': () =>
+    Object.assign(Promise.reject(new Error('no')), { catch: undefined }) as never,
+  'throws an error that contains itself': () => {
+    throw selfContainingError();
+  },
   'throws a revoked proxy': () => {
     throw revokedProxy();
   },

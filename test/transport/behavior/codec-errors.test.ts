@@ -88,6 +88,69 @@ runForEveryTransport({
     expect(p.clientSession.stats.messagesWritten).toBe(2);
   },
 
+  async 'sends nothing that an asynchronous codec writes later'(row) {
+    const inner = lines();
+    const written: Promise<unknown>[] = [];
+    const asynchronous: Codec<string> = {
+      read: (input, session) => inner.read(input, session),
+      write(output, word, session) {
+        if (word !== 'secret') return inner.write(output, word, session);
+        const later = Promise.resolve().then(() => inner.write(output, word, session));
+        written.push(later);
+        return later as never;
+      },
+    };
+    await using p = await pair(row, { clientSide: { codec: asynchronous } });
+    await using q = await pair(row);
+    p.clientSession.write('before');
+    expect(thrown(() => p.clientSession.write('secret')).code).toBe('ENCODE_FAILED');
+    p.clientSession.write('after');
+    // A session that begins to write in the same tick gets a writer of the pool.
+    q.clientSession.write('other');
+    await Promise.all(written);
+    expect(await p.serverEvents.messages.take(2)).toEqual(['before', 'after']);
+    q.clientSession.write('more');
+    expect(await q.serverEvents.messages.take(2)).toEqual(['other', 'more']);
+    p.clientSession.write('last');
+    expect(await p.serverEvents.messages.next()).toBe('last');
+  },
+
+  async 'throws for a number of bytes that is no length, and sends nothing'(row) {
+    const inner = lines();
+    let count: unknown;
+    const codec: Codec<string> = {
+      read: (input, session) => inner.read(input, session),
+      write(output, message, session) {
+        if (message === 'count') output.reserve(count as number);
+        else inner.write(output, message, session);
+      },
+    };
+    await using p = await pair(row);
+    await using q = await pair(row, { clientSide: { codec } });
+    p.clientSession.write('of another session');
+    for (count of [-5, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '7', undefined])
+      expect(thrown(() => q.clientSession.write('count'))).toBeInstanceOf(RangeError);
+    q.clientSession.write('after');
+    expect(await q.serverEvents.messages.next()).toBe('after');
+    expect(q.clientSession.stats).toMatchObject({ messagesWritten: 1, bytesWritten: 6 });
+  },
+
+  async 'throws BAD_OPTION for bytes that are no Uint8Array, and sends nothing of them'(row) {
+    await using p = await pair(row);
+    p.clientSession.write('before');
+    const proxy = new Proxy(new Uint8Array(4), {});
+    for (const bytes of ['abc', 7, null, undefined, {}, { length: -5 }, new ArrayBuffer(4), proxy])
+      expect(thrown(() => p.clientSession.writeBytes(bytes as never)).code).toBe('BAD_OPTION');
+    for (const chunks of [7, null, 'abc', [new Uint8Array(2), 'abc']])
+      expect(thrown(() => p.clientSession.writeBytesArray(chunks as never)).code).toBe(
+        'BAD_OPTION',
+      );
+    p.clientSession.write('after');
+    expect(await p.serverEvents.messages.take(2)).toEqual(['before', 'after']);
+    expect(p.clientSession.stats.bytesWritten).toBe(13);
+    expect(p.clientSession.queuedBytes).toBeGreaterThanOrEqual(0);
+  },
+
   async 'closes with BAD_FRAME when Codec.read() throws, and the server continues'(row) {
     await using p = await pair(row, { serverSide: { codec: failingCodec() } });
     p.clientSession.write('bad');

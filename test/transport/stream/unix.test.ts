@@ -10,11 +10,11 @@ noLeaks();
 const socket = useSocketPath();
 
 describe('unix.mode and unix.group', () => {
-  it.each([0o600, 0o660, 0o777])('set the mode %i of the socket', async (mode) => {
+  it.each([0o600, 0o660, 0o777, 0, -0])('set the mode %i of the socket', async (mode) => {
     const group = process.getgid?.() as number;
     await using _server = await serveNamed('a', socket.address, { unix: { mode, group } });
     const { mode: actual, gid } = lstatSync(socket.path);
-    expect([actual & 0o777, gid]).toEqual([mode, group]);
+    expect([actual & 0o777, gid]).toEqual([mode + 0, group]);
     expect(await answerAt(socket.address)).toBe('a: hello');
   });
 
