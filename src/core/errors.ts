@@ -101,7 +101,13 @@ export function isInstance<T>(
 
 /** The code of a GettyError; undefined for anything else. Never throws. */
 export function codeOf(error: unknown): GettyError['code'] | undefined {
-  return isGettyError(error) ? error.code : undefined;
+  try {
+    if (!(error instanceof GettyError) || typeof error.message !== 'string') return undefined;
+    const { code } = error;
+    return typeof code === 'string' ? code : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -7,13 +7,30 @@ import { gettyError } from './errors.js';
 /** The range of each numeric option. Without a range an option takes any number from 0. */
 export type Ranges<T> = { [K in keyof T]?: readonly [min: number, max: number] };
 
-/** `value` for an error message. An object may hold secrets, so its content is not shown. */
+/** UTF-16 units of a string in an error message. */
+const MAX_SHOWN_LENGTH = 200;
+
+/**
+ * `value` for an error message. An object may hold secrets, so its content is not shown. Never
+ * throws.
+ */
 export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'string')
+    return value.length > MAX_SHOWN_LENGTH
+      ? `${JSON.stringify(value.slice(0, MAX_SHOWN_LENGTH))}… (${value.length} characters)`
+      : JSON.stringify(value);
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null)
-    return Array.isArray(value) ? 'an array' : 'an object';
+  if (typeof value === 'object' && value !== null) return isArray(value) ? 'an array' : 'an object';
   return String(value);
+}
+
+/** False for a revoked Proxy. */
+function isArray(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false;
+  }
 }
 
 /** A BAD_OPTION error: `connections: got 0, expected …`. */

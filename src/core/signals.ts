@@ -3,7 +3,17 @@
  * cause a MaxListenersExceededWarning, and leave no listener behind.
  */
 
+import { badOption } from './options.js';
 import { inTurns } from './turn.js';
+
+/** Throws BAD_OPTION unless `signal` is an AbortSignal or undefined. */
+export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (signal === undefined) return;
+  // Not `instanceof`: the signal may be of another realm.
+  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
+    throw badOption('signal', signal, 'an AbortSignal');
+}
 
 type Follower = () => void;
 

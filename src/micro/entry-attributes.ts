@@ -4,6 +4,7 @@
  */
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import { checkSignal } from '../core/signals.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
 
@@ -105,6 +106,7 @@ export function checkQuery(
 ): void {
   checkNames('a query', query, QUERY_NAMES);
   checkNames('watch()', options, { signal: true });
+  checkSignal(options?.signal);
   checkFields(query);
 }
 

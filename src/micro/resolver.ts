@@ -3,7 +3,7 @@ import { notify, refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
-import { followSignal } from '../core/signals.js';
+import { checkSignal, followSignal } from '../core/signals.js';
 import { backoffDelay, LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
 import { inTurns } from '../core/turn.js';
 import { checkRegistry } from './check-registry.js';
@@ -106,6 +106,7 @@ export class Resolver implements AsyncDisposable {
     checkNames('ready()', options, READY_NAMES);
     if (options.timeout !== undefined)
       checkNumber('timeout', options.timeout, 0, Number.POSITIVE_INFINITY);
+    checkSignal(options.signal);
     if (this.#hasList) return Promise.resolve(this.#nodes);
     if (this.#endReason !== undefined) return Promise.reject(this.#endReason);
     const { timeout, signal } = options;

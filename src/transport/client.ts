@@ -1,7 +1,7 @@
 /** Connects to an address, and keeps sessions with it open. */
 import { notifyOrWarn } from '../core/callbacks.js';
 import { type GettyError, gettyError } from '../core/errors.js';
-import { followSignal } from '../core/signals.js';
+import { checkSignal, followSignal } from '../core/signals.js';
 import { startTimer } from '../core/timers.js';
 import { settleInTurns } from '../core/turn.js';
 import type { Address } from './address.js';
@@ -270,6 +270,7 @@ export async function connectOn<In, Out>(
   const target = transportFor(platform, address);
   checkClientNames(options, target.address);
   const checked = resolveClientOptions(options);
+  checkSignal(options.signal);
   const resolved = { ...checked, websocket: withCompression(options.websocket, setup) };
   return new TransportClient<In, Out>(
     platform,

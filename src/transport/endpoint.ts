@@ -1,6 +1,6 @@
 /** The base of servers and clients: creates sessions from connections, and closes them. */
 import { refusePromise } from '../core/callbacks.js';
-import { asGettyError, type GettyError } from '../core/errors.js';
+import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
 import { resources } from '../core/resource-tracker.js';
 import type { Platform } from './platform.js';
 import { type SessionOwner, TransportSession } from './session/session.js';
@@ -59,8 +59,12 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   /** Creates a session that is not open yet. Throws if the setup refuses it. */
   protected createSession(connection: Connection): TransportSession<In, Out> {
     let session: TransportSession<In, Out>;
+    const wasClosed = this.closed;
     try {
       const setup = this.#setupFor(connection);
+      // close() and destroy() do not wait for a session that does not exist yet.
+      if (this.closed && !wasClosed)
+        throw gettyError('ENDPOINT_CLOSED', `the setup closed the ${this.type}`);
       const compressed = this.#platform.compress(
         connection,
         setup.compression,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { badSecret, checkNames } from '../../src/core/options.js';
+import { badOption, badSecret, checkNames } from '../../src/core/options.js';
 
 const KNOWN = {
   maxSessions: true,
@@ -35,4 +35,12 @@ test.each([
   [undefined, 'undefined'],
 ])('badSecret() shows the type of %o only', (secret, shown) => {
   expect(badSecret('password', secret, 'x').message).toBe(`password: got ${shown}, expected x`);
+});
+
+test('badOption() shows a long text in part, and a revoked proxy', () => {
+  const { message } = badOption('name', 'x'.repeat(1_000), 'a name');
+  expect(message).toBe(`name: got "${'x'.repeat(200)}"… (1000 characters), expected a name`);
+  const { proxy, revoke } = Proxy.revocable([], {});
+  revoke();
+  expect(badOption('name', proxy, 'a name').message).toBe('name: got an object, expected a name');
 });

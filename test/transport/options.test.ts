@@ -31,6 +31,12 @@ const INVALID_SETUPS: readonly [given: object | unknown, parts: readonly string[
   [{ codec: { read() {} } }, ['codec', 'got an object', 'an object with read and write']],
   [{ listener: undefined }, ['listener', 'got undefined', 'an object with onMessage']],
   [{ listener: {} }, ['listener', 'got an object', 'an object with onMessage']],
+  [
+    { listener: { onMessage() {}, onOpen: 'open' } },
+    ['listener.onOpen', 'got "open"', 'a function'],
+  ],
+  [{ listener: { onMessage() {}, onCron: 5 } }, ['listener.onCron', 'got 5', 'a function']],
+  [{ compression: 'z'.repeat(1_000) }, ['compression', '… (1000 characters)']],
   [{ listener: () => {} }, ['listener', 'got a function', 'an object with onMessage']],
   [{ name: 7 }, ['name', 'got 7', 'a string']],
   [{ maxMessageBytes: 0 }, ['maxMessageBytes', 'got 0', 'a number from 1 to 2147483647']],
@@ -80,6 +86,9 @@ const INVALID_CLIENT_OPTIONS: readonly [given: unknown, parts: readonly string[]
       'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }',
     ],
   ],
+  [{ signal: 5 }, ['signal', 'got 5', 'an AbortSignal']],
+  [{ signal: null }, ['signal', 'got null', 'an AbortSignal']],
+  [{ signal: {} }, ['signal', 'got an object', 'an AbortSignal']],
   [{ reconnect: { initialDelay: 0 } }, ['initialDelay', 'got 0', 'a number from 1']],
   [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'got -5', 'a number from 1']],
 ];

@@ -1,7 +1,7 @@
 /** A call as its caller makes it, with its timeout, signal and metadata. */
 
 import { badOption, checkNumber } from '../../core/options.js';
-import { type LinkedSignal, linkSignals } from '../../core/signals.js';
+import { checkSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
@@ -99,7 +99,8 @@ export class ClientCall implements Call {
     if (onMetadata !== undefined && typeof onMetadata !== 'function')
       throw badOption('onMetadata', onMetadata, 'a function');
     let timeout = given === undefined ? defaultTimeout : checkTimeout(given);
-    let signal = checkSignal(ownSignal);
+    checkSignal(ownSignal);
+    let signal = ownSignal;
     let linked: LinkedSignal | undefined;
     if (parent !== undefined && parent !== null) {
       timeout = withinParent(timeout, parent, method);
@@ -128,13 +129,14 @@ export class ClientCall implements Call {
     signal?: AbortSignal | undefined;
   }): ClientCall {
     checkChangeNames(changes);
+    checkSignal(changes.signal);
     return new ClientCall(
       this.method,
       'input' in changes ? changes.input : this.input,
       this.codec,
       changes.timeout === undefined ? this.timeout : checkTimeout(changes.timeout),
       changes.metadata === undefined ? this.metadata : checkMetadata(changes.metadata),
-      changes.signal === undefined ? this.givenSignal : checkSignal(changes.signal),
+      changes.signal ?? this.givenSignal,
       this.onMetadata,
       changes.timeout === undefined ? this.deadline : undefined,
     );
@@ -196,12 +198,6 @@ function withinParent(
     throw new RpcError('DEADLINE_EXCEEDED', what, { unsent: true });
   }
   return timeout === undefined ? left : Math.min(left, timeout);
-}
-
-function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
-    throw badOption('signal', signal, 'an AbortSignal');
-  return signal;
 }
 
 /** Milliseconds until the deadline of the call; 0 when it has passed, Infinity without one. */

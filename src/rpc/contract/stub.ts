@@ -7,6 +7,7 @@ import { RpcError } from '../errors.js';
 import { isStreaming, streamsInput, streamsReplies } from '../method-kind.js';
 import { checkStubNames } from '../option-names.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
+import { isLastStep } from '../streams/item-iterator.js';
 import { ReaderSignal } from '../streams/reader-signal.js';
 import { ReplyStreamCall } from '../streams/reply-stream-call.js';
 import type {
@@ -219,7 +220,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     let isLast = true;
     try {
       const result = await step;
-      isLast = result.done === true;
+      isLast = isLastStep(result);
       return result;
     } finally {
       if (isLast) readerSignal.release();

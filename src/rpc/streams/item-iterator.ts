@@ -1,5 +1,6 @@
 /** The iterator of an iterable that a program gives as the items of a stream. */
 import { markHandled, promiseOf } from '../../core/callbacks.js';
+import { show } from '../../core/options.js';
 
 /** True for an object with an iterator. False for a string, which is a mistake as a stream. */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
@@ -25,6 +26,13 @@ export function iteratorOf(
 
 type Step = IteratorResult<unknown>;
 
+/** Whether `step` is the last one, as `for await` decides. Throws TypeError if it is no object. */
+export function isLastStep(step: Step): boolean {
+  if (typeof step !== 'object' || step === null)
+    throw new TypeError(`next() of the items returned ${show(step)}, expected an object`);
+  return Boolean(step.done);
+}
+
 /**
  * Awaits the items of a sync iterator. It returns a promise only for an item that is a promise.
  */
@@ -37,7 +45,7 @@ class AwaitingIterator {
 
   next(): Step | Promise<Step> {
     const step = this.#items.next();
-    if (step.done === true) return step;
+    if (isLastStep(step)) return step;
     const promise = promiseOf(step.value);
     return promise === undefined ? step : this.#awaitItem(promise);
   }

@@ -81,7 +81,9 @@ export class OutgoingStream extends OutgoingCall {
   #onInputError(thrown: unknown): void {
     const { service, name } = this.call.method;
     this.#cancel();
-    if (thrown === this.#sendError) return this.fail(thrown as RpcError);
+    // The input may throw undefined.
+    if (this.#sendError !== undefined && thrown === this.#sendError)
+      return this.fail(thrown as RpcError);
     this.fail(
       new RpcError(
         'CANCELLED',

@@ -2,7 +2,7 @@
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 import { nextTurn, spend, unitsOf } from '../../core/turn.js';
 import { INITIAL_WINDOW } from '../wire/frame.js';
-import { iteratorOf } from './item-iterator.js';
+import { isLastStep, iteratorOf } from './item-iterator.js';
 import { UNITS_PER_SPEND } from './stream-reader.js';
 
 /** The destination of the items of a writer. */
@@ -78,7 +78,7 @@ export class StreamWriter {
         units = 0;
       }
       if (this.#isStopped) return false;
-      if (step.done === true) {
+      if (isLastStep(step)) {
         this.#iterator = undefined;
         return true;
       }

@@ -1,6 +1,8 @@
 /** simulate(): runs a scenario in virtual time on a simulated network. */
+
 import { gettyError } from '../../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
+import { checkSignal } from '../../core/signals.js';
 import { addTransport, wrapTransport } from '../../transport/node.js';
 import { CreationStack } from '../creation-stack.js';
 import { createVirtualClock } from './clock.js';
@@ -75,8 +77,7 @@ function checkOptions(options: SimulationOptions): void {
     throw badOption('onTrace', onTrace, 'a function');
   if (stacks !== undefined && typeof stacks !== 'boolean')
     throw badOption('stacks', stacks, 'true or false');
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw badOption('signal', signal, 'an AbortSignal');
+  checkSignal(signal);
 }
 
 function endOf({ duration, limit, signal }: SimulationOptions): End {

@@ -1,5 +1,6 @@
 /** The options of a session: defaults and checks. */
 
+import { checkCallback } from '../../core/callbacks.js';
 import {
   badOption,
   checkMethods,
@@ -17,6 +18,8 @@ import type {
   Setup,
   WebSocketOptions,
 } from '../types.js';
+
+const EVENTS = Object.keys(EVENT_NAMES) as (keyof typeof EVENT_NAMES)[];
 
 /** Defaults of SessionOptions; times are in milliseconds, sizes in bytes. */
 export const SESSION_DEFAULTS = {
@@ -70,6 +73,7 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
     checkMethods('the listener', listener, EVENT_NAMES);
   if (typeof listener?.onMessage !== 'function')
     throw badOption('listener', listener, 'an object with onMessage');
+  for (const name of EVENTS) checkCallback(`listener.${name}`, listener[name]);
   if (
     taskPool !== undefined &&
     (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function')

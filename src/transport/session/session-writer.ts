@@ -5,6 +5,7 @@
 import { refusePromise } from '../../core/callbacks.js';
 import type { GettyError } from '../../core/errors.js';
 import { badOption, checkNames, checkNumber } from '../../core/options.js';
+import { checkSignal } from '../../core/signals.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
@@ -141,6 +142,7 @@ export class SessionWriter<In, Out> implements Flushable {
     try {
       checkNames('send()', options, SEND_OPTION_NAMES);
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
+      checkSignal(signal);
       if (signal?.aborted) throw abortedError(signal.reason);
       this.#connection.requestWriteAck?.();
       write();

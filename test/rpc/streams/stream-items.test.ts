@@ -261,12 +261,49 @@ describe('an item that the codec cannot encode', () => {
   });
 });
 
+test.each<[string, () => unknown]>([
+  [
+    'an async generator',
+    async function* () {
+      yield 1;
+      throw undefined;
+    },
+  ],
+  ['an array', () => [1, Promise.reject()]],
+])('%s that fails without a reason cancels its call', async (_, make) => {
+  await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
+  const stub = pair.client.stub(Feed);
+  const code = 'CANCELLED';
+  expect(await rejection(stub.sum(make() as never))).toMatchObject({ code });
+  expect(await rejection(collect(stub.chat(make() as never)))).toMatchObject({ code });
+  answer = () => make() as never;
+  expect((await rejection(collect(stub.list([])))).name).toBe('RpcError');
+});
+
+test('an iterator ends with any truthy `done`, as for await ends', async () => {
+  await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
+  const stub = pair.client.stub(Feed);
+  const make = (): never => {
+    let n = 0;
+    const next = () => ({ done: ++n > 2 ? 'yes' : 0, value: n });
+    return { [Symbol.iterator]: () => ({ next }) } as never;
+  };
+  expect(await stub.sum(make())).toEqual([1, 2]);
+  answer = make;
+  expect(await collect(stub.list([]))).toEqual([1, 2]);
+});
+
 describe('an invalid iterable', () => {
   const revoked = Proxy.revocable([1], {});
   revoked.revoke();
   test.each<[string, unknown]>([
     ['a revoked proxy', revoked.proxy],
     ['a next() that returns undefined', { [Symbol.iterator]: () => ({ next: () => undefined }) }],
+    ['a next() that returns a number', { [Symbol.iterator]: () => ({ next: () => 5 }) }],
+    [
+      'an async next() that returns a number',
+      { [Symbol.asyncIterator]: () => ({ next: async () => 5 }) },
+    ],
     ['an iterator that is a number', { [Symbol.iterator]: () => 5 }],
     [
       'a getter that throws',

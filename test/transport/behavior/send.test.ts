@@ -61,7 +61,7 @@ runForEveryTransport({
     expect(got.slice(-3).map(String)).toEqual(['late', 'unwanted', 'patient']);
   },
 
-  async 'sends nothing for an aborted signal or an invalid timeout'(row) {
+  async 'sends nothing for an aborted or invalid signal or an invalid timeout'(row) {
     await using p = await pair(row);
     expect(
       await rejection(p.clientSession.send('never', { signal: AbortSignal.abort('no') })),
@@ -75,6 +75,10 @@ runForEveryTransport({
       code: 'BAD_OPTION',
       message: expect.stringContaining('timeout: got -1'),
     });
+    for (const signal of [null, 5, {}])
+      expect(
+        await rejection(p.clientSession.send('never', { signal: signal as never })),
+      ).toMatchObject({ code: 'BAD_OPTION', encodedBytes: 0 });
     p.clientSession.write('first');
     expect(await p.serverEvents.messages.next()).toBe('first');
   },

@@ -59,6 +59,30 @@ runForEveryTransport({
     );
   },
 
+  async 'opens no session when its setup function closes or destroys it'(row) {
+    for (const end of ['close', 'destroy'] as const) {
+      const events = new Recorder<string>('the server');
+      const server = await serveAs<string>(row, () => {
+        void server[end]();
+        return setupOf(row, events);
+      });
+      const client = await connectAs(row, server.address, setupOf(row, new Recorder('a client')), {
+        reconnect: false,
+      }).catch(() => undefined);
+      // The first datagram makes the session of a UDP server.
+      client?.current?.write('x');
+      await within(
+        (async () => {
+          await until(() => server.closed, 'the setup function is called');
+          await server.close();
+        })(),
+        'the close of the server',
+      );
+      expect([events.log, server.sessions.size]).toEqual([[], 0]);
+      client?.destroy();
+    }
+  },
+
   async 'calls the setup function with the peer of each session'(row) {
     const events = new Recorder<string>('the server');
     const peers: Peer[] = [];
