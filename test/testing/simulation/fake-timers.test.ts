@@ -26,9 +26,9 @@ test('fake timers that are installed later do not disturb a simulation', async (
 });
 
 test('fake timers that a scenario installs are named when it hangs', async () => {
-  const run = simulate({ limit: '1m' }, async () => {
+  const run = simulate({ limit: '1m' }, async ({ clock }) => {
     vi.useFakeTimers({ toFake: ['setTimeout'] });
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await clock.sleep(10);
   });
   await expect(run).rejects.toMatchObject({
     code: expect.stringMatching(/^SIMULATION_(STALLED|TIMEOUT)$/),
