@@ -128,7 +128,7 @@ export function withIntrospection(
   return all;
 }
 
-/** Conversions by libraries of the user may be slow: one that is ends its turn of the event loop. */
+/** A slow conversion by a library of the user ends its turn of the event loop. */
 async function describeInTurns(services: readonly Service[]): Promise<ServiceDescription[]> {
   const budget = new SchemaBudget();
   let turnBegan = performance.now();

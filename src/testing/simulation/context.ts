@@ -5,6 +5,7 @@
 import { AsyncResource, createHook, executionAsyncResource } from 'node:async_hooks';
 import { CreationStack } from '../creation-stack.js';
 import { exchangeModuleState, type ModuleState } from './module-state.js';
+import { nameOfResource } from './system-resources.js';
 import { UncaughtErrors } from './uncaught-errors.js';
 import type { World } from './world.js';
 
@@ -15,7 +16,8 @@ const DRIVER = Symbol('driver');
 type Owner = SimulatedProcess | typeof DRIVER | undefined;
 type Owned = { [OWNER]?: Owner };
 
-const NO_SOCKETS = 'a simulation has no sockets: use sim:// or simudp://';
+const NO_SOCKETS =
+  'a simulation has no sockets: use connect() and serve() with sim://host:port or simudp://host:port, and replace a server outside by a host of the simulation';
 const NO_THREADS = 'a simulation has none: run the code on a host of its own';
 
 let current: Owner;
@@ -46,7 +48,7 @@ const hook = createHook({
     (resource as Owned)[OWNER] = current;
     if (current.world.systemResources.add(type, resource))
       current.failForRealIo(
-        type,
+        nameOfResource(type),
         type === 'WORKER' || type === 'PROCESSWRAP' ? NO_THREADS : undefined,
       );
   },
@@ -179,7 +181,7 @@ export class SimulatedProcess {
     this.fail('threw an exception that nothing caught', error);
   }
 
-  /** `what`: the address or the type of the resource. */
+  /** `what`: the address or the name of the resource. */
   failForRealIo(what: string, hint = NO_SOCKETS): void {
     const stack = new CreationStack();
     const error = new Error(hint);

@@ -6,6 +6,7 @@ import { seededRandom } from '../random.js';
 import { activeProcess, enterDriver, ownByDriver } from './context.js';
 import { type Duration, formatTime, parseDuration } from './durations.js';
 import { failureError, type UndoneCode } from './failure.js';
+import { replacedTimers } from './globals/globals.js';
 import { SimulatedHost } from './host.js';
 import type { SimulatedNetwork } from './network/network.js';
 import { type StackRecorder, stallReport } from './stall-report.js';
@@ -17,6 +18,9 @@ const STALL_PATIENCE = 1_000;
 /** The host on which the scenario itself runs. */
 const SCENARIO_HOST = 'client';
 const HOST_NAME = /^[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/;
+
+const REPLACED_TIMERS =
+  'replaced during the simulation, such as by fake timers; remove these, because a simulation has virtual time itself';
 
 const { setImmediate: onNextRealTurn, setTimeout: afterRealTime } = globalThis;
 const realNow = performance.now.bind(performance);
@@ -145,7 +149,12 @@ export class SimulationRun<T> {
 
   #failUndone(code: UndoneCode, reason: string, cause?: unknown): void {
     const report = stallReport(this.#hosts.values(), this.#recorder);
-    this.#world.fail(code, gettyError(code, `${reason}\n${report}`, cause));
+    const replaced = replacedTimers();
+    const lines =
+      replaced.length === 0
+        ? [reason, report]
+        : [reason, `${replaced.join(', ')}: ${REPLACED_TIMERS}`, report];
+    this.#world.fail(code, gettyError(code, lines.join('\n'), cause));
   }
 
   /** Real work, such as the import of a module, may still continue the scenario. */

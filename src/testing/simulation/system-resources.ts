@@ -14,6 +14,8 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['PIPESERVERWRAP', 'forbidden'],
   ['UDPWRAP', 'forbidden'],
   ['GETADDRINFOREQWRAP', 'forbidden'],
+  ['GETNAMEINFOREQWRAP', 'forbidden'],
+  ['QUERYWRAP', 'forbidden'],
   ['PROCESSWRAP', 'forbidden'],
   ['WORKER', 'forbidden'],
   // They belong to forbidden resources. The standard streams have such handles too.
@@ -23,6 +25,24 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['SHUTDOWNWRAP', 'request'],
   ['UDPSENDWRAP', 'request'],
 ]);
+/** What a message calls the forbidden ones. */
+const NAMES: Readonly<Record<string, string>> = {
+  TCPCONNECTWRAP: 'TCP connection, such as of node:net, node:http or fetch()',
+  TCPSERVERWRAP: 'TCP server, such as of node:net or node:http',
+  PIPECONNECTWRAP: 'connection to a Unix socket or pipe',
+  PIPESERVERWRAP: 'server at a Unix socket or pipe',
+  UDPWRAP: 'UDP socket',
+  GETADDRINFOREQWRAP: 'look-up of a host name, such as of node:net, node:http or fetch()',
+  GETNAMEINFOREQWRAP: 'look-up of an address',
+  QUERYWRAP: 'DNS query',
+  PROCESSWRAP: 'child process',
+  WORKER: 'worker thread',
+};
+
+export function nameOfResource(type: string): string {
+  return NAMES[type] ?? type;
+}
+
 /** The file descriptors of standard input, output and error. */
 const STANDARD_STREAMS: readonly unknown[] = [0, 1, 2];
 const SIGKILL = 9;

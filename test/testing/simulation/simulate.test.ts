@@ -185,13 +185,17 @@ test('a socket of the system fails the simulation', async () => {
   expect(error.message).toMatch(
     /^a uses a socket, thread or process of the system \(tcp:\/\/127\.0\.0\.1:0\) at .*simulate\.test\.ts/,
   );
-  expect(error.message).toContain('use sim:// or simudp://');
+  expect(error.message).toContain('with sim://host:port or simudp://host:port');
 });
 
 test('a resource of the system is named with the line of the program', async () => {
   for (const [type, hint, use] of [
-    ['TCPSERVERWRAP', 'use sim:// or simudp://', () => net.createServer().listen(0)],
-    ['PROCESSWRAP', 'run the code on a host of its own', () => spawn('true')],
+    [
+      'TCP server, such as of node:net or node:http',
+      'sim://host:port',
+      () => net.createServer().listen(0),
+    ],
+    ['child process', 'run the code on a host of its own', () => spawn('true')],
   ] as const) {
     const error = await failureOf(
       simulate({}, async ({ clock }) => {

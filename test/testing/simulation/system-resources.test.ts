@@ -1,7 +1,9 @@
 /** What a simulation does with sockets, processes and threads of the system. */
 import { fork, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
+import dns from 'node:dns';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +62,9 @@ test.each<[string, () => unknown]>([
   ],
   ['a connection', () => net.connect(realPort, '127.0.0.1').write('x')],
   ['a connection that looks its name up', () => net.connect(realPort, 'localhost')],
+  ['a DNS query', () => dns.resolve4('localhost', () => {})],
+  ['a look-up of an address', () => dns.lookupService('127.0.0.1', realPort, () => {})],
+  ['a request of node:http', () => http.get(`http://127.0.0.1:${realPort}`)],
   ['a connection that is refused', () => net.connect(1, '127.0.0.1')],
   ['a connection to a pipe', () => net.connect(join(folder, 'nothing'))],
   ['a connection with TLS', () => tls.connect(realPort, '127.0.0.1')],
@@ -83,4 +88,18 @@ test.each<[string, () => unknown]>([
     () => openHandles().join() === before.join(),
     () => `${openHandles()} become ${before}`,
   );
+});
+
+test.each<[string, () => unknown, string]>([
+  ['fetch()', () => fetch(`http://127.0.0.1:${realPort}`), 'TCP connection, such as of'],
+  ['a name', () => fetch('http://name.invalid'), 'look-up of a host name'],
+  ['a server', () => http.createServer().listen(0), 'TCP server'],
+])('the message names the use, and what to use instead: %s', async (_name, use, named) => {
+  const run = simulate({}, async ({ clock }) => {
+    await use();
+    await clock.sleep('1m');
+  });
+  const error = await run.catch((reason: Error) => reason);
+  expect(error).toMatchObject({ message: expect.stringContaining(named) });
+  expect(error).toMatchObject({ message: expect.stringContaining('sim://host:port') });
 });

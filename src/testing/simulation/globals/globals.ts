@@ -120,6 +120,7 @@ function abortAfter(process: SimulatedProcess, ms: number): AbortSignal {
 
 function replacements(): Replacement[] {
   const functions = timerFunctions();
+  installedTimers = functions;
   const { performance } = globalThis;
   const { timeOrigin } = performance;
   const list: Replacement[] = [];
@@ -137,6 +138,16 @@ function replacements(): Replacement[] {
     [AbortSignal, 'timeout', choose(abortAfter, AbortSignal.timeout, AbortSignal)],
   );
   return list;
+}
+
+/** The timer functions of the simulation that runs, by name. */
+let installedTimers: Readonly<Record<string, unknown>> = {};
+
+/** The names of those that other code has replaced since, such as fake timers. */
+export function replacedTimers(): string[] {
+  return Object.keys(installedTimers).filter(
+    (name) => Reflect.get(globalThis, name) !== installedTimers[name],
+  );
 }
 
 /** Replaces the globals. Returns the function that restores them. */
