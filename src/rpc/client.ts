@@ -13,7 +13,7 @@ import { timeLeft } from './calls/client-call.js';
 import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
 import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
-import { RpcError, setMethod } from './errors.js';
+import { RpcError, withMethod } from './errors.js';
 import { compose } from './interceptor-chain.js';
 import { RpcCounters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
@@ -144,9 +144,8 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     try {
       channel = await this.#connectedChannel(call);
     } catch (error) {
-      const failure = RpcError.from(error);
+      const failure = withMethod(RpcError.from(error), call.method);
       const counter = this.counters.calls.of(call.method);
-      setMethod(failure, call.method);
       counter.onCallStart();
       counter.onCallEnd(failure, performance.now() - startedAt, 0, 0);
       throw failure;

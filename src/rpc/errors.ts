@@ -117,13 +117,22 @@ export class RpcError extends GettyError {
   }
 }
 
-/** Sets the method of an error that has none. */
-export function setMethod(
+/**
+ * `error` with the method of its call: itself, or a copy if a program has frozen it. An error that
+ * has a method keeps it.
+ */
+export function withMethod(
   error: RpcError,
   { service, name }: { readonly service: string; readonly name: string },
-): void {
-  if (error.method === undefined)
-    (error as { method: string | undefined }).method = `${service}.${name}`;
+): RpcError {
+  const method = `${service}.${name}`;
+  try {
+    if (error.method === undefined) (error as { method: string | undefined }).method = method;
+    return error;
+  } catch {
+    const { code, message, metadata, details, unsent, reason } = error;
+    return new RpcError(code, message, { metadata, details, cause: error, unsent, reason, method });
+  }
 }
 
 /** A copy of `error` with `changes`. The default of `cause` is `error`. */

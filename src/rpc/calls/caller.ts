@@ -3,7 +3,7 @@ import { followSignal } from '../../core/signals.js';
 import { spinFor } from '../../transport/session/busy-poll.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
-import { RpcError, setMethod } from '../errors.js';
+import { RpcError, withMethod } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
@@ -108,8 +108,7 @@ export class Caller {
   #rejectUnsent(call: Call, error: RpcError): Promise<never> {
     this.#counter.onCallStart(call);
     this.#counter.onCallEnd(call, error, 0, 0, 0);
-    setMethod(error, call.method);
-    return Promise.reject(error);
+    return Promise.reject(withMethod(error, call.method));
   }
 
   /** Sends one call without interceptors. The promise of its answer rejects with an RpcError. */

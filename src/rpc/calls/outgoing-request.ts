@@ -7,7 +7,7 @@ import { messageOf } from '../../core/errors.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
-import { RpcError, setMethod } from '../errors.js';
+import { RpcError, withMethod } from '../errors.js';
 import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
 import { CODE, CODEC_NUMBER, COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
@@ -151,9 +151,8 @@ export class OutgoingCall extends OutgoingRequest {
   }
 
   fail(error: RpcError): void {
-    setMethod(error, this.call.method);
     this.count(error);
-    this.reject(error);
+    this.reject(withMethod(error, this.call.method));
   }
 
   /** Counts the call at its end. Only the first call of this method has an effect. */

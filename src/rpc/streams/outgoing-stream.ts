@@ -2,7 +2,7 @@
 import { isInstance, messageOf } from '../../core/errors.js';
 import { writeErrorOf } from '../calls/call-errors.js';
 import { OutgoingCall } from '../calls/outgoing-request.js';
-import { RpcError } from '../errors.js';
+import { RpcError, withMethod } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
 import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { PeerSession } from '../peer/peer-session.js';
@@ -143,7 +143,7 @@ export class OutgoingStream extends OutgoingCall {
 
   /** decode() threw `thrown` for a reply that had waited. */
   onInvalidReply(thrown: unknown): RpcError {
-    const error = this.#replyError(thrown);
+    const error = withMethod(this.#replyError(thrown), this.call.method);
     this.#cancel();
     this.fail(error);
     return error;
@@ -157,8 +157,9 @@ export class OutgoingStream extends OutgoingCall {
   }
 
   override fail(error: RpcError): void {
-    super.fail(error);
-    this.#end(error);
+    const failure = withMethod(error, this.call.method);
+    super.fail(failure);
+    this.#end(failure);
   }
 }
 

@@ -6,6 +6,7 @@ import {
   type Handlers,
   implement,
   type MessageCodec,
+  RpcError,
   serve,
   serverStream,
 } from '../../../src/rpc/index.js';
@@ -15,12 +16,19 @@ import { gate, turns, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 
+/** An error that a program shares among calls. */
+const FROZEN = Object.freeze(new RpcError('OUT_OF_RANGE', 'it is frozen'));
+
 describe.each(CODECS)('an item that does not parse, in %s', (codec) => {
   /** A codec that throws for the text 'bad'. */
   const text: MessageCodec = {
-    encode: (output, message) => output.text(String(message)),
+    encode(output, message) {
+      if (message === 'frozen') throw FROZEN;
+      output.text(String(message));
+    },
     decode(bytes, start, end) {
       const decoded = Buffer.from(bytes.subarray(start, end)).toString();
+      if (decoded === 'cold') throw FROZEN;
       if (decoded === 'bad') throw new TypeError('it is bad');
       return decoded;
     },
@@ -110,5 +118,23 @@ describe.each(CODECS)('an item that does not parse, in %s', (codec) => {
     await turns(20);
     await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL' });
     await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL' });
+  });
+
+  test('fails the call with a frozen error of its codec', async () => {
+    await using s = await textsRig({
+      async join(items) {
+        for await (const _ of items);
+        return 'frozen';
+      },
+      list: () => ['good', 'cold'],
+    });
+    const error = { code: 'OUT_OF_RANGE', message: 'it is frozen' };
+    await expect(s.stub.join(['frozen'])).rejects.toMatchObject({ ...error, method: 'Texts.join' });
+    await expect(s.stub.join([])).rejects.toMatchObject(error);
+    await expect(s.stub.list('frozen')[Symbol.asyncIterator]().next()).rejects.toMatchObject(error);
+    const replies = s.stub.list('all')[Symbol.asyncIterator]();
+    expect(await replies.next()).toEqual({ done: false, value: 'good' });
+    await turns(20);
+    await expect(replies.next()).rejects.toMatchObject({ ...error, method: 'Texts.list' });
   });
 });
