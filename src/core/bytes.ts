@@ -137,11 +137,7 @@ export function keepable(bytes: Bytes, start: number, end: number): Bytes {
 /** Also true for a Uint8Array of another realm (a vm context, a test runner). Never throws. */
 export function isBytes(value: unknown): value is Uint8Array {
   // Not `instanceof`, which runs code of a Proxy. A Proxy of an array has no memory.
-  return ArrayBuffer.isView(value) && kindOfView.call(value) === 'Uint8Array';
+  return (
+    ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]'
+  );
 }
-
-/** The getter of %TypedArray%.prototype[Symbol.toStringTag], which an array cannot override. */
-const kindOfView = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype),
-  Symbol.toStringTag,
-)?.get as (this: unknown) => string | undefined;

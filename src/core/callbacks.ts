@@ -4,7 +4,7 @@
  * following ends the process: an exception, a rejected promise, a thenable, a promise of another
  * realm, or a value that throws when it is read (a revoked Proxy).
  */
-import { type ErrorCode, gettyError, isInstance, messageOf } from './errors.js';
+import { type ErrorCode, gettyError, messageOf } from './errors.js';
 import { badOption } from './options.js';
 import { warn } from './warning.js';
 
@@ -18,17 +18,16 @@ export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
   if (outcome === undefined || outcome === null) return undefined;
   if (typeof outcome !== 'object' && typeof outcome !== 'function') return undefined;
   try {
-    const { then, catch: catchMethod } = outcome as { then?: unknown; catch?: unknown };
-    const native = Promise.prototype;
-    if (then !== native.then || catchMethod !== native.catch) {
-      if (isInstance(outcome, Promise)) return adopt(outcome);
-      if (typeof then !== 'function') return undefined;
-    }
+    if (outcome instanceof Promise) return usesOwnMethods(outcome) ? adopt(outcome) : outcome;
+    if (typeof (outcome as { then?: unknown }).then !== 'function') return undefined;
     return Promise.resolve(outcome);
   } catch (error) {
     return Promise.reject(error);
   }
 }
+
+const usesOwnMethods = (promise: Promise<unknown>): boolean =>
+  promise.then !== Promise.prototype.then || promise.catch !== Promise.prototype.catch;
 
 function adopt(promise: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {

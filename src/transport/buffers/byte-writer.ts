@@ -117,7 +117,9 @@ export class ByteWriter {
 
   /** Adds a copy of `bytes`. Throws BAD_OPTION if it is no Uint8Array. */
   append(bytes: Uint8Array): void {
-    if (!isBytes(bytes)) throw badOption('bytes', bytes, 'a Uint8Array');
+    // `instanceof` takes less time.
+    if (!(bytes instanceof Uint8Array) && !isBytes(bytes))
+      throw badOption('bytes', bytes, 'a Uint8Array');
     const { length } = bytes;
     const at = this.reserve(length);
     if (length > MAX_LOOP_BYTES) return this.bytes.set(bytes, at);

@@ -138,8 +138,7 @@ runForEveryTransport({
   async 'throws BAD_OPTION for bytes that are no Uint8Array, and sends nothing of them'(row) {
     await using p = await pair(row);
     p.clientSession.write('before');
-    const proxy = new Proxy(new Uint8Array(4), {});
-    for (const bytes of ['abc', 7, null, undefined, {}, { length: -5 }, new ArrayBuffer(4), proxy])
+    for (const bytes of ['abc', 7, null, undefined, {}, { length: -5 }, new ArrayBuffer(4)])
       expect(thrown(() => p.clientSession.writeBytes(bytes as never)).code).toBe('BAD_OPTION');
     for (const chunks of [7, null, 'abc', [new Uint8Array(2), 'abc']])
       expect(thrown(() => p.clientSession.writeBytesArray(chunks as never)).code).toBe(
