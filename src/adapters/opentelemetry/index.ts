@@ -15,6 +15,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
+import { notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import {
   type Call,
@@ -80,20 +81,30 @@ function describe(method: Method): { readonly name: string; readonly attributes:
   return description;
 }
 
-/** Whether the span neither records nor propagates a trace. */
-function isNoop(span: Span): boolean {
-  return !span.isRecording() && !isSpanContextValid(span.spanContext());
+/**
+ * Starts a span. Undefined: it neither records nor propagates a trace, or the tracer fails, which
+ * is a warning of the process.
+ */
+function startSpan(start: () => Span): Span | undefined {
+  let started: Span | undefined;
+  notifyOrWarn('the tracer', () => {
+    const span = start();
+    if (span.isRecording() || isSpanContextValid(span.spanContext())) started = span;
+  });
+  return started;
 }
 
 function traceClientCall(tracer: Tracer, next: Invoke, call: Call): Promise<unknown> {
   const { name, attributes } = describe(call.method);
   const parent = context.active();
-  const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, parent);
-  if (isNoop(span)) return next(call);
+  const span = startSpan(() =>
+    tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, parent),
+  );
+  if (span === undefined) return next(call);
   const spanContext = trace.setSpan(parent, span);
   // Metadata have no prototype.
   const metadata: Record<string, string> = Object.assign(Object.create(null), call.metadata);
-  propagation.inject(spanContext, metadata);
+  notifyOrWarn('the propagator', () => propagation.inject(spanContext, metadata));
   return invokeInSpan(next, call.with({ metadata }), spanContext, new CallSpan(span, undefined));
 }
 
@@ -105,13 +116,16 @@ function traceServerCall(
 ): Promise<unknown> {
   const { name, attributes } = describe(call.method);
   // The active context belongs to the code that opened the session, not to this call.
-  const callerContext = propagation.extract(ROOT_CONTEXT, call.metadata);
+  let callerContext = ROOT_CONTEXT;
+  notifyOrWarn('the propagator', () => {
+    callerContext = propagation.extract(ROOT_CONTEXT, call.metadata);
+  });
   const options: SpanOptions = { kind: SpanKind.SERVER, attributes };
   const caller = publicEndpoint ? trace.getSpanContext(callerContext) : undefined;
   if (caller !== undefined) options.links = [{ context: caller }];
   const parent = publicEndpoint ? ROOT_CONTEXT : callerContext;
-  const span = tracer.startSpan(name, options, parent);
-  if (isNoop(span)) return next(call);
+  const span = startSpan(() => tracer.startSpan(name, options, parent));
+  if (span === undefined) return next(call);
   return invokeInSpan(next, call, trace.setSpan(parent, span), new CallSpan(span, call));
 }
 

@@ -9,7 +9,12 @@ import { RpcError, rpcErrorOf } from '../errors.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';
 import { Answer } from '../wire/answer.js';
-import { type Frame, MAX_PLAIN_BODY_BYTES, type OutgoingFrame } from '../wire/frame.js';
+import {
+  type Frame,
+  MAX_HEADER_BYTES,
+  MAX_PLAIN_BODY_BYTES,
+  type OutgoingFrame,
+} from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { CALL_TYPE } from '../wire/request-header.js';
 import { isSizeError } from './call-errors.js';
@@ -121,16 +126,18 @@ export class AnswerSender {
   /** Never throws: an error that is too large keeps its code and the beginning of its message. */
   #sendFailure(error: RpcError): void {
     const answer = this.#answer;
-    let attempt = error;
+    const { code, message, reason } = error;
+    const shortened = (length: number): RpcError =>
+      new RpcError(code, message.slice(0, length), { reason });
+    // A message of that length does not fit in any case, and its encoding would take long.
+    let attempt = message.length > MAX_HEADER_BYTES ? shortened(SHORTENED_MESSAGE_LENGTH) : error;
     for (const length of [SHORTENED_MESSAGE_LENGTH, 0, 0]) {
       try {
         answer.setError(attempt);
         this.#write(answer);
         return;
       } catch {
-        attempt = new RpcError(error.code, messageOf(error).slice(0, length), {
-          reason: error.reason,
-        });
+        attempt = shortened(length);
       }
     }
     this.#logger.warn(

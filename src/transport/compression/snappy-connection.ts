@@ -5,7 +5,7 @@
 import { GettyError, gettyError, isInstance, messageOf } from '../../core/errors.js';
 import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
-import { isTurnOver, onNextTurn, spend, unitsOf } from '../../core/turn.js';
+import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { now } from '../session/flush-scheduler.js';
 import { CompressedConnection } from './compressed-connection.js';
 import { chunksOf, MAX_BLOCK, STREAM_IDENTIFIER } from './snappy-format.js';
@@ -118,8 +118,9 @@ export class SnappyConnection extends CompressedConnection {
     // The receiver of onData() may call resume(). The running loop delivers the rest.
     if (this.#isDelivering || this.#isWaitingForTurn) return;
     this.#isDelivering = true;
-    for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next())
-      this.events?.onData(bytes);
+    for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next()) {
+      if (bytes.length > 0) this.events?.onData(bytes);
+    }
     this.#isDelivering = false;
     this.#reader.release();
     if (this.isPaused || this.isDestroyed || this.#isWaitingForTurn || !this.hasPeerEnded) return;
@@ -134,7 +135,8 @@ export class SnappyConnection extends CompressedConnection {
 
   #next(): Buffer | undefined {
     if (this.isPaused || this.isDestroyed) return undefined;
-    if (isTurnOver()) {
+    // Chunks without data, and invalid ones, count too.
+    if (spend(1)) {
       this.#waitForTurn();
       return undefined;
     }

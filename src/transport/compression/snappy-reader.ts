@@ -15,6 +15,8 @@ import {
   UNCOMPRESSED,
 } from './snappy-format.js';
 
+const NO_DATA = Buffer.alloc(0);
+
 /** Do not use a reader after it has thrown. */
 export class SnappyReader {
   readonly #input = new ByteReader();
@@ -34,34 +36,31 @@ export class SnappyReader {
   }
 
   /**
-   * The data of the next chunk that has any; undefined if that chunk is incomplete. Calls
+   * The data of the next chunk, of which some kinds have none; undefined if it is incomplete. Calls
    * `beforeInflate` with the size of the data before it is inflated. Throws a plain Error for an
    * invalid stream.
    */
   next(beforeInflate: (bytes: number) => void): Buffer | undefined {
     const input = this.#input;
-    while (this.#skip()) {
-      const type = input.peek(0) as number;
-      const length =
-        input.length < HEADER_BYTES ? undefined : input.bytes.readUIntLE(input.position + 1, 3);
-      this.#checkHeader(type, length);
-      if (length === undefined || (!isSkippable(type) && input.length < HEADER_BYTES + length)) {
-        if (length !== undefined) input.want(HEADER_BYTES + length);
-        this.incompleteSince ||= now();
-        return undefined;
-      }
-      this.incompleteSince = 0;
-      input.skip(HEADER_BYTES);
-      if (isSkippable(type)) this.#bytesToSkip = length;
-      else {
-        const bytes = this.#readBody(type, input.take(length), beforeInflate);
-        if (bytes.length > 0) return bytes;
-      }
+    if (!this.#skip()) return undefined;
+    const type = input.peek(0) as number;
+    const length =
+      input.length < HEADER_BYTES ? undefined : input.bytes.readUIntLE(input.position + 1, 3);
+    this.#checkHeader(type, length);
+    if (length === undefined || (!isSkippable(type) && input.length < HEADER_BYTES + length)) {
+      if (length !== undefined) input.want(HEADER_BYTES + length);
+      this.incompleteSince ||= now();
+      return undefined;
     }
-    return undefined;
+    this.incompleteSince = 0;
+    input.skip(HEADER_BYTES);
+    if (!isSkippable(type)) return this.#readBody(type, input.take(length), beforeInflate);
+    this.#bytesToSkip = length;
+    this.#skip();
+    return NO_DATA;
   }
 
-  /** Skips ignored chunks. Returns whether bytes of another chunk are left. */
+  /** Skips the rest of an ignored chunk. Returns whether bytes of another chunk are left. */
   #skip(): boolean {
     const input = this.#input;
     const count = Math.min(this.#bytesToSkip, input.length);
@@ -97,7 +96,7 @@ export class SnappyReader {
       if (!body.equals(STREAM_IDENTIFIER.subarray(HEADER_BYTES)))
         throw new Error('it has another stream identifier than sNaPpY');
       this.#hasIdentifier = true;
-      return body.subarray(body.length);
+      return NO_DATA;
     }
     const block = body.subarray(CHECKSUM_BYTES);
     beforeInflate(type === COMPRESSED ? readBlockHeader(block).size : block.length);

@@ -61,6 +61,9 @@ interface UpgradeResponse {
   readonly head: Buffer;
 }
 
+/** Responses such as 103 before the final one. Node.js limits the size of each, not their number. */
+const MAX_INFORMATIONAL = 8;
+
 /** Sends the upgrade request. Rejects if the status of the response is not 101. */
 function upgrade(
   scheme: WebSocketScheme,
@@ -87,6 +90,13 @@ function upgrade(
     const release = followSignal(signal, abort);
     request.once('close', release);
     request.on('error', reject);
+    let informational = 0;
+    request.on('information', () => {
+      if (++informational > MAX_INFORMATIONAL)
+        request.destroy(
+          new Error(`the server sent more than ${MAX_INFORMATIONAL} informational responses`),
+        );
+    });
     request.on('response', (response) => {
       request.destroy();
       reject(new Error(`the server answered ${response.statusCode} ${response.statusMessage}`));

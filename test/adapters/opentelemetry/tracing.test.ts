@@ -1,7 +1,14 @@
 /** The spans of calls: parents, ends and errors, on both sides. */
-import { context, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
+import {
+  context,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
 import { AlwaysOffSampler } from '@opentelemetry/sdk-trace-base';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { tracing } from '../../../src/adapters/opentelemetry/index.js';
 import {
   type Call,
@@ -29,6 +36,7 @@ import {
   tracedServers,
   traces,
 } from '../../fixtures/traced-servers.js';
+import { turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 recordSpans();
@@ -227,6 +235,35 @@ describe('without recording', () => {
     await using s = await tracedServers();
     expect(await s.stub.metadata()).toEqual({});
     expect(await s.stub.hop('you')).toBe('hello, you');
+  });
+});
+
+describe('a part of the tracer that fails', () => {
+  const fail = (): never => {
+    throw new Error('no');
+  };
+
+  test.each<[string, Tracer | undefined]>([
+    ['startSpan', { startSpan: fail } as unknown as Tracer],
+    ['inject', undefined],
+    ['extract', undefined],
+  ])('is a warning, and the call goes on: %s', async (name, tracer) => {
+    const warnings: (string | undefined)[] = [];
+    const onWarning = (warning: Error & { code?: string }): void =>
+      void warnings.push(warning.code);
+    process.on('warning', onWarning);
+    if (name !== 'startSpan') vi.spyOn(propagation, name as 'inject').mockImplementation(fail);
+    const interceptors = [tracing({ tracer })];
+    const services = [implement(Back, { hello: (who) => who })];
+    const server = await serve(freeMemoryAddress(), services, { interceptors });
+    const client = await connect(server.address, { reconnect: false, interceptors });
+    expect(await client.stub(Back).hello('you')).toBe('you');
+    await client.close();
+    await server.close();
+    vi.restoreAllMocks();
+    await turns(1);
+    process.off('warning', onWarning);
+    expect(new Set(warnings)).toEqual(new Set(['HANDLER_FAILED']));
   });
 });
 

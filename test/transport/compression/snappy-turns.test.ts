@@ -114,6 +114,26 @@ describe('a stream that inflates to many bytes', () => {
       expect(sizes).toEqual([...Array.from({ length: SIZE / 65_536 }, () => 65_536), -1, -2]);
   });
 
+  it.each([
+    ['skipped chunks', Buffer.of(0xfe, 0, 0, 0)],
+    ['stream identifiers', STREAM_IDENTIFIER],
+    // An uncompressed chunk of the checksum of no bytes.
+    ['empty chunks', Buffer.of(1, 4, 0, 0, 0xd8, 0xea, 0x82, 0xa2)],
+  ])('is read in many turns of the event loop when it has only %s', async (_, chunk) => {
+    const count = Math.floor(2 ** 18 / chunk.length);
+    const flood = Buffer.concat([STREAM_IDENTIFIER, ...Array(count).fill(chunk)]);
+    const receivers = Array.from({ length: 40 }, startReceiver);
+    for (const { events } of receivers) {
+      events.onData(Buffer.from(flood));
+      events.onEnd();
+      events.onClose();
+    }
+    const open = (): number => receivers.filter(({ sizes }) => sizes.at(-1) !== -2).length;
+    expect(open()).toBeGreaterThan(receivers.length / 2);
+    await until(() => open() === 0, 'all connections are closed');
+    expect(receivers.every(({ sizes }) => sizes.join() === '-1,-2')).toBe(true);
+  });
+
   it.each<[event: string, act: (receiver: ReturnType<typeof startReceiver>) => void]>([
     ['destroyed', ({ connection }) => connection.destroy()],
     ['lost', ({ events }) => events.onClose()],

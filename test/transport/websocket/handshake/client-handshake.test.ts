@@ -55,6 +55,22 @@ it('fails with CONNECT_FAILED and the status when the server refuses', async () 
   });
 });
 
+it.each(['100 Continue', '103 Early Hints'])(
+  'fails with CONNECT_FAILED when the server answers with %s again and again',
+  async (status) => {
+    await using server = await serverWith((socket) => {
+      socket.on('error', () => {});
+      const responses = `HTTP/1.1 ${status}\r\n\r\n`.repeat(1_000);
+      const more = (): void => void (socket.writable && socket.write(responses, more));
+      more();
+    });
+    const { message } = await rejection(ourClient(server.address));
+    expect(message).toBe(
+      `cannot connect to ${server.address}: the server sent more than 8 informational responses`,
+    );
+  },
+);
+
 it.each([
   ['ends the connection', '', /socket hang up/],
   ['does not answer in HTTP', 'SSH-2.0-OpenSSH\r\n', /Parse Error/],
