@@ -121,7 +121,10 @@ export interface Host<T = unknown> {
    * state is `crashed`. Does nothing if no process runs.
    */
   kill(): void;
-  /** Crashes the host if it is not crashed, then calls `start` in a new process. */
+  /**
+   * Crashes the host if it is not crashed, then calls `start` again. Variables of your modules
+   * keep their values, and performance.now() goes on: it is the same on all hosts.
+   */
   restart(): void;
   /**
    * Stops the process as SIGSTOP does. Its timers and received bytes wait; its operating system
