@@ -11,31 +11,60 @@ import { runCell } from './run-cell.js';
 import { runScenario } from './scale/scenario.js';
 
 const DOCUMENT = 'docs/reliability.md';
+/** Milliseconds between two lines of progress. */
+const PROGRESS_PERIOD = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    all: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    report: { type: 'string' },
-    jobs: { type: 'string', default: `${availableParallelism() + 1}` },
-    keep: { type: 'boolean', default: false },
-  },
-});
+const USAGE = `usage: npm run grid -- [options]
+  --only TEXT    runs the cells with TEXT in their names; default: all that take seconds
+  --all          runs the long cells too
+  --list         prints the names of the cells, and runs none
+  --jobs N       runs N cells at once; default: one more than there are cores
+  --keep         keeps the logs of cells that fail, below the folder of temporary files
+  --json FILE    writes the results to FILE, and keeps those of cells that are not in this run
+  --report FILE  makes the tables of ${DOCUMENT} from FILE
+  --help         prints this text`;
 
+function fail(message: string): never {
+  console.error(`${message}\n${USAGE}`);
+  process.exit(2);
+}
+
+function parseArguments() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: 'string' },
+        all: { type: 'boolean', default: false },
+        list: { type: 'boolean', default: false },
+        json: { type: 'string' },
+        report: { type: 'string' },
+        jobs: { type: 'string', default: `${availableParallelism() + 1}` },
+        keep: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    // Further lines are about parseArgs().
+    return fail((error as Error).message.split('\n', 1).join());
+  }
+}
+
+const values = parseArguments();
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
 const { only, all, list, json, report } = values;
 const jobs = Number(values.jobs);
 if (!Number.isInteger(jobs) || jobs < 1)
-  throw new Error(`--jobs: given ${values.jobs}, expected an integer above 0`);
+  fail(`--jobs: got ${values.jobs}, expected an integer from 1`);
 
 const isChosen = ({ name, isLong }: (typeof CELLS)[number]): boolean =>
   only === undefined ? all || isLong !== true : name.includes(only);
 const chosen = CELLS.filter(isChosen);
 
 if (report !== undefined) {
-  const results = JSON.parse(readFileSync(report, 'utf8')) as CellResult[];
-  writeFileSync(DOCUMENT, withMatrix(readFileSync(DOCUMENT, 'utf8'), results));
+  writeFileSync(DOCUMENT, withMatrix(readFileSync(DOCUMENT, 'utf8'), readReport(report)));
 } else if (list) {
   for (const { name, isLong } of chosen) console.log(`${name}${isLong ? ' (long)' : ''}`);
 } else if (chosen.length === 0) {
@@ -56,6 +85,12 @@ async function runAll(): Promise<void> {
     console.log('ending after the cells that run; once more: now');
     waiting.length = 0;
   });
+  const start = performance.now();
+  const progress = setInterval(() => {
+    const time = ((performance.now() - start) / 1_000).toFixed(0);
+    console.error(`${results.length} of ${chosen.length} cells, ${time} s`);
+  }, PROGRESS_PERIOD);
+  console.error(`starting ${chosen.length} cells, ${Math.min(jobs, chosen.length)} at once`);
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { cell, id } = next;
@@ -68,6 +103,7 @@ async function runAll(): Promise<void> {
   try {
     await Promise.all(Array.from({ length: jobs }, work));
   } finally {
+    clearInterval(progress);
     await shared.stop();
   }
   const order = new Map(CELLS.map(({ name }, index) => [name, index]));
@@ -84,6 +120,14 @@ async function runAll(): Promise<void> {
   const isUnknown = ({ name, outcome }: CellResult): boolean =>
     outcome === 'failed' && KNOWN_FAILURES[name] === undefined;
   if (results.some(isUnknown)) process.exitCode = 1;
+}
+
+function readReport(path: string): CellResult[] {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as CellResult[];
+  } catch (error) {
+    return fail(`--report: ${(error as Error).message}`);
+  }
 }
 
 /** The results in a file of an earlier run, which this run completes. */

@@ -48,10 +48,20 @@ test('a violation gives exit code 1, the command that repeats it, and its trace'
   expect(text).not.toContain('does not repeat');
 });
 
-test('a wrong option gives one clear line, and exit code 2', async () => {
-  const { code, text } = await simulate('--seeds', '0');
+test.each([
+  [['--seeds', '0'], '--seeds: got 0, expected an integer from 1'],
+  [['--sed=7'], "Unknown option '--sed'"],
+])('a wrong option gives one line and the usage, and exit code 2: %j', async (args, message) => {
+  const { code, text } = await simulate(...args);
   expect(code).toBe(2);
-  expect(text).toContain('--seeds: got 0, expected an integer from 1\n');
+  expect(text).toContain(`${message}\nusage: npm run simulate -- [options]\n`);
+  expect(text).not.toMatch(/^ {4}at /m);
+});
+
+test('--help prints the usage, with exit code 0', async () => {
+  const { code, text } = await simulate('--help');
+  expect(code).toBe(0);
+  expect(text).toMatch(/^usage: npm run simulate -- \[options\]\n {2}--seeds N /m);
 });
 
 test('Ctrl-C ends all processes, with one line and exit code 130', {

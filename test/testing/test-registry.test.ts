@@ -206,12 +206,28 @@ describe('a disturbance', () => {
     expect((await lists.next()).sort()).toContain('tcp://127.0.0.1:1');
   });
 
+  test('a filter selects nodes by single keys of their metadata', async () => {
+    await using registry = await withNodes('a');
+    const node = { service: 'Greeter', address: 'tcp://127.0.0.1:1' };
+    registry.add({ ...node, metadata: { zone: 'north', rack: '1' } });
+    registry.add({ ...node, metadata: { zone: 'south', rack: '1' } });
+    expect(registry.remove({ metadata: { zone: 'north' } })).toBe(1);
+    expect(registry.remove({ metadata: { rack: '1' } })).toBe(1);
+    expect(registry.remove({ metadata: { rack: '2' } })).toBe(0);
+  });
+
   test('refuses an invalid node, filter, delay and option', async () => {
     await using registry = await withNodes('a');
     const badOption = expect.objectContaining({ code: 'BAD_OPTION' });
     expect(() => registry.add(1 as never)).toThrow(badOption);
     expect(() => registry.add({ service: 'Shop' } as never)).toThrow(badOption);
     expect(() => registry.remove('a' as never)).toThrow(badOption);
+    expect(() => registry.remove({ metadata: null as never })).toThrow(badOption);
+    for (const method of ['remove', 'restore', 'double'] as const)
+      expect(() => registry[method]({ adress: 'tcp://127.0.0.1:1' } as never)).toThrow(
+        'adress is not an option of a filter of nodes; did you mean address?',
+      );
+    await expect(registry.flap({ adress: '' } as never)).rejects.toEqual(badOption);
     expect(() => {
       registry.delay = -1;
     }).toThrow(badOption);

@@ -1,4 +1,5 @@
 /** The faults of a proxy: their types, defaults and checks. */
+import { gettyError } from '../../core/errors.js';
 import {
   badOption,
   checkNames,
@@ -44,11 +45,13 @@ export interface Faults {
    * shorter time counts. Default: Infinity, never.
    */
   resetAfter?: number | undefined;
-  /** The part of the datagrams that is lost, from 0 to 1. Default: 0. */
+  /** The part of the datagrams that is lost, from 0 to 1. `udp` only. Default: 0. */
   loss?: number | undefined;
-  /** The part of the datagrams that arrives twice, from 0 to 1. Default: 0. */
+  /** The part of the datagrams that arrives twice, from 0 to 1. `udp` only. Default: 0. */
   duplication?: number | undefined;
-  /** The part of the datagrams that the next one overtakes, from 0 to 1. Default: 0. */
+  /**
+   * The part of the datagrams that the next one overtakes, from 0 to 1. `udp` only. Default: 0.
+   */
   reordering?: number | undefined;
 }
 
@@ -110,17 +113,50 @@ const RANGES: Ranges<ResolvedFaults> = {
   reordering: [0, 1],
 };
 
-/** The faults of each direction. Throws BAD_OPTION. */
-export function resolveFaults(given: ProxyFaults): Readonly<Record<Direction, ResolvedFaults>> {
+const STREAM_SCHEMES = ['tcp', 'tls', 'ws', 'wss', 'unix'] as const;
+const DATAGRAM_SCHEMES = ['udp'] as const;
+/** The schemes that a proxy can have. */
+export const PROXY_SCHEMES: readonly string[] = [...STREAM_SCHEMES, ...DATAGRAM_SCHEMES];
+
+/** The schemes of the faults that not all schemes have. */
+const FAULT_SCHEMES: { readonly [Name in keyof Faults]?: readonly string[] } = {
+  slice: STREAM_SCHEMES,
+  halfOpen: STREAM_SCHEMES,
+  loss: DATAGRAM_SCHEMES,
+  duplication: DATAGRAM_SCHEMES,
+  reordering: DATAGRAM_SCHEMES,
+};
+
+/**
+ * The faults of each direction. Throws BAD_OPTION, also for a fault that `scheme` does not have,
+ * unless its value is the default.
+ */
+export function resolveFaults(
+  given: ProxyFaults,
+  scheme: string,
+): Readonly<Record<Direction, ResolvedFaults>> {
   if (typeof given !== 'object' || given === null) throw badOption('faults', given, 'an object');
   checkNames('the faults', given, PROXY_FAULT_NAMES);
   const { toServer, toClient, ...both } = given;
   const resolve = (name: Direction, own: Faults | undefined): ResolvedFaults => {
     checkNames(name, own, FAULT_NAMES);
     const resolvedBoth = withDefaults(FAULT_DEFAULTS, both, RANGES);
-    return withDefaults(resolvedBoth, own as Partial<ResolvedFaults> | undefined, RANGES);
+    const resolved = withDefaults(resolvedBoth, own as Partial<ResolvedFaults>, RANGES);
+    checkSchemes(resolved, scheme);
+    return resolved;
   };
   return { toServer: resolve('toServer', toServer), toClient: resolve('toClient', toClient) };
+}
+
+function checkSchemes(faults: ResolvedFaults, scheme: string): void {
+  for (const [fault, schemes] of Object.entries(FAULT_SCHEMES)) {
+    const name = fault as keyof ResolvedFaults;
+    if (faults[name] === FAULT_DEFAULTS[name] || schemes.includes(scheme)) continue;
+    throw gettyError(
+      'BAD_OPTION',
+      `${name}: ${scheme}:// does not have this fault; ${schemes.join(', ')} ${schemes.length > 1 ? 'have' : 'has'} it`,
+    );
+  }
 }
 
 /** Milliseconds that bytes are under way. */

@@ -5,14 +5,12 @@ import type { TlsOptions } from '../../transport/index.js';
 import { tlsClientOptions } from '../../transport/stream/tls-options.js';
 import { seededRandom } from '../random.js';
 import { DatagramRelay } from './datagram-proxy.js';
-import { type Direction, type ProxyFaults, resolveFaults } from './faults.js';
+import { type Direction, PROXY_SCHEMES, type ProxyFaults, resolveFaults } from './faults.js';
 import type { ProxyObserver, Relay } from './relay.js';
 import { StreamRelay } from './stream-proxy.js';
 
 export { type Direction, FAULT_DEFAULTS, type Faults, type ProxyFaults } from './faults.js';
 export type { ProxyObserver } from './relay.js';
-
-const SCHEMES = ['tcp', 'tls', 'ws', 'wss', 'unix', 'udp'];
 
 /** Options of proxy(). */
 export interface ProxyOptions {
@@ -71,7 +69,8 @@ export interface FaultProxy extends AsyncDisposable {
  * network.set({ toClient: { blocked: true } });
  * ```
  *
- * Rejects with BAD_OPTION, BAD_ADDRESS (also for `memory:`), or LISTEN_FAILED.
+ * Rejects with BAD_OPTION (also for a fault that the scheme of the target does not have),
+ * BAD_ADDRESS (also for `memory:`), or LISTEN_FAILED.
  */
 export async function proxy(
   target: string,
@@ -81,7 +80,7 @@ export async function proxy(
   checkNames('proxy()', options, OPTION_NAMES);
   const { listen, seed = 1 } = options;
   checkNumber('seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-  const { scheme } = parseAddress(target, SCHEMES);
+  const { scheme } = parseAddress(target, PROXY_SCHEMES);
   return startProxy(target, faults, { listen, listenSchemes: [scheme], seed });
 }
 
@@ -109,7 +108,7 @@ export async function startProxy(
   faults: ProxyFaults,
   settings: ProxySettings,
 ): Promise<StartedProxy> {
-  const address = parseAddress(target, SCHEMES);
+  const address = parseAddress(target, PROXY_SCHEMES);
   const { listen, listenSchemes } = settings;
   const listenAddress = listen === undefined ? undefined : parseAddress(listen, listenSchemes);
   const started = new SocketFaultProxy(target, address, faults, settings);
@@ -132,7 +131,7 @@ class SocketFaultProxy implements StartedProxy {
   constructor(target: string, parsed: Address, faults: ProxyFaults, settings: ProxySettings) {
     this.#target = target;
     this.#parsed = parsed;
-    this.#faults = resolveFaults(faults);
+    this.#faults = resolveFaults(faults, parsed.scheme);
     this.#settings = settings;
   }
 
@@ -190,7 +189,7 @@ class SocketFaultProxy implements StartedProxy {
   }
 
   set(faults: ProxyFaults): void {
-    this.#faults = resolveFaults(faults);
+    this.#faults = resolveFaults(faults, this.#parsed.scheme);
     this.#relay?.update();
   }
 

@@ -100,7 +100,7 @@ function endOf({ duration, limit, signal }: SimulationOptions): End {
 }
 
 /**
- * Runs `scenario` on a simulated network in virtual time: half an hour passes in about a second,
+ * Runs `scenario` on a simulated network in virtual time: half an hour passes in a second or two,
  * and the same seed gives the same events. The code of the scenario and of its hosts uses virtual
  * timers, dates and random numbers, and the addresses `sim://host:port` and `simudp://host:port`.
  * Other code of the process keeps the real ones. The scenario itself runs on a host named `client`.

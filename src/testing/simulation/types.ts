@@ -77,13 +77,14 @@ export interface Network {
   /**
    * Loses all packets between the hosts of two groups until heal(). Streams that are open stay
    * open: they send again after growing delays, and fail after about 15 minutes. `oneWay`: only
-   * packets from the first group to the second are lost. Throws BAD_OPTION.
+   * packets from the first group to the second are lost. Returns a function that ends this
+   * partition and no other one; it does nothing if the partition has ended. Throws BAD_OPTION.
    */
   partition(
     group: readonly HostName[],
     others: readonly HostName[],
     options?: { readonly oneWay?: boolean },
-  ): void;
+  ): () => void;
   /** Ends all partitions. */
   heal(): void;
   /**
@@ -120,7 +121,10 @@ export interface Host<T = unknown> {
    * state is `crashed`. Does nothing if no process runs.
    */
   kill(): void;
-  /** Crashes the host if it is not crashed, then calls `start` in a new process. */
+  /**
+   * Crashes the host if it is not crashed, then calls `start` again. Variables of your modules
+   * keep their values, and performance.now() goes on: it is the same on all hosts.
+   */
   restart(): void;
   /**
    * Stops the process as SIGSTOP does. Its timers and received bytes wait; its operating system

@@ -21,7 +21,8 @@ const USAGE = `usage: npm run simulate -- [options]
   --hours H      virtual hours of faults of each seed; default 0.05
   --processes P  how many processes; default: the cores of this machine
   --trace        prints the trace; for one seed only
-  --bug NAME     injects a bug that a check must find; an unknown NAME prints all names`;
+  --bug NAME     injects a bug that a check must find; an unknown NAME prints all names
+  --help         prints this text`;
 
 function fail(message: string): never {
   console.error(`${message}\n${USAGE}`);
@@ -38,16 +39,22 @@ function parseArguments() {
         processes: { type: 'string', default: `${availableParallelism()}` },
         trace: { type: 'boolean', default: false },
         bug: { type: 'string' },
+        help: { type: 'boolean', default: false },
         // Not in USAGE: the runner starts its worker processes with this flag.
         worker: { type: 'boolean', default: false },
       },
     }).values;
   } catch (error) {
-    return fail((error as Error).message);
+    // Further lines are about parseArgs().
+    return fail((error as Error).message.split('\n', 1).join());
   }
 }
 
 const values = parseArguments();
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
 
 function integer(name: string, text: string): number {
   const value = Number(text);

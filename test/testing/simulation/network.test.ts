@@ -170,6 +170,35 @@ test('a one-way partition loses the packets of one direction only', async () => 
   });
 });
 
+test('a partition that ends alone leaves the other ones, also of the same hosts', async () => {
+  const lines: string[] = [];
+  await simulate({ onTrace: (line) => void lines.push(line) }, async (sim) => {
+    const { echo, a } = await startEcho(sim);
+    const endFirst = sim.network.partition(['client'], [a]);
+    const endSecond = sim.network.partition(['client'], [a], { oneWay: true });
+    echo.send('hello');
+    endFirst();
+    await sim.clock.sleep('30s');
+    expect(echo.events).toEqual([]);
+    endSecond();
+    await sim.clock.sleep('1m');
+    expect(echo.events).toEqual([expect.stringMatching(/ hello$/)]);
+
+    const endThird = sim.network.partition([a], ['client']);
+    sim.network.heal();
+    sim.network.partition([a], ['client']);
+    endThird();
+    echo.send('again');
+    await sim.clock.sleep('30s');
+    expect(echo.events).toHaveLength(1);
+  });
+  expect(lines.filter((line) => / network heal/.test(line)).map((line) => line.slice(13))).toEqual([
+    'network heal client <-> a',
+    'network heal client -> a',
+    'network heal',
+  ]);
+});
+
 test('a peer that crashed is noticed by the reset of its next process only', async () => {
   await simulate({}, async (sim) => {
     const { echo, a } = await startEcho(sim);

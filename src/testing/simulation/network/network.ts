@@ -44,8 +44,8 @@ export class SimulatedNetwork implements Network {
   readonly #links = new Map<string, Link>();
   readonly #defaultLink: LinkOptions;
   readonly #loopback: Link;
-  /** Pairs of hosts, as `from>to`, whose packets are lost. */
-  readonly #blocked = new Set<string>();
+  /** Of each partition, the pairs of hosts, as `from>to`, whose packets are lost. */
+  readonly #partitions = new Set<ReadonlySet<string>>();
 
   constructor(world: World, defaultLink: LinkOptions) {
     this.world = world;
@@ -71,7 +71,10 @@ export class SimulatedNetwork implements Network {
   }
 
   isOpen(from: string, to: string): boolean {
-    return !this.#blocked.has(`${from}>${to}`);
+    if (this.#partitions.size === 0) return true;
+    const pair = `${from}>${to}`;
+    for (const pairs of this.#partitions) if (pairs.has(pair)) return false;
+    return true;
   }
 
   link(from: string, to: string): Link {
@@ -130,25 +133,31 @@ export class SimulatedNetwork implements Network {
     group: readonly HostName[],
     others: readonly HostName[],
     options: { readonly oneWay?: boolean } = {},
-  ): void {
+  ): () => void {
     checkNames('partition()', options, { oneWay: true });
     if (!Array.isArray(group)) throw badOption('group', group, 'an array of hosts');
     if (!Array.isArray(others)) throw badOption('others', others, 'an array of hosts');
     const first = group.map((host) => this.#nameOf('group', host));
     const second = others.map((host) => this.#nameOf('others', host));
+    const pairs = new Set<string>();
     for (const one of first) {
       for (const other of second) {
         if (one === other) continue;
-        this.#blocked.add(`${one}>${other}`);
-        if (options.oneWay !== true) this.#blocked.add(`${other}>${one}`);
+        pairs.add(`${one}>${other}`);
+        if (options.oneWay !== true) pairs.add(`${other}>${one}`);
       }
     }
+    this.#partitions.add(pairs);
     const arrow = options.oneWay === true ? '->' : '<->';
-    this.world.trace.add('network', `partition ${first} ${arrow} ${second}`);
+    const groups = `${first} ${arrow} ${second}`;
+    this.world.trace.add('network', `partition ${groups}`);
+    return () => {
+      if (this.#partitions.delete(pairs)) this.world.trace.add('network', `heal ${groups}`);
+    };
   }
 
   heal(): void {
-    this.#blocked.clear();
+    this.#partitions.clear();
     this.world.trace.add('network', 'heal');
   }
 
