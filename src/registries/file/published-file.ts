@@ -157,8 +157,8 @@ export class PublishedFile {
   }
 
   /**
-   * Whether the other process's file has changed within the ttl of that process. This does not use the clock of the
-   * machine, because it may have jumped.
+   * Whether the other process's file has changed within the ttl of that process. This does not use
+   * the clock of the machine, because it may have jumped.
    */
   #isAlive(stats: Stats): boolean {
     const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.ino}`;
