@@ -7,6 +7,7 @@ import type { Logger } from '../../core/logger.js';
 import { matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { readEntryFile } from './entry-file.js';
+import { ttlOf } from './entry-ttl.js';
 import { errorCode } from './error-code.js';
 import { TEMPORARY_PREFIX } from './published-file.js';
 
@@ -18,7 +19,8 @@ const DELETE_AGE_TTLS = 10;
 const DELETE_UNCHANGED_TTLS = 2;
 /**
  * The part of ttl within which a living entry must change after this process has not scanned for
- * more than one ttl.
+ * more than one ttl. It has this time only once: the ttl of an entry may be shorter than the time
+ * between two scans.
  */
 const LATE_SCAN_GRACE = 1 / 2;
 /** Errors that concern one file and not the registry. */
@@ -31,6 +33,9 @@ const FILE_ERRORS = ['EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 interface KnownFile {
   /** Differs whenever the file was touched or replaced. */
   readonly version: string;
+  readonly inode: number;
+  /** Milliseconds: that of the publisher, or of this reader if that one is unknown. */
+  readonly ttl: number;
   /** When the entry was last known to be alive. -Infinity: never. */
   readonly aliveAt: number;
   /** When this version was first seen. */
@@ -60,6 +65,7 @@ export class DirectoryScanner {
   #skipped = new Map<string, string>();
   #skippedBefore = this.#skipped;
 
+  /** `ttl`: milliseconds, for files whose publisher is unknown. */
   constructor(root: string, ttl: number, logger: Logger) {
     this.#root = root;
     this.#ttl = ttl;
@@ -80,12 +86,11 @@ export class DirectoryScanner {
     const temporaryFiles = new Map<string, KnownFile>();
     const nodes: ServiceNode[] = [];
     const now = performance.now();
-    const isLate = now - this.#scannedAt > this.#ttl;
     for (const entry of await readdir(this.#root, { withFileTypes: true })) {
       const { name } = entry;
       if (name.startsWith('.')) await this.#checkTemporary(name, temporaryFiles, now);
       else if (this.#isRequested(name, entry.isDirectory(), queries))
-        knownFiles.set(name, await this.#scanAttributes(name, nodes, now, isLate));
+        knownFiles.set(name, await this.#scanAttributes(name, nodes, now));
     }
     this.#knownFiles = knownFiles;
     this.#temporaryFiles = temporaryFiles;
@@ -128,7 +133,6 @@ export class DirectoryScanner {
     attributes: string,
     nodes: ServiceNode[],
     now: number,
-    isLate: boolean,
   ): Promise<ReadonlyMap<string, KnownFile>> {
     const before = this.#knownFiles.get(attributes);
     const after = new Map<string, KnownFile>();
@@ -139,8 +143,8 @@ export class DirectoryScanner {
       const path = join(this.#root, attributes, id);
       try {
         const stats = await lstat(path);
-        const known = this.#compare(stats, before?.get(id), now, isLate);
-        const isAlive = now - known.aliveAt <= this.#ttl;
+        const known = this.#compare(stats, before?.get(id), now);
+        const isAlive = now - known.aliveAt <= known.ttl;
         const isExpired = !isAlive && this.#isExpired(stats, known, now);
         const file =
           isAlive || isExpired ? await this.#read(attributes, id, path, stats, known) : known;
@@ -165,33 +169,36 @@ export class DirectoryScanner {
    * An entry is alive as long as it changes. The first scan has no earlier version of the file, so
    * it compares the file time with the clock of the machine.
    */
-  #compare(stats: Stats, before: KnownFile | undefined, now: number, isLate: boolean): KnownFile {
-    const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}:${stats.ino}`;
-    if (before === undefined) {
-      const age = Math.abs(Date.now() - stats.mtimeMs);
-      return {
-        version,
-        aliveAt: age <= this.#ttl ? now - age : Number.NEGATIVE_INFINITY,
-        firstSeen: now,
-        content: undefined,
-      };
-    }
-    if (before.version !== version)
-      return { version, aliveAt: now, firstSeen: now, content: before.content };
-    // This process was busy or stopped, and perhaps the providers too.
-    const hasGrace = isLate && before.aliveAt > this.#scannedAt - this.#ttl;
-    return hasGrace
-      ? { ...before, aliveAt: Math.max(before.aliveAt, now - this.#ttl * LATE_SCAN_GRACE) }
-      : before;
+  #compare(stats: Stats, before: KnownFile | undefined, now: number): KnownFile {
+    const { mtimeMs, ctimeMs, size, ino: inode } = stats;
+    const version = `${mtimeMs}:${ctimeMs}:${size}:${inode}`;
+    if (before?.version === version) return this.#withGrace(before, now);
+    const ttl = ttlOf(stats) ?? (before?.inode === inode ? before.ttl : this.#ttl);
+    const changed = { version, inode, ttl, firstSeen: now };
+    if (before !== undefined) return { ...changed, aliveAt: now, content: before.content };
+    const age = Math.abs(Date.now() - mtimeMs);
+    const aliveAt = age <= ttl ? now - age : Number.NEGATIVE_INFINITY;
+    return { ...changed, aliveAt, content: undefined };
+  }
+
+  /** If this process was busy or stopped, the providers perhaps were too. */
+  #withGrace(known: KnownFile, now: number): KnownFile {
+    const { ttl, aliveAt, firstSeen } = known;
+    const isLate = now - this.#scannedAt > ttl;
+    const wasAlive = aliveAt > this.#scannedAt - ttl;
+    const hadGrace = aliveAt > firstSeen;
+    return isLate && wasAlive && !hadGrace
+      ? { ...known, aliveAt: now - ttl * LATE_SCAN_GRACE }
+      : known;
   }
 
   /**
    * Whether the file can be deleted. The clock of the machine may have jumped, so the time without
    * an observed change counts too.
    */
-  #isExpired(stats: Stats, { firstSeen }: KnownFile, now: number): boolean {
-    const isOld = stats.isFile() && Date.now() - stats.mtimeMs > this.#ttl * DELETE_AGE_TTLS;
-    return isOld && now - firstSeen > this.#ttl * DELETE_UNCHANGED_TTLS;
+  #isExpired(stats: Stats, { firstSeen, ttl }: KnownFile, now: number): boolean {
+    const isOld = stats.isFile() && Date.now() - stats.mtimeMs > ttl * DELETE_AGE_TTLS;
+    return isOld && now - firstSeen > ttl * DELETE_UNCHANGED_TTLS;
   }
 
   async #list(attributes: string): Promise<string[]> {
@@ -253,7 +260,7 @@ export class DirectoryScanner {
     const path = join(this.#root, name);
     try {
       const stats = await lstat(path);
-      const known = this.#compare(stats, this.#temporaryFiles.get(name), now, false);
+      const known = this.#compare(stats, this.#temporaryFiles.get(name), now);
       if (this.#isExpired(stats, known, now)) await unlink(path);
       else temporaryFiles.set(name, known);
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * A registry in a directory that the processes of one machine share. ROOT/ATTRIBUTES/NODE_ID is a
  * file with exactly the entry's value. A provider touches its files. An entry whose file has not
- * changed for `ttl` leaves the lists.
+ * changed for the `ttl` of its provider leaves the lists.
  */
 
 import { join, resolve } from 'node:path';
@@ -23,14 +23,17 @@ import { Outage } from '../shared/outage.js';
 import { Registration } from '../shared/registration.js';
 import { watchQuery } from '../shared/watch-query.js';
 import { DirectoryScanner } from './directory-scanner.js';
+import { SHORTEST_TTL } from './entry-ttl.js';
 import { errorCode } from './error-code.js';
 import { PublishedFile } from './published-file.js';
 
 export interface FileRegistryOptions {
   /**
-   * Milliseconds without a heartbeat after which an entry leaves the lists, for example because the
-   * event loop of its process is blocked. A provider sends a heartbeat each quarter of it. Use the
-   * same value in all processes that share the directory. Default: 2,000.
+   * Milliseconds without a heartbeat after which the entries of this process leave the lists of all
+   * processes, for example because its event loop is blocked. It sends a heartbeat each quarter of
+   * this time. Entries of other processes are judged by their own ttl, and by this one only if
+   * theirs is unknown, for example because a person wrote the file. A node that is missing after an
+   * outage of the directory stays in the lists of this process for this time. Default: 2,000.
    */
   ttl?: number | undefined;
   /** Milliseconds between two scans of the directory while there is a watch. Default: 200. */
@@ -281,7 +284,7 @@ export function file(directory: string, options: FileRegistryOptions = {}): Regi
     throw badOption('directory', directory, 'the path of a directory');
   checkNames('file()', options, FILE_REGISTRY_NAMES);
   const numbers = withDefaults(FILE_REGISTRY_DEFAULTS, options, {
-    ttl: [20, LONGEST_TIMER],
+    ttl: [SHORTEST_TTL, LONGEST_TIMER],
     pollInterval: [1, LONGEST_TIMER],
   });
   return new FileRegistry(

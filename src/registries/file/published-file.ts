@@ -7,6 +7,7 @@ import type { Logger } from '../../core/logger.js';
 import { ProblemLog } from '../shared/problem-log.js';
 import { type Registration, TAKEN_OVER } from '../shared/registration.js';
 import { readEntryFile } from './entry-file.js';
+import { touch, ttlOf } from './entry-ttl.js';
 import { errorCode } from './error-code.js';
 
 /**
@@ -23,9 +24,11 @@ export class PublishedFile {
   readonly #problems: ProblemLog;
   /**
    * The file of another process at this path. `firstSeen`: when this version was first seen, by
-   * performance.now().
+   * performance.now(). `ttl`: milliseconds.
    */
-  #otherFile: { readonly version: string; readonly firstSeen: number } | undefined;
+  #otherFile:
+    | { readonly version: string; readonly firstSeen: number; readonly ttl: number }
+    | undefined;
   #value: string | undefined;
   #registration: Registration | undefined;
   /**
@@ -139,8 +142,7 @@ export class PublishedFile {
     const stats = await this.#stat();
     const isOwn = stats !== undefined && stats.ino === this.#inode;
     if (isOwn && this.#file !== undefined && (await this.#isUndamaged(value))) {
-      const now = Date.now() / 1000;
-      await this.#file.utimes(now, now);
+      await touch(this.#file, this.#ttl);
     } else if (stats !== undefined && !isOwn && this.#isAlive(stats)) {
       // To touch the other file would keep it alive after the other process is gone.
       this.#problems.logOnce(TAKEN_OVER);
@@ -155,14 +157,14 @@ export class PublishedFile {
   }
 
   /**
-   * Whether the other process's file has changed within one ttl. This does not use the clock of the
-   * machine, because it may have jumped.
+   * Whether the other process's file has changed within the ttl of that process. This does not use
+   * the clock of the machine, because it may have jumped.
    */
   #isAlive(stats: Stats): boolean {
     const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.ino}`;
     if (this.#otherFile?.version !== version)
-      this.#otherFile = { version, firstSeen: performance.now() };
-    return performance.now() - this.#otherFile.firstSeen <= this.#ttl;
+      this.#otherFile = { version, firstSeen: performance.now(), ttl: ttlOf(stats) ?? this.#ttl };
+    return performance.now() - this.#otherFile.firstSeen <= this.#otherFile.ttl;
   }
 
   /** Whether the file of this process has the value that was written. */
@@ -190,6 +192,7 @@ export class PublishedFile {
     const file = await open(temporary, 'wx');
     try {
       await file.writeFile(value);
+      await touch(file, this.#ttl);
       const { ino } = await file.stat();
       await rename(temporary, this.#path);
       const previous = this.#file;
