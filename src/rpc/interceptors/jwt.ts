@@ -86,6 +86,8 @@ const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const ALGORITHMS = [...ASYMMETRIC, 'ML-DSA-44', 'ML-DSA-65', 'ML-DSA-87', ...SYMMETRIC];
 const MIN_SECRET_BYTES = 32;
 const MAX_TOKEN_CHARACTERS = 16 * 1024;
+/** Of a key set at a URL. It has room for more than 1,000 RSA keys. */
+const MAX_KEY_SET_BYTES = 1024 * 1024;
 const MAX_CACHED_TOKENS = 1_000;
 /** Milliseconds after which a key set from a URL is requested again, as a key may be revoked. */
 const MAX_KEYS_AGE = 600_000;
@@ -265,9 +267,27 @@ function keyFinder(
 /** Returns a function that requests the key set at `url`. */
 function loaderOf(jose: typeof import('jose'), url: URL): () => Promise<JSONWebKeySet> {
   // Of jose's set only the request is used: it drops its keys when they are old.
-  const remote = jose.createRemoteJWKSet(url);
+  const remote = jose.createRemoteJWKSet(url, { [jose.customFetch]: fetchKeySet });
   return async () => {
     await remote.reload();
     return remote.jwks() as JSONWebKeySet;
   };
+}
+
+/** As fetch(). Rejects if the body has more than MAX_KEY_SET_BYTES. */
+async function fetchKeySet(url: string, options: RequestInit): Promise<Response> {
+  const response = await fetch(url, options);
+  if (response.status !== 200 || response.body === null) return response;
+  const reader = response.body.getReader();
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for (let step = await reader.read(); !step.done; step = await reader.read()) {
+    chunks.push(step.value);
+    size += step.value.length;
+    if (size > MAX_KEY_SET_BYTES) {
+      await reader.cancel();
+      throw new Error(`the key set has more than ${MAX_KEY_SET_BYTES} bytes`);
+    }
+  }
+  return new Response(new Blob(chunks));
 }

@@ -9,6 +9,12 @@ const MAX_DEPTH = 100;
 /** The default of the options `maxDecodedObjects`. */
 export const MAX_DECODED_OBJECTS = 100_000;
 
+/**
+ * What a property name counts besides one, if no other property of the text has it. V8 makes an
+ * internal string of each such name, and describes its objects anew.
+ */
+const DIFFERENT_NAME_COST = 4;
+
 const QUOTE = 1;
 const OPEN = 2;
 const CLOSE = 3;
@@ -32,8 +38,8 @@ export const jsonCounts = { values: 0, names: 0 };
 
 /**
  * The value of JSON text from `start` to `end`. Throws SyntaxError, also for more than 100 levels
- * of nesting, and RangeError for more than `maxObjects` values and names. A key `__proto__` becomes
- * an own property of the object, and changes no prototype.
+ * of nesting, and RangeError if its values and names count more than `maxObjects`. A key
+ * `__proto__` becomes an own property of the object, and changes no prototype.
  */
 export function parseJson(
   bytes: Bytes,
@@ -41,7 +47,8 @@ export function parseJson(
   end: number,
   maxObjects = MAX_DECODED_OBJECTS,
 ): unknown {
-  // 101 levels have at least 202 brackets, and each value or name has at least one byte.
+  // 101 levels have at least 202 brackets. Each value has at least one byte, and a property whose
+  // name counts DIFFERENT_NAME_COST more has five besides.
   if (end - start > 2 * MAX_DEPTH || end - start > maxObjects)
     scanJson(bytes, start, end, maxObjects);
   return parseJsonText(decode(bytes, start, end));
@@ -62,7 +69,8 @@ export function parseJsonText(text: string): unknown {
 /**
  * Counts values and names into `jsonCounts`. An opening bracket or a comma announces a value, and a
  * colon ends a name. The counts of bytes that are not JSON have no meaning. Throws SyntaxError for
- * more than 100 levels of nesting, and RangeError for more than `maxObjects` values and names.
+ * more than 100 levels of nesting, and RangeError for more than `maxObjects` values and names, where
+ * each different name counts DIFFERENT_NAME_COST more.
  */
 export function scanJson(bytes: Bytes, start: number, end: number, maxObjects: number): void {
   let depth = 0;
@@ -82,6 +90,48 @@ export function scanJson(bytes: Bytes, start: number, end: number, maxObjects: n
   }
   jsonCounts.values = values;
   jsonCounts.names = names;
+  if (values + names * DIFFERENT_NAME_COST <= maxObjects) return;
+  const most = (maxObjects - values) / DIFFERENT_NAME_COST;
+  if (hasMoreNames(most, bytes, start, end)) throw tooManyObjects(maxObjects);
+}
+
+/** The start of the hashes of names. A peer cannot know it, and so cannot make names collide. */
+const HASH_START = Math.floor(Math.random() * 2 ** 32);
+
+/**
+ * Whether the text has more than `most` different names, which are known by their hashes. Each name
+ * with an escape counts as different.
+ */
+function hasMoreNames(most: number, bytes: Bytes, start: number, end: number): boolean {
+  const hashes = new Set<number>();
+  let escaped = 0;
+  let nameStart = 0;
+  let nameEnd = 0;
+  for (let at = start; at < end; at++) {
+    const token = TOKENS[bytes[at] as number];
+    if (token === QUOTE) {
+      nameStart = at + 1;
+      at = endOfString(bytes, nameStart, end);
+      nameEnd = at;
+    } else if (token === COLON) {
+      const hash = hashOf(bytes, nameStart, nameEnd);
+      if (hash === undefined) escaped++;
+      else hashes.add(hash);
+      if (hashes.size + escaped > most) return true;
+    }
+  }
+  return false;
+}
+
+/** FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/. Undefined for a name with an escape. */
+function hashOf(bytes: Bytes, start: number, end: number): number | undefined {
+  let hash = HASH_START;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number;
+    if (byte === BACKSLASH_BYTE) return undefined;
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  return hash;
 }
 
 export function tooManyObjects(maxObjects: number): Error {

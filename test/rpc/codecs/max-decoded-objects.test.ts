@@ -65,9 +65,15 @@ describe('maxDecodedObjects', () => {
       }
     };
     const long = 'x'.repeat(100);
+    // Seven values, and four names that count five each.
     expect(count(JSON.stringify({ a: [1, 2, 3], b: { c: '[]{}::,,"\\' }, [`:${long}`]: '' }))).toBe(
-      11,
+      27,
     );
+    // 100 values and 150 names, three of which are different.
+    expect(count(JSON.stringify(Array(50).fill({ a: 1, [long]: 2, c: 3 })))).toBe(
+      50 + 150 + 150 + 12,
+    );
+    expect(count(`[{"a":1,"a${long}":1},{"\\u0061":1,"\\u0061":1}]`)).toBe(2 + 4 + 4 + 16);
     expect(count(JSON.stringify(Array(50).fill(1)))).toBe(50);
   });
 

@@ -234,6 +234,14 @@ describe('jwt()', () => {
       (response: ServerResponse) =>
         response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.destroy()),
     ],
+    [
+      'a body without end',
+      (response: ServerResponse) => {
+        const part = Buffer.alloc(2 ** 16, ' ');
+        const more = (): void => void (response.writable && response.write(part, more));
+        more();
+      },
+    ],
   ])('fails with UNAVAILABLE when the URL of the keys answers with %s', async (_, answer) => {
     const { sign } = await signer('one');
     const server = createServer((_request, response) => void answer(response));
