@@ -10,7 +10,7 @@ import type { Codec, Connection, Session } from '../transport/types.js';
 
 const ADDRESS = 'test://codec';
 
-/** The connection of a session whose written bytes no case reads. */
+/** A connection that drops all bytes. */
 const SINK: Connection = {
   localAddress: ADDRESS,
   remoteAddress: ADDRESS,
@@ -65,7 +65,7 @@ export class CodecDriver<In, Out> {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** The bytes of the messages, in a buffer of their own. Throws the error of the codec. */
+  /** A copy of the bytes of the messages. Throws the error of the codec. */
   encode(messages: readonly Out[]): Bytes {
     const session = detachedSession(this.#codec, this.#maxMessageBytes);
     const output = new ByteWriter();
@@ -94,7 +94,7 @@ export class CodecDriver<In, Out> {
     return { messages, error: undefined, unread: input.length };
   }
 
-  /** The rules are those of SessionReader. */
+  /** Accepts and refuses what SessionReader accepts and refuses. */
   #readAll(input: ByteReader, session: Session<In, Out>, messages: In[]): void {
     while (input.length > 0) {
       const before = input.length;

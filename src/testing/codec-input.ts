@@ -48,7 +48,7 @@ function randomBytes(random: Random): Uint8Array {
 function damaged(sample: Uint8Array, random: Random): Uint8Array {
   let bytes = [...sample];
   for (let changes = random.integer(1, 4); changes > 0; changes--) {
-    // Lengths and marks are often at the beginning.
+    // Half of the changes are in the first 12 bytes, where headers often have their lengths.
     const nearStart = random() < 0.5 ? Math.min(bytes.length, 12) : bytes.length;
     const at = random.integer(0, Math.max(0, nearStart - 1));
     const kind = random.integer(0, 3);

@@ -41,7 +41,7 @@ export interface TestRegistry extends Registry {
   readonly nodes: readonly ServiceNode[];
   /** How many watches are running. */
   readonly watchCount: number;
-  /** How long each list is under way to the watches, in ms. Default: 0, no delay. */
+  /** The delay of each list before the watches receive it, in ms. Default: 0. */
   delay: number;
   /**
    * Add an entry that has no provider, such as one that a crashed process has left. Default of
@@ -144,7 +144,7 @@ class DisturbedRegistry implements TestRegistry {
     let removed = false;
     const isUp = (): boolean => this.#failure === undefined;
     return {
-      // Lists have the entry until up().
+      // While the registry is down, lists keep the entry until up().
       get isRemoved() {
         removed ||= isUp();
         return removed;

@@ -11,7 +11,10 @@ import { applyChange } from './node-admin.js';
 import { callableMethods, nodeDetail, serviceDetail } from './node-questions.js';
 
 export interface ConsoleSettings extends ConnectionOptions {
-  /** Whether the page may drain nodes and change their weights. Default: false. */
+  /**
+   * Whether the page may drain nodes, change their weights, and call the admin service. Default:
+   * false.
+   */
   readonly allowAdmin?: boolean | undefined;
 }
 
@@ -31,14 +34,13 @@ export function consoleService(
   };
   return implement(ConsoleContract, {
     async *watch(_, { signal }) {
-      yield fleet.start(settings.allowAdmin === true);
-      yield* fleet.histories();
+      yield* fleet.histories(settings.allowAdmin === true);
       let seen = 0;
       for (;;) {
         const events = fleet.events.since(seen);
         seen = fleet.events.last;
         yield { ...fleet.update(), events };
-        // A slow page misses seconds, but no events.
+        // A slow page misses the points of some seconds, but no events that the log still has.
         await untilAborted(fleet.nextSecond(), signal);
       }
     },

@@ -11,8 +11,9 @@ import type {
 } from './types.js';
 
 export const ConsoleContract = contract('getty.Console', {
-  /** The history, and then an update each second. */
+  /** The start, the histories, and then an update each second. */
   watch: serverStream<void, FleetMessage>(),
+  /** The calls of the last second of a service, by method and by node. Asks no node. */
   service: unary<{ readonly name: string; readonly version: string }, ServiceDetail>({
     idempotent: true,
   }),
@@ -20,6 +21,8 @@ export const ConsoleContract = contract('getty.Console', {
   node: unary<{ readonly key: string }, NodeDetail>({ idempotent: true }),
   /** Asks the node for its methods and their schemas. */
   methods: unary<{ readonly node: string }, readonly CallableRow[]>({ idempotent: true }),
+  /** Calls a method of a node. The first message is the request. */
   call: duplex<CallInput, CallOutput>(),
+  /** Drains or undrains a node, or changes its weight. PERMISSION_DENIED without --allow-admin. */
   admin: unary<AdminRequest, void>(),
 });

@@ -5,9 +5,8 @@ import { AdvisedError } from '../failure.js';
 import { changeNode, type NodeChange } from '../target/admin.js';
 import type { Terminal } from '../terminal.js';
 import type { FleetNode } from './fleet/fleet-node.js';
+import { MAX_WEIGHT } from './limits.js';
 import type { AdminRequest } from './types.js';
-
-const MAX_WEIGHT = 1_000_000;
 
 /** Rejects with INVALID_ARGUMENT, UNAVAILABLE, UNIMPLEMENTED, and as the node does. */
 export async function applyChange(

@@ -1,4 +1,4 @@
-/** What the page asks about one service or node while it shows it. */
+/** Answers the questions of the page about the service or the node that it shows. */
 import type { FileRegistry } from '@bufbuild/protobuf';
 import { messageOf } from '../../core/errors.js';
 import {
@@ -15,22 +15,13 @@ import { describeServer, listSessions } from '../target/introspection.js';
 import type { Terminal } from '../terminal.js';
 import { exampleOf, formSchemaOf } from './call/form-schema.js';
 import { protobufSchema } from './call/protobuf-schema.js';
-import type { FleetNode } from './fleet/fleet-node.js';
+import { type FleetNode, MAX_METHODS } from './fleet/fleet-node.js';
 import type { TimedRate } from './fleet/latency-window.js';
-import { methodRow, pointOf } from './fleet/points.js';
-import type {
-  CallableRow,
-  MethodRow,
-  NodeDetail,
-  ProcessState,
-  ServiceDetail,
-  SessionRow,
-} from './types.js';
+import { methodRow, type NamedMethod, pointOf } from './fleet/points.js';
+import type { CallableRow, NodeDetail, ProcessState, ServiceDetail, SessionRow } from './types.js';
 
 /** The most sessions of a node that the page gets. */
 const MAX_SESSIONS = 200;
-/** The most methods of a service or a node that the page gets. */
-const MAX_METHODS = 300;
 
 /** The methods of a service over `nodes`, and the calls of each node. */
 export function serviceDetail(
@@ -52,15 +43,13 @@ export function serviceDetail(
       const rates = node.rates.filter(
         (rate) => printable(rate.service) === name && printable(rate.version) === version,
       );
-      const [rate, errors, , p99] = pointOf(rates, true);
+      const [rate, errors, , p99] = pointOf(rates);
       return { key: node.key, rate: rate ?? 0, errors: errors ?? 0, p99 };
     }),
   };
 }
 
-type NamedMethod = Pick<MethodRow, 'service' | 'version' | 'method' | 'kind'>;
-
-/** Asks a node for what its page shows. Never rejects: what is missing is said in `missing`. */
+/** Asks a node for what its view shows. Never rejects: `missing` has the errors. */
 export async function nodeDetail(node: FleetNode, terminal: Terminal): Promise<NodeDetail> {
   const methods = node
     .methodRates()
@@ -70,10 +59,10 @@ export async function nodeDetail(node: FleetNode, terminal: Terminal): Promise<N
     return { methods, sessions: [], process: {}, missing: [node.reason || 'it was not asked yet'] };
   const { status } = node;
   const missing: string[] = [];
-  const reasonOf = (what: string, error: unknown): void =>
+  const addMissing = (what: string, error: unknown): void =>
     void missing.push(printable(`${what}: ${messageOf(error)}`, 300));
   const sessions = await listSessions(client, MAX_SESSIONS, terminal).catch((error) =>
-    reasonOf('sessions', error),
+    addMissing('sessions', error),
   );
   return {
     methods,

@@ -29,12 +29,13 @@ export async function runConsole(
       ? await untilAborted(openQuietRegistry(target.url), signal)
       : undefined;
   using fleet = new Fleet(target, settings, terminal);
-  // A mistake in the URL of the registry ends the command. Later the registry may be away.
+  // A failure of the first list ends the command, because the URL may be wrong. The page shows
+  // later ones.
   if (registry !== undefined) fleet.follow(await untilAborted(registry.list(), signal));
   using server = await ConsoleServer.start(consoleService(fleet, settings, terminal), {
     listen: settings.listen,
     hosts: settings.hosts,
-    needsToken: hasRights(settings, terminal),
+    needsToken: hasCredentials(settings, terminal),
   });
   await onReady(server.url);
   await Promise.all([
@@ -46,9 +47,13 @@ export async function runConsole(
 }
 
 /**
- * Whether the console may do what other users of this machine may not: then they need a token too.
+ * Whether the page can change nodes, or calls them with credentials of this user. Other users of
+ * this machine may not do so, and must not reach the page without a token.
  */
-function hasRights({ allowAdmin, token, key }: RunSettings, { environment }: Terminal): boolean {
+function hasCredentials(
+  { allowAdmin, token, key }: RunSettings,
+  { environment }: Terminal,
+): boolean {
   return allowAdmin === true || [token, key, environment.GETTY_TOKEN].some(isGiven);
 }
 

@@ -1,4 +1,4 @@
-/** What the page of `getty console` gets from the process behind it. All of it is JSON. */
+/** What the page of `getty console` and its process send to each other. All of it is JSON. */
 import type { MethodKind } from '../../web/rpc.js';
 
 /** How a node is, as the console sees it. */
@@ -9,11 +9,13 @@ export type NodeState =
   | 'up'
   /** It answers, and takes no new calls. */
   | 'draining'
-  /** A connection is possible, and the node says nothing about itself. */
+  /** A connection is possible, but the node does not answer introspection. */
   | 'silent'
   | 'unreachable'
   /** It is no longer in the registry. */
   | 'gone';
+
+export const isAnswering = (state: NodeState): boolean => state === 'up' || state === 'draining';
 
 /** A service, in one version, over all nodes. */
 export interface ServiceRow {
@@ -43,7 +45,7 @@ export interface NodeRow {
   readonly key: string;
   readonly id: string;
   readonly state: NodeState;
-  /** Why the node is in this state. Empty: there is nothing to say. */
+  /** Why the node is in this state, for people. Empty: the state says all. */
   readonly reason: string;
   readonly services: readonly OfferedService[];
   readonly inFlight: number;
@@ -61,7 +63,9 @@ export type Point = readonly [
   p99: number | null,
 ];
 
-/** What the console looks at. */
+export const NO_POINT: Point = [null, null, null, null];
+
+/** The server or the registry that the console shows. */
 export interface TargetState {
   readonly kind: 'address' | 'registry';
   /** Without secrets. */
@@ -157,7 +161,7 @@ export interface ServiceDetail {
   readonly nodes: readonly ServiceNodeRow[];
 }
 
-/** A session of a node. Absent: the node does not say it. */
+/** A session of a node. A field is absent if the node does not report it. */
 export interface SessionRow {
   readonly id?: string | undefined;
   readonly peer: string;
@@ -172,13 +176,14 @@ export interface SessionRow {
   readonly failed: number;
 }
 
-/** The process of a node. Absent: the node does not say it. */
+/** The process of a node. A field is absent if the node does not report it. */
 export interface ProcessState {
   readonly pid?: number | undefined;
   /** Milliseconds. */
   readonly uptime?: number | undefined;
   /** Bytes. */
   readonly rss?: number | undefined;
+  /** Bytes. */
   readonly heapUsed?: number | undefined;
   /** Milliseconds, of the last seconds. */
   readonly loopDelay?: number | undefined;
@@ -188,7 +193,7 @@ export interface ProcessState {
 export interface NodeDetail {
   readonly methods: readonly MethodRow[];
   readonly sessions: readonly SessionRow[];
-  /** How many sessions there are; absent: the node does not say it. */
+  /** How many sessions there are. Absent: the node does not report it. */
   readonly totalSessions?: number | undefined;
   readonly process: ProcessState;
   /** What the node did not answer, and why. */

@@ -1,11 +1,12 @@
-/** JSON with one text for each value. */
+/** Orders JSON values so that equal values have equal text on every machine. */
 
-/** The value with the keys of all its objects sorted. */
-export function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
+/** A copy of a value with the keys of all its objects in order. */
+export function withSortedKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withSortedKeys);
   if (typeof value !== 'object' || value === null) return value;
   const result: Record<string, unknown> = Object.create(null);
-  for (const key of Object.keys(value).sort()) result[key] = sorted(Reflect.get(value, key));
+  for (const key of Object.keys(value).sort())
+    result[key] = withSortedKeys(Reflect.get(value, key));
   return result;
 }
 

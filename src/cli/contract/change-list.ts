@@ -12,6 +12,7 @@ export interface Change {
   readonly why: string;
 }
 
+/** A part that could not be compared. */
 export interface Uncompared {
   readonly where: string;
   readonly why: string;
@@ -24,7 +25,7 @@ export interface ContractDiff {
 
 /** The most changes, and the most parts that were not compared, of one comparison. */
 const MAX_ENTRIES = 10_000;
-/** The most comparisons of parts. */
+/** The most comparisons of parts, so that hostile snapshots cannot take minutes. */
 const MAX_STEPS = 1_000_000;
 
 /** The place of a part in the place `where`. Long names and places are cut. */
@@ -40,33 +41,35 @@ export class ChangeList implements ContractDiff {
 
   add(rule: RuleId, where: string, what: string): void {
     const { breaks, why }: Rule = RULES[rule];
-    if (this.changes.length >= MAX_ENTRIES) return this.stop();
+    if (this.changes.length >= MAX_ENTRIES) return this.#stop('there are too many changes');
     this.changes.push({ rule, breaks, where, what: cut(what, MAX_MESSAGE), why });
   }
 
+  /** Notes a part that cannot be compared. */
   skip(where: string, why: string): void {
-    if (this.uncompared.length >= MAX_ENTRIES) return this.stop();
+    if (this.uncompared.length >= MAX_ENTRIES)
+      return this.#stop('too many parts cannot be compared');
     this.uncompared.push({ where, why: cut(why, MAX_MESSAGE) });
   }
 
+  /** Whether the comparison has ended early. */
   get isStopped(): boolean {
     return this.#isStopped;
   }
 
-  /** False: the snapshots are so large that the comparison ends here. `cost`: in comparisons. */
+  /** Counts `cost` comparisons. False: there were too many, so the caller must end. */
   step(cost = 1): boolean {
     if (this.#steps > MAX_STEPS) return false;
     this.#steps += cost;
-    if (this.#steps > MAX_STEPS) this.stop();
+    if (this.#steps > MAX_STEPS) this.#stop('the snapshots are too large');
     return this.#steps <= MAX_STEPS;
   }
 
-  /** Ends the comparison, and says so once. */
-  stop(): void {
+  /** Ends the comparison. Only the first call has an effect. */
+  #stop(reason: string): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#steps = MAX_STEPS + 1;
-    const why = 'there are too many changes; only the first were compared';
-    this.uncompared.push({ where: 'all', why });
+    this.uncompared.push({ where: 'all', why: `${reason}; the rest is not compared` });
   }
 }

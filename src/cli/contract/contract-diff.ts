@@ -39,7 +39,7 @@ type Versions = ReadonlyMap<string, ServiceSnapshot>;
 /** The most versions that a change names. */
 const MAX_VERSIONS = 20;
 
-/** Of equal services it has the first. */
+/** The services by name, then by version. Of two with one name and version it has the first. */
 function byNameAndVersion(services: readonly ServiceSnapshot[]): Map<string, Versions> {
   const names = new Map<string, Map<string, ServiceSnapshot>>();
   for (const service of services) {
@@ -63,7 +63,7 @@ const isSame = (a: UnreadSnapshot, b: UnreadSnapshot): boolean =>
 const isReachedBy = (service: UnreadSnapshot, other: UnreadSnapshot): boolean =>
   service.name === other.name && (service.version === '' || service.version === other.version);
 
-/** Services that could not be read may be gone, changed or the same. */
+/** Notes the services that no node described: they may be gone, changed or the same. */
 function addUnread(
   before: readonly UnreadSnapshot[],
   after: readonly UnreadSnapshot[],
@@ -81,8 +81,8 @@ function addUnread(
 }
 
 /**
- * The service that calls with the old contract reach: that of the same version. Callers without a
- * version reach each version.
+ * The service that a caller with the old contract reaches: the one of the same version. A caller
+ * without a version reaches each version, so the first one is compared.
  */
 function successorOf({ version }: ServiceSnapshot, others: Versions): ServiceSnapshot | undefined {
   const [first] = others.values();

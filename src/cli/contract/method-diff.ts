@@ -7,7 +7,7 @@ import type { MessageSnapshot, MethodSnapshot } from './snapshot.js';
 
 type Messages = Pick<ProtobufDiff, 'compare'>;
 
-/** `service`: its name and version. `messages`: compares the Protobuf messages. */
+/** Adds the changes to `list`. `service`: its name and version. `messages`: those of Protobuf. */
 export function compareMethods(
   before: readonly MethodSnapshot[],
   after: readonly MethodSnapshot[],

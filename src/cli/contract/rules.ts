@@ -3,7 +3,7 @@
 /**
  * `callers`: a caller with the old contract gets an error, does not reach the server, or misreads a
  * reply. `servers`: a server with the new contract misreads what such a caller sends, or does more
- * than the caller asked for, and no error tells it.
+ * than the caller asked for, without an error.
  */
 export type Party = 'callers' | 'servers';
 

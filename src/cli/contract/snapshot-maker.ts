@@ -1,4 +1,4 @@
-/** Makes a snapshot of described services. One server always gives the same text. */
+/** Makes a snapshot of described services. Equal services give equal text. */
 
 import {
   type FieldDescription,
@@ -8,7 +8,7 @@ import {
 } from '../../rpc/index.js';
 import type { DescribedService } from '../describe/described-fleet.js';
 import { jsonText } from '../output/printable.js';
-import { compareText, sorted } from './canonical.js';
+import { compareText, withSortedKeys } from './canonical.js';
 import { ProtobufCollector } from './protobuf/protobuf-collector.js';
 import {
   type ContractSnapshot,
@@ -26,8 +26,8 @@ import {
 const MAX_PARTS = 300_000;
 
 /**
- * Without the services of getty itself. `unread`: the services that no node describes. Throws
- * RESOURCE_EXHAUSTED if the services have too many Protobuf fields.
+ * A snapshot of services, without those of getty itself. `unread`: the services that no node
+ * describes. Throws RESOURCE_EXHAUSTED if the services have too many Protobuf fields.
  */
 export function makeSnapshot(
   services: readonly DescribedService[],
@@ -59,7 +59,7 @@ const byName = (a: UnreadSnapshot, b: UnreadSnapshot): number =>
 
 /** The text of a snapshot, as a file has it. */
 export function snapshotText(snapshot: ContractSnapshot, indent: number): string {
-  return jsonText(sorted(snapshot), indent);
+  return jsonText(withSortedKeys(snapshot), indent);
 }
 
 function snapshotOf(service: DescribedService): ServiceSnapshot {
@@ -96,7 +96,7 @@ function addMessage(message: MessageDescription | undefined, collector: Protobuf
   collector.addPartial(type, partialMessage(fields));
 }
 
-/** The message of a server that tells its fields, and no descriptors. */
+/** The message of a server that describes its fields and gives no descriptors. */
 function partialMessage(fields: readonly FieldDescription[]): ProtobufMessage {
   return {
     isPartial: true,

@@ -18,11 +18,12 @@ import {
   type UnreadSnapshot,
 } from './snapshot.js';
 
+/** The most bytes of a file. */
 const MAX_BYTES = 2 ** 24;
 /** The most levels of the JSON. */
 const MAX_DEPTH = 120;
 const MAX_SERVICES = 5_000;
-/** The most groups of a service, and the most reserved names or ranges of a message. */
+/** The most groups and codecs of a service, and the most reserved names or ranges of a type. */
 const MAX_LIST = 1_000;
 
 const KINDS = ['unary', 'oneway', 'noReply', 'serverStream', 'clientStream', 'duplex'] as const;
@@ -48,7 +49,7 @@ export function readSnapshotFile(path: string): ContractSnapshot {
   return parseSnapshot(text, path);
 }
 
-/** Reads a file; a device or a pipe may have no end. */
+/** Reads at most MAX_BYTES of a file, because a device or a pipe may have no end. */
 function readLimited(path: string): string {
   const file = openSync(path, 'r');
   try {
@@ -80,7 +81,7 @@ export function parseSnapshot(text: string, name: string): ContractSnapshot {
   return new SnapshotReader(fail).read(value);
 }
 
-/** Walks the levels without recursion. */
+/** Goes down level by level, because recursion could exceed the stack. */
 function isDeeperThan(value: unknown, depth: number): boolean {
   let level: unknown[] = [value];
   for (let at = 0; at <= depth; at++) {

@@ -1,4 +1,4 @@
-/** A snapshot: the contracts of a server or of a registry at one time, as a file has them. */
+/** The format of a snapshot: the contracts of a server or of a registry at one time. */
 import type { CodecName, MethodKind } from '../../rpc/index.js';
 
 /** The version of the format. A change that an older getty would misread increments it. */
@@ -12,9 +12,13 @@ export interface ContractSnapshot {
   readonly unread?: readonly UnreadSnapshot[] | undefined;
 }
 
+/** A service that no node described. */
 export type UnreadSnapshot = Pick<ServiceSnapshot, 'name' | 'version'>;
 
-/** Whether getty itself offers the service, by an option of the server. It has no contract. */
+/**
+ * Whether the service is part of getty, such as `getty.Admin`, which an option of the server adds.
+ * Its contract is that of the version of getty.
+ */
 export const isOwnService = ({ name }: UnreadSnapshot): boolean => name.startsWith('getty.');
 
 export interface ServiceSnapshot {
@@ -44,6 +48,7 @@ export interface MethodSnapshot {
 
 /** A message as its contract describes it. */
 export interface MessageSnapshot {
+  /** The library of the schema, such as `zod`; `protobuf` for a Protobuf message. */
   readonly vendor: string;
   /** The name of a Protobuf message in `messages`. */
   readonly type?: string | undefined;
@@ -53,7 +58,7 @@ export interface MessageSnapshot {
 }
 
 export interface ProtobufMessage {
-  /** True: the server has told the fields alone, as an older getty does. */
+  /** True: only the fields are known, because the server gives no descriptors. */
   readonly isPartial?: boolean | undefined;
   /** Sorted by number. */
   readonly fields: readonly ProtobufField[];
@@ -66,7 +71,7 @@ export type NumberRange = readonly [first: number, last: number];
 
 /**
  * `single`: without presence. `optional`: with presence, so a field that is unset differs from one
- * with the default value. `unknown`: not repeated; the server does not tell more.
+ * with the default value. `unknown`: not repeated; the server does not report more.
  */
 export type Cardinality = 'single' | 'optional' | 'required' | 'repeated' | 'map' | 'unknown';
 

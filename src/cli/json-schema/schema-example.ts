@@ -1,4 +1,7 @@
-/** An example of the values that a JSON Schema accepts. */
+/**
+ * An example of the values that a JSON Schema accepts. It may violate keywords such as `pattern`,
+ * `multipleOf` and `uniqueItems`, and has values of the first form of a schema only.
+ */
 import {
   type Form,
   formsOf,
@@ -24,6 +27,7 @@ const FORMATS: Readonly<Record<string, string>> = {
   uuid: '00000000-0000-4000-8000-000000000000',
 };
 
+/** The most levels of an example. */
 const MAX_DEPTH = 8;
 /** The most values of an example. */
 const MAX_VALUES = 500;
@@ -34,7 +38,7 @@ const MAX_PROPERTIES = 50_000;
 /** The most characters or items that a limit such as minLength adds. */
 const MAX_LENGTH = 100;
 
-/** Undefined: there is none, such as for a schema that combines others. */
+/** Undefined: there is no example, such as for a schema whose forms are not known. */
 export function exampleOfSchema(schema: object): unknown {
   return new ExampleMaker(schema).make(schema, []);
 }
@@ -64,14 +68,15 @@ class ExampleMaker {
     return this.#makeForm(form, [...parents, form.schema]);
   }
 
-  /** A value of the schema. Undefined: the example is too long. */
+  /** A value that the schema has. Undefined if the example would be too long. */
   #give(value: unknown): unknown {
     const length = this.#lengths.get(value) ?? JSON.stringify(value)?.length ?? 0;
     this.#lengths.set(value, length);
-    return this.#hasRoomFor(length) ? value : undefined;
+    return this.#spend(length) ? value : undefined;
   }
 
-  #hasRoomFor(characters: number): boolean {
+  /** False, if the example would be too long. */
+  #spend(characters: number): boolean {
     if (this.#characters + characters > MAX_CHARACTERS) return false;
     this.#characters += characters;
     return true;
@@ -103,9 +108,9 @@ class ExampleMaker {
     this.#properties += required.size + Object.keys(propertiesOf(schema)).length;
     for (const [name, value] of Object.entries(propertiesOf(schema))) {
       const isRequired = required.has(name);
-      // No text is known that fits a pattern, and a caller may leave out the field.
+      // The example leaves out an optional field if no text is known that matches its pattern.
       if (!isRequired && isNode(value) && hasUnknownPattern(value)) continue;
-      if (!this.#hasRoomFor(name.length)) break;
+      if (!this.#spend(name.length)) break;
       const example = this.make(value, parents);
       if (example !== undefined) object[name] = example;
       else if (isRequired) object[name] = null;
@@ -143,7 +148,10 @@ function formatOf(schema: SchemaNode): string | undefined {
   return typeof format === 'string' && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
 }
 
-/** A pattern is never executed: it may be one that takes forever. */
+/**
+ * Whether the text must match a pattern and has no known format. The pattern is not executed: that
+ * of a hostile server may never end.
+ */
 function hasUnknownPattern(schema: SchemaNode): boolean {
   return keyword(schema, 'pattern') !== undefined && formatOf(schema) === undefined;
 }

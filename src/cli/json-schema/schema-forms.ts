@@ -5,7 +5,7 @@
 
 import { resolveRef } from './schema-refs.js';
 
-/** A schema that is no boolean. */
+/** A schema that is an object. A schema may be `true` or `false` too. */
 export type SchemaNode = Readonly<Record<string, unknown>>;
 
 export interface Form {
@@ -73,7 +73,7 @@ export function formsOf(schema: unknown, root: unknown): readonly Form[] | undef
   return reader.read(schema, 0);
 }
 
-/** By document, so that a document with many references has one limit, and is read once. */
+/** One reader for each document, so MAX_COST limits all questions about the document together. */
 const readers = new WeakMap<object, FormReader>();
 
 class FormReader {
@@ -91,7 +91,7 @@ class FormReader {
     if (!isNode(schema)) return undefined;
     if (this.#known.has(schema)) return this.#known.get(schema);
     if (depth > MAX_DEPTH || !this.#spend(sizeOf(schema))) return undefined;
-    // A schema that combines itself has no forms.
+    // If the schema combines itself, the inner read finds this entry: it has no forms.
     this.#known.set(schema, undefined);
     const forms = this.#readNode(schema, depth);
     this.#known.set(schema, forms);
@@ -160,7 +160,7 @@ class FormReader {
   }
 }
 
-/** One form for all values of a type: `const: 'a'` or `const: 'b'`. */
+/** Merges the forms of one type that have values: `const: 'a'` and `const: 'b'` are one form. */
 function mergeValues(forms: readonly Form[]): readonly Form[] {
   const result: Form[] = [];
   const valuesOf = new Map<string, unknown[]>();
@@ -175,7 +175,7 @@ function mergeValues(forms: readonly Form[]): readonly Form[] {
   return result;
 }
 
-/** The keywords, values, properties and names that reading a schema may take. */
+/** The cost of reading a schema: its keywords, values, properties and required names. */
 function sizeOf(schema: SchemaNode): number {
   const lists = ['enum', 'type', 'required'].map((name) => keyword(schema, name));
   const properties = Object.keys(propertiesOf(schema)).length;
@@ -190,6 +190,7 @@ export function sizeOfForms(forms: readonly Form[]): number {
   return forms.reduce((sum, { values = [], schema }) => sum + values.length + sizeOf(schema), 0);
 }
 
+/** One object with all properties. Undefined if two have one property, or for other keywords. */
 function mergeObjects(objects: readonly SchemaNode[]): SchemaNode | undefined {
   if (objects.length === 1) return objects[0];
   const properties: Record<string, unknown> = Object.create(null);
@@ -206,6 +207,7 @@ function mergeObjects(objects: readonly SchemaNode[]): SchemaNode | undefined {
   return { type: 'object', properties, required: [...required] };
 }
 
+/** The forms of a schema that combines no others. */
 function ownForms(schema: SchemaNode): readonly Form[] {
   const constant = keyword(schema, 'const');
   const listed = keyword(schema, 'enum');
@@ -231,7 +233,7 @@ function typesOf(schema: SchemaNode): readonly string[] {
   return ['any'];
 }
 
-/** The type of a value of `enum`. An integer has the type that the schema declares for numbers. */
+/** The type of a value of `enum`. A number is an `integer` if the schema declares this type. */
 function typeOfValue(value: unknown, declared: readonly string[]): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
@@ -239,11 +241,13 @@ function typeOfValue(value: unknown, declared: readonly string[]): string {
   return typeof value;
 }
 
+/** The value of `properties`; an empty object if it has none. */
 export function propertiesOf(schema: SchemaNode): SchemaNode {
   const properties = keyword(schema, 'properties');
   return isNode(properties) ? properties : {};
 }
 
+/** The names in `required`. */
 export function requiredOf(schema: SchemaNode): readonly string[] {
   const required = keyword(schema, 'required');
   return Array.isArray(required) ? required.filter((name) => typeof name === 'string') : [];

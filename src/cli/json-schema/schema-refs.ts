@@ -1,9 +1,9 @@
 /** The references of a JSON Schema. */
 
-/** The most characters of a reference that is followed. */
+/** The most characters of a reference. Longer ones are not followed. */
 const MAX_REF = 1_000;
 
-/** What references mean, by the document and their text. */
+/** The schemas that were found, by document and reference. */
 const resolved = new WeakMap<object, Map<string, unknown>>();
 
 /** The schema that `#/$defs/Name` names in `root`. Undefined: none, or in another document. */

@@ -19,6 +19,7 @@ export interface SchemaRow {
 }
 
 const MAX_ROWS = 200;
+/** The most levels of objects and arrays. */
 const MAX_DEPTH = 6;
 
 /** The fields of an object, and those of objects in it. Other values have no rows. */

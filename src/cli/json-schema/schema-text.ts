@@ -1,11 +1,12 @@
 /** JSON Schemas as text for people. */
 import { cut, shown } from '../output/printable.js';
+import { CONSTRAINTS, constraintOf } from './schema-constraints.js';
 import { type Form, formsOf, isNode, keyword } from './schema-forms.js';
 import { definitionName, resolveRef } from './schema-refs.js';
 
 /** The most characters of a type. */
 const MAX_TEXT = 80;
-/** The most values of an enum that are shown. */
+/** The most values of an enum, and the most forms, that are shown. */
 const MAX_VALUES = 8;
 
 /** The type of a schema as in TypeScript: `string | null`, `"a" | "b"`, `Item[]`. */
@@ -13,6 +14,7 @@ export function typeText(schema: unknown, root: unknown): string {
   return formsText(formsOf(schema, root), root);
 }
 
+/** The forms as one type. Undefined: it cannot be told by forms. `depth`: the arrays around it. */
 export function formsText(forms: readonly Form[] | undefined, root: unknown, depth = 0): string {
   if (forms === undefined) return 'other';
   if (forms.length === 0) return 'never';
@@ -35,33 +37,14 @@ function formText({ type, values, schema }: Form, root: unknown, depth: number):
   return text.includes(' | ') ? `(${text})[]` : `${text}[]`;
 }
 
-/** The keywords that limit the values of a type, in the order in which they are shown. */
-export const CONSTRAINTS = [
-  'format',
-  'pattern',
-  'minLength',
-  'maxLength',
-  'minimum',
-  'exclusiveMinimum',
-  'maximum',
-  'exclusiveMaximum',
-  'multipleOf',
-  'minItems',
-  'maxItems',
-  'uniqueItems',
-  'minProperties',
-  'maxProperties',
-] as const;
-
-/** The limits of a schema: `minLength 1, format email`. */
+/** The constraints of a schema, and its default: `format email, minLength 1, default "a"`. */
 export function rulesText(schema: unknown, root: unknown): string {
   const ref = isNode(schema) ? keyword(schema, '$ref') : undefined;
   const node = ref === undefined ? schema : resolveRef(root, ref);
   if (!isNode(node)) return '';
-  const rules: string[] = CONSTRAINTS.flatMap((name) => {
-    const value = keyword(node, name);
-    // The limits of integers of JavaScript, which zod adds to each integer.
-    if (value === undefined || Math.abs(Number(value)) === Number.MAX_SAFE_INTEGER) return [];
+  const rules: string[] = Object.keys(CONSTRAINTS).flatMap((name) => {
+    const value = constraintOf(node, name);
+    if (value === undefined) return [];
     return [`${name} ${typeof value === 'string' ? cut(value, MAX_TEXT) : shown(value, MAX_TEXT)}`];
   });
   const value = keyword(node, 'default');

@@ -7,6 +7,7 @@ import {
   toJson,
 } from '@bufbuild/protobuf';
 import type { FrameDescription } from '../../rpc/wire/frame-description.js';
+import type { Direction } from '../../testing/proxy/index.js';
 import type { ObservedCall } from './open-calls.js';
 import type { TrafficRecord } from './traffic-record.js';
 
@@ -18,10 +19,10 @@ interface MessageTypes {
 }
 
 export class BodyView {
-  /** Characters. */
+  /** The most characters of a body. */
   readonly #limit: number;
   readonly #registry: FileRegistry | undefined;
-  /** By `service/method`, with the full name of the service and with its last part. */
+  /** By `service/method`: with the full name of the service, and without its package. */
   readonly #types = new Map<string, MessageTypes>();
 
   /** `limit`: the most characters of a body; 0: bodies are not shown. */
@@ -35,19 +36,19 @@ export class BodyView {
     const shortName = typeName.slice(typeName.lastIndexOf('.') + 1);
     for (const { name, input, output } of methods) {
       this.#types.set(`${typeName}/${name}`, { input, output });
-      // A full name without a package has precedence over the last part of another one.
+      // Two services may have one short name. A service without a package has precedence.
       const short = `${shortName}/${name}`;
       if (!this.#types.has(short)) this.#types.set(short, { input, output });
     }
   }
 
   /**
-   * The body of a frame. `isFromCaller`: the caller has sent it. Does not throw. `call`: undefined
-   * if the request is not known.
+   * The body of a frame that passed in `direction`. `call`: undefined if its request is not known.
+   * Does not throw.
    */
-  show(frame: FrameDescription, call: ObservedCall | undefined, isFromCaller: boolean): ShownBody {
+  show(frame: FrameDescription, call: ObservedCall | undefined, direction: Direction): ShownBody {
     if (this.#limit === 0 || frame.bodyBytes === 0) return {};
-    if (frame.codec === 'protobuf') return this.#protobuf(frame, call, isFromCaller);
+    if (frame.codec === 'protobuf') return this.#protobuf(frame, call, direction);
     const { body, bodyBytes } = frame;
     // A character has at most four bytes.
     const text = body.toString('utf8', 0, Math.min(body.length, this.#limit * 4));
@@ -69,10 +70,10 @@ export class BodyView {
   #protobuf(
     { body, bodyBytes }: FrameDescription,
     call: ObservedCall | undefined,
-    isFromCaller: boolean,
+    direction: Direction,
   ): ShownBody {
     const types = call && this.#types.get(`${call.service}/${call.method}`);
-    const type = isFromCaller ? types?.input : types?.output;
+    const type = call?.direction === direction ? types?.input : types?.output;
     if (type === undefined || body.length < bodyBytes) return this.#hex(body, bodyBytes);
     try {
       const registry = this.#registry;

@@ -1,4 +1,4 @@
-/** Decodes the frames of one connection, in both directions. It never delays or changes bytes. */
+/** Decodes the frames of one connection, in both directions. Does not delay or change bytes. */
 import { NoReplyCalls } from '../../rpc/calls/no-reply-calls.js';
 import { describedSequence, type FrameDescription } from '../../rpc/wire/frame-description.js';
 import { FrameScanner } from '../../rpc/wire/frame-scanner.js';
@@ -6,7 +6,7 @@ import type { Direction } from '../../testing/proxy/index.js';
 import type { BodyView } from './body-view.js';
 import { type ObservedCall, OpenCalls } from './open-calls.js';
 import { shownMetadata } from './secrets.js';
-import type { Finding, Framing, Report } from './traffic-record.js';
+import type { FrameRecord, Framing, ReportRecord } from './traffic-record.js';
 import { WebSocketDecoder } from './websocket-decoder.js';
 
 export interface DecoderSettings {
@@ -17,16 +17,16 @@ export interface DecoderSettings {
 
 export class ConnectionDecoder {
   readonly #settings: DecoderSettings;
-  readonly #report: Report;
+  readonly #report: ReportRecord;
   readonly #calls = new OpenCalls();
   readonly #noReply: Readonly<Record<Direction, NoReplyCalls>>;
   readonly #scanners: Readonly<Record<Direction, FrameScanner>>;
   readonly #webSocket: WebSocketDecoder | undefined;
 
-  constructor(settings: DecoderSettings, report: Report) {
+  constructor(settings: DecoderSettings, report: ReportRecord) {
     this.#settings = settings;
     this.#report = report;
-    // By the direction of the answers.
+    // The key is the direction of the answers.
     this.#noReply = { toServer: new NoReplyCalls(), toClient: new NoReplyCalls() };
     this.#scanners = { toServer: this.#scanner('toServer'), toClient: this.#scanner('toClient') };
     if (settings.framing === 'websocket')
@@ -52,7 +52,7 @@ export class ConnectionDecoder {
     else this.#scanners[direction].feed(bytes);
   }
 
-  /** Reports frames that are not complete. */
+  /** Reports the frames that were not complete at the end of the connection. */
   onClose(): void {
     for (const direction of ['toServer', 'toClient'] as const) {
       const scanner = this.#scanners[direction];
@@ -65,7 +65,7 @@ export class ConnectionDecoder {
     }
   }
 
-  /** A datagram or a WebSocket message has whole frames. */
+  /** Scans a datagram or a WebSocket message, which consists of whole frames. */
   #scanWhole(direction: Direction, bytes: Buffer): void {
     const scanner = this.#scanners[direction];
     scanner.feed(bytes);
@@ -83,10 +83,10 @@ export class ConnectionDecoder {
     const isOver = frame.status !== undefined && call !== undefined && call.direction !== direction;
     const now = performance.now();
     this.#report(direction, () => ({
-      ...this.#finding(frame, call, direction),
+      ...this.#recordOf(frame, call, direction),
       duration: isOver ? Math.round((now - call.startedAt) * 1_000) / 1_000 : undefined,
     }));
-    // An answer by datagram may arrive twice.
+    // An answer in a datagram may arrive twice.
     if (isOver && this.#settings.framing !== 'datagrams') this.#calls.remove(frame);
   }
 
@@ -99,7 +99,11 @@ export class ConnectionDecoder {
       this.#noReply[direction === 'toServer' ? 'toClient' : 'toServer'].add(sequenceLow);
   }
 
-  #finding(frame: FrameDescription, call: ObservedCall | undefined, direction: Direction): Finding {
+  #recordOf(
+    frame: FrameDescription,
+    call: ObservedCall | undefined,
+    direction: Direction,
+  ): FrameRecord {
     const { kind, request, status, codec, credit, size, bodyBytes } = frame;
     const { bodies, showsSecrets } = this.#settings;
     const isCall = kind !== 'goaway' && kind !== 'heartbeat' && kind !== 'heartbeat answer';
@@ -120,7 +124,7 @@ export class ConnectionDecoder {
       credit,
       bytes: size,
       bodyBytes: codec === undefined ? undefined : bodyBytes,
-      ...bodies.show(frame, call, call?.direction === direction),
+      ...bodies.show(frame, call, direction),
     };
   }
 }

@@ -5,6 +5,7 @@ import { UsageError } from '../failure.js';
 import { parseChoice, parseDuration, parseInteger } from '../option-values.js';
 import type { Framing } from './traffic-record.js';
 
+/** Milliseconds. */
 interface Delay {
   readonly latency: number;
   readonly jitter: number | undefined;
@@ -26,7 +27,7 @@ export interface FaultOptions {
   readonly seed?: number;
 }
 
-/** A part of commander's Command, so that this file does not depend on its version. */
+/** The part of commander's Command that this file needs. */
 interface OptionTarget {
   option(flags: string, description: string): unknown;
   option<T>(flags: string, description: string, parse: (text: string) => T): unknown;
@@ -87,7 +88,9 @@ export function faultsOf(options: FaultOptions, framing: Framing): ProxyFaults {
   for (const [name, flag] of Object.entries(excluded))
     if (options[name as keyof FaultOptions] !== undefined)
       throw new UsageError(
-        `${flag}: it is a fault of ${isDatagrams ? 'streams; these are' : 'datagrams; this is no'} udp://`,
+        isDatagrams
+          ? `${flag}: it is a fault of streams, and TARGET has udp://`
+          : `${flag}: it is a fault of datagrams, and TARGET does not have udp://`,
       );
   if (jitter?.jitter !== undefined)
     throw new UsageError('--jitter: expected a delay without ±, such as 10ms');
@@ -118,7 +121,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   Mi: 1_048_576,
   Gi: 1_073_741_824,
 };
-/** A day. */
+/** Milliseconds: one day. */
 const MAX_DELAY = 86_400_000;
 
 /** `50ms`, `2s`, `50±10`. Without a unit: milliseconds. ± is a random time around the delay. */
@@ -132,7 +135,7 @@ export function parseDelay(name: string, text: string): Delay {
       `${name}: got ${show(text)}, expected a delay such as 50ms, 2s or 50±10, at most a day`,
     );
   if (spread === undefined) return { latency: delay, jitter: undefined };
-  // The jitter of the proxy is added.
+  // The proxy adds a random time from 0 to `jitter` to the latency.
   return { latency: delay - around, jitter: 2 * around };
 }
 

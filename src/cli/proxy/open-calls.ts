@@ -1,4 +1,4 @@
-/** The calls of one connection, so that answers and items are shown with their method. */
+/** The open calls of one connection. Records of answers and items have their method from here. */
 import type { FrameDescription } from '../../rpc/wire/frame-description.js';
 import type { Direction } from '../../testing/proxy/index.js';
 
@@ -11,7 +11,7 @@ export interface ObservedCall {
   readonly startedAt: number;
 }
 
-/** The most calls that are kept. The oldest one makes room. */
+/** The most calls that are kept. A further one replaces the oldest one. */
 const MAX_CALLS = 1_000;
 /** Calls with longer names, in characters, are not kept. */
 const MAX_NAME = 200;

@@ -1,4 +1,4 @@
-/** The two addresses of `getty proxy`: which transports it can connect, and read. */
+/** The two addresses of `getty proxy`, and which schemes can be combined. */
 import { showUrl } from '../../core/redact.js';
 import { UsageError } from '../failure.js';
 import type { Framing } from './traffic-record.js';
@@ -9,7 +9,7 @@ export interface ProxyAddresses {
   /** The schemes that LISTEN may have. */
   readonly listenSchemes: readonly string[];
   readonly framing: Framing;
-  /** The connections to the target are encrypted. */
+  /** Whether the connections to the target are encrypted. */
   readonly isEncrypted: boolean;
 }
 
@@ -62,7 +62,7 @@ export function proxyAddresses(listen: string, target: string): ProxyAddresses {
   };
 }
 
-/** What clients connect to. `bound`: an address of tcp, unix or udp. */
+/** The address for clients. `bound`: where the proxy listens, with the scheme tcp, unix or udp. */
 export function clientAddress({ framing, target }: ProxyAddresses, bound: string): string {
   if (framing !== 'websocket') return bound;
   // Without its query, which may have a token.

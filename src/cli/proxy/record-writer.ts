@@ -1,4 +1,4 @@
-/** Writes records without delaying what passes: if the output is slow, records are left out. */
+/** Writes records. If the output is slow, it leaves out records, so the traffic does not wait. */
 import type { Output } from '../output/output.js';
 import { recordJson, recordLine, type TrafficRecord } from './traffic-record.js';
 
@@ -21,7 +21,7 @@ export class RecordWriter {
     this.#maxBody = maxBody;
   }
 
-  /** `describe` is not called if there is no room. */
+  /** Writes a record. `describe` is not called if too much waits for the output. */
   write(describe: () => TrafficRecord): void {
     if (this.#lines.length >= MAX_RECORDS || this.#characters >= MAX_CHARACTERS) {
       this.#lost++;

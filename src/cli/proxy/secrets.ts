@@ -1,10 +1,10 @@
 /** Hides the values of metadata, which may be secrets. */
 
 /**
- * Keys, in lower case, whose values are shown. A list of names that may be secrets could not be
- * complete.
+ * The keys, in lower case, whose values are shown; docs/cli.md lists them. All others are hidden,
+ * because a list of the keys of secrets could not be complete.
  */
-const SHOWN: ReadonlySet<string> = new Set([
+const SHOWN_KEYS: ReadonlySet<string> = new Set([
   'content-type',
   'traceparent',
   'tracestate',
@@ -13,8 +13,8 @@ const SHOWN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Metadata with the number of characters in place of each value, except for a few known keys.
- * `showsSecrets`: as it is. Undefined if it has no keys.
+ * Metadata for a record: the number of characters replaces each value, except those of SHOWN_KEYS.
+ * With `showsSecrets` no value is replaced. Undefined if there are no keys.
  */
 export function shownMetadata(
   metadata: Readonly<Record<string, string>> | undefined,
@@ -25,7 +25,7 @@ export function shownMetadata(
   // No prototype, so that `__proto__` is an ordinary key.
   const shown: Record<string, string> = Object.create(null);
   for (const [key, value] of Object.entries(metadata))
-    shown[key] = SHOWN.has(key.toLowerCase()) ? value : hidden(value);
+    shown[key] = SHOWN_KEYS.has(key.toLowerCase()) ? value : hidden(value);
   return shown;
 }
 

@@ -1,9 +1,9 @@
-/** Follows the connections of a proxy, and writes what passes. */
+/** Decodes the connections of a proxy, and writes their records. */
 import { messageOf } from '../../core/errors.js';
 import type { Direction, ProxyObserver } from '../../testing/proxy/index.js';
 import { ConnectionDecoder, type DecoderSettings } from './connection-decoder.js';
 import type { RecordWriter } from './record-writer.js';
-import type { Finding, TrafficRecord } from './traffic-record.js';
+import type { FrameRecord, TrafficRecord } from './traffic-record.js';
 
 const now = (): string => new Date().toISOString();
 
@@ -18,7 +18,7 @@ export class TrafficObserver implements ProxyObserver {
   }
 
   onOpen(connection: number, peer: string): void {
-    const report = (direction: Direction, describe: () => Finding): void =>
+    const report = (direction: Direction, describe: () => FrameRecord): void =>
       this.#writer.write(() => ({ time: now(), connection, direction, ...describe() }));
     this.#decoders.set(connection, new ConnectionDecoder(this.#settings, report));
     this.#write({ connection, kind: 'open', text: peer });

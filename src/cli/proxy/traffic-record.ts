@@ -1,19 +1,19 @@
-/** What passes between two peers, as one line for people or one object of JSON. */
+/** A record of the traffic between two peers: one line for people, or one JSON object. */
 import type { Direction } from '../../testing/proxy/index.js';
 import { jsonText, MAX_CELL, printable } from '../output/printable.js';
 
-/** Something that happened on a connection. Texts are those of a peer: they are not printable. */
+/** A frame or another event of a connection. Its texts may have control characters of a peer. */
 export interface TrafficRecord {
   /** ISO 8601. */
   readonly time: string;
   readonly connection: number;
-  /** Undefined: it is about the connection. */
+  /** Undefined: the record is about the whole connection. */
   readonly direction?: Direction | undefined;
   /** The kind of a frame, or `open`, `close`, `refused`, `handshake`, `bytes`, … */
   readonly kind: string;
   /** The whole sequence, in decimal. */
   readonly sequence?: string | undefined;
-  /** The low half of the sequence, in hex. Only for people. */
+  /** The low half of the sequence, in hex, for people. JSON has no such field. */
   readonly shortSequence?: string | undefined;
   readonly service?: string | undefined;
   readonly method?: string | undefined;
@@ -31,22 +31,22 @@ export interface TrafficRecord {
   /** Bytes of the whole frame, or of what is no frame. */
   readonly bytes?: number | undefined;
   readonly bodyBytes?: number | undefined;
-  /** Milliseconds from the request to this frame. */
+  /** Milliseconds from the request to this frame, which ends the call. */
   readonly duration?: number | undefined;
   readonly body?: unknown;
   /** A body that is no JSON, or is longer than the limit. */
   readonly bodyText?: string | undefined;
-  /** The first bytes of what is no frame. */
+  /** The first bytes of what is no frame, in hex. */
   readonly hex?: string | undefined;
   readonly text?: string | undefined;
 }
 
-/** How the bytes of a connection are divided. */
+/** How the frames of a connection are separated. */
 export type Framing = 'stream' | 'datagrams' | 'websocket';
-/** A record without what all records of a direction have. */
-export type Finding = Omit<TrafficRecord, 'time' | 'connection' | 'direction'>;
-/** Gets a function, which is not called if there is no room for a record. */
-export type Report = (direction: Direction, describe: () => Finding) => void;
+/** A record without its time, connection and direction, which TrafficObserver adds. */
+export type FrameRecord = Omit<TrafficRecord, 'time' | 'connection' | 'direction'>;
+/** Reports a record. `describe` is not called if the output has no room for the record. */
+export type ReportRecord = (direction: Direction, describe: () => FrameRecord) => void;
 
 const ARROWS: Readonly<Record<Direction, string>> = { toServer: '→', toClient: '←' };
 /** Columns for `heartbeat`, the longest of the frequent kinds. */
@@ -98,7 +98,7 @@ function methodText({ service, method, version }: TrafficRecord): string | undef
 }
 
 function sizeText({ bodyBytes, bytes, sequence }: TrafficRecord): string | undefined {
-  // The size of a frame without a body says nothing.
+  // All frames without a body have about the same size, so it is not shown.
   const size = bodyBytes ?? (sequence === undefined ? bytes : undefined);
   return size === undefined ? undefined : `${size} ${size === 1 ? 'byte' : 'bytes'}`;
 }

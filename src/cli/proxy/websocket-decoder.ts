@@ -1,31 +1,36 @@
-/** Takes the messages out of a WebSocket connection: its handshake, then its frames. */
+/** Reads a WebSocket connection: its handshake, then its frames and the messages in them. */
 import { messageOf } from '../../core/errors.js';
 import { redactUrl } from '../../core/redact.js';
 import type { Direction } from '../../testing/proxy/index.js';
 import { MessageInflater } from '../../transport/websocket/deflate/message-inflater.js';
 import { FrameParser } from '../../transport/websocket/frames/frame-parser.js';
-import type { Report } from './traffic-record.js';
+import type { ReportRecord } from './traffic-record.js';
 
 /** The most bytes of the header of the handshake. */
 const MAX_HANDSHAKE_BYTES = 16 * 1024;
-/** The most bytes of a message. */
+/** The most bytes of a message, also after decompression. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-/** With permessage-deflate. A larger message would be inflated in another thread, and be late. */
+/**
+ * The most compressed bytes of a message. MessageInflater decompresses a larger one in another
+ * thread, so its record would follow those of later messages.
+ */
 const MAX_COMPRESSED_MESSAGE_BYTES = 64_000;
 
 type FrameEvent = NonNullable<ReturnType<FrameParser['next']>>;
-/** `waiting`: for the answer of the server. `over`: nothing more of the direction is decoded. */
+/**
+ * Buffers: the bytes of a handshake that is not complete. `waiting`: the client waits for the answer
+ * of the server. `over`: nothing more of the direction is decoded. A parser: frames follow.
+ */
 type State = Buffer[] | 'waiting' | 'over' | FrameParser;
 
 const DIRECTIONS = ['toServer', 'toClient'] as const;
 
 export class WebSocketDecoder {
-  readonly #report: Report;
+  readonly #report: ReportRecord;
   readonly #onMessage: (direction: Direction, bytes: Buffer) => void;
-  /** Before the handshake: its bytes. */
   readonly #states: Record<Direction, State> = { toServer: [], toClient: [] };
 
-  constructor(report: Report, onMessage: (direction: Direction, bytes: Buffer) => void) {
+  constructor(report: ReportRecord, onMessage: (direction: Direction, bytes: Buffer) => void) {
     this.#report = report;
     this.#onMessage = onMessage;
   }
@@ -39,12 +44,12 @@ export class WebSocketDecoder {
     const state = this.#states[direction];
     if (Array.isArray(state)) this.#readHandshake(direction, state, bytes);
     else if (state === 'waiting')
-      this.#giveUp(direction, 'the client sends frames before the server accepts');
+      this.#stopDecoding(direction, 'the client sends frames before the server accepts');
     else if (state !== 'over') this.#parse(direction, state, bytes);
   }
 
   #readHandshake(direction: Direction, before: Buffer[], bytes: Buffer): void {
-    // One buffer, because a peer may send single bytes.
+    // One buffer instead of a list: a peer may send single bytes.
     const all = before.length === 0 ? bytes : Buffer.concat([...before, bytes]);
     const end = all.indexOf('\r\n\r\n');
     if (end < 0 && all.length <= MAX_HANDSHAKE_BYTES) {
@@ -60,7 +65,7 @@ export class WebSocketDecoder {
 
   #readRequest(line: string): void {
     const [, path] = /^GET (\S+) HTTP\/1\.1$/.exec(line) ?? [];
-    if (path === undefined) return this.#giveUp('toServer', 'the client begins no WebSocket');
+    if (path === undefined) return this.#stopDecoding('toServer', 'the client begins no WebSocket');
     const text = `GET ${redactUrl(path)}`;
     this.#report('toServer', () => ({ kind: 'handshake', text }));
     this.#states.toServer = 'waiting';
@@ -68,12 +73,12 @@ export class WebSocketDecoder {
 
   #readResponse(line: string, fields: readonly string[]): void {
     const [, status, reason = ''] = /^HTTP\/1\.1 (\d{3})(?: (.*))?$/.exec(line) ?? [];
-    if (status === undefined) return this.#giveUp('toClient', 'the server begins no WebSocket');
+    // Without a handshake, what the client sends next is no frame either.
+    for (const direction of DIRECTIONS) this.#states[direction] = 'over';
+    if (status === undefined)
+      return this.#stopDecoding('toClient', 'the server begins no WebSocket');
     this.#report('toClient', () => ({ kind: 'handshake', text: `${status} ${reason}` }));
-    if (status !== '101') {
-      this.#states.toClient = 'over';
-      return;
-    }
+    if (status !== '101') return;
     const isCompressed = fields.some((field) =>
       /^sec-websocket-extensions:.*permessage-deflate/i.test(field),
     );
@@ -87,7 +92,7 @@ export class WebSocketDecoder {
       for (let event = parser.next(); event !== undefined; event = parser.next())
         this.#handle(direction, event);
     } catch (error) {
-      return this.#giveUp(direction, messageOf(error));
+      return this.#stopDecoding(direction, messageOf(error));
     }
     parser.release();
   }
@@ -104,7 +109,7 @@ export class WebSocketDecoder {
     } else this.#report(direction, () => ({ kind: event.type }));
   }
 
-  #giveUp(direction: Direction, reason: string): void {
+  #stopDecoding(direction: Direction, reason: string): void {
     this.#states[direction] = 'over';
     this.#report(direction, () => ({ kind: 'undecoded', text: `from here on: ${reason}` }));
   }

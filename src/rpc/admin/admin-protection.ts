@@ -1,4 +1,7 @@
-/** Who can reach the service Admin: a check at the start of its server. */
+/**
+ * Checks at the start of a server who can reach its service Admin. Which caller may do what is
+ * decided for each call by `authorize` of auth(), in `interceptors/auth.ts`.
+ */
 import { isIP } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { ALL_SCHEMES, parseAddress } from '../../transport/address.js';

@@ -16,14 +16,14 @@ import {
 
 /** What the service changes. */
 export interface AdminTarget {
-  /** Undefined: the server has none. */
+  /** Undefined: the server was started by serve(), and publishes nothing. */
   readonly provider: ServedProvider | undefined;
   readonly logger: Logger;
   /** Begins to close a session. Returns the address of its peer; undefined for an unknown id. */
   closeSession(id: string, now: boolean): string | undefined;
 }
 
-/** Characters of a name or an id in a request. */
+/** The most characters of a name or an id in a request. */
 const MAX_TEXT = 1_024;
 const CODECS: readonly unknown[] = ['json', 'protobuf'] satisfies CodecName[];
 
@@ -78,7 +78,7 @@ function providerOf({ provider }: AdminTarget, method: string): ServedProvider {
   );
 }
 
-/** The status after a change. */
+/** Makes a change of the provider, and resolves with its status then. Rejects with RpcError. */
 async function changed(
   provider: ServedProvider,
   change: () => Promise<void>,
@@ -113,7 +113,7 @@ function readWeight(request: unknown): WeightRequest {
     'version',
     'codec',
   ]);
-  // The provider checks its range.
+  // setWeight() of the provider checks the range.
   if (typeof weight !== 'number') throw invalid('weight', weight, 'a whole number');
   if (service !== undefined) checkText('service', service);
   if (version !== undefined) checkText('version', version);

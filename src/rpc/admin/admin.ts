@@ -22,8 +22,8 @@ export interface CloseSessionRequest {
   /** SessionReport.id. */
   readonly id: string;
   /**
-   * True: calls in flight are lost. Default: false: the peer gets goaway, calls in flight may
-   * finish for at most RpcOptions.drainTimeout, and then the session is closed.
+   * True: calls in flight are lost. False: the peer gets goaway, calls in flight may finish for at
+   * most RpcOptions.drainTimeout, and then the session is closed. Default: false.
    */
   readonly now?: boolean | undefined;
 }
@@ -45,9 +45,13 @@ export interface CloseSessionReply {
  *   started again.
  * - `closeSession`: closes one session. Its peer may connect again.
  *
- * The first three answer with the new status. Of a server without a provider they fail with
- * FAILED_PRECONDITION. Errors: INVALID_ARGUMENT for an invalid request or an unknown entry,
- * NOT_FOUND for an unknown session, UNAVAILABLE if the registry could not be changed.
+ * The first three answer with the new status. Errors: FAILED_PRECONDITION for these three, if the
+ * server has no provider or the provider is closed. INVALID_ARGUMENT for an invalid request or an
+ * unknown entry. NOT_FOUND for an unknown session. UNAVAILABLE if the registry was not changed.
+ *
+ * The service itself lets each caller do all of this. The interceptor `auth({ authorize })` of the
+ * server decides who may: it refuses a call with UNAUTHENTICATED or PERMISSION_DENIED. A server
+ * without it must listen where only programs of its machine connect, or `admin` is a BAD_OPTION.
  */
 export const Admin = contract('getty.Admin', {
   drain: unary<void, ProviderStatus>({ idempotent: true }),

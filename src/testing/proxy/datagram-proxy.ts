@@ -1,4 +1,4 @@
-/** The proxy of datagrams: each client has a socket to the target. */
+/** The proxy of datagrams. It opens a socket to the target for each client. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
@@ -19,7 +19,7 @@ const familyOf = ({ host }: Address): 'udp4' | 'udp6' => (isIPv6(host) ? 'udp6' 
 export class DatagramRelay implements Relay {
   readonly #setup: RelaySetup;
   readonly #front: Socket;
-  /** The client that sent last is the last one. */
+  /** By address and port, in the order of their last datagrams. */
   readonly #peers = new Map<string, Peer>();
   #target: Address;
 
@@ -113,7 +113,7 @@ export class DatagramRelay implements Relay {
   }
 }
 
-/** One client. */
+/** One client, and its socket to the target. */
 class Peer {
   /** When the client sent its last datagram: a time of performance.now(). */
   heardAt = performance.now();

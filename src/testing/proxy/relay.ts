@@ -8,17 +8,17 @@ import type { Direction, ResolvedFaults } from './faults.js';
  * not throw. They are called when the bytes are on their way, so that they do not delay them.
  */
 export interface ProxyObserver {
-  /** `peer`: the address of the client; empty if the system tells none. */
+  /** `peer`: the address of the client; empty for a Unix socket, or if it has left. */
   onOpen(connection: number, peer: string): void;
   /** The bytes still belong to the proxy: do not change them. A datagram is whole. */
   onBytes(connection: number, direction: Direction, bytes: Buffer): void;
-  /** `failed`: the direction in which the failed side sent. */
+  /** `failed`: `toServer` if the client has failed, `toClient` if the target has. */
   onClose(connection: number, error: Error | undefined, failed: Direction | undefined): void;
   /** There are as many connections as are allowed, or the proxy refuses all. */
   onRefused(connection: number, peer: string): void;
 }
 
-/** What a relay learns from its proxy, and reports to it. */
+/** The settings of a relay, and the functions with which it reports to its proxy. */
 export interface RelaySetup {
   /** From 0 to 1, as Math.random(). */
   readonly random: () => number;

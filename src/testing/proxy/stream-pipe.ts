@@ -4,11 +4,11 @@ import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
 import { delayOf, type ResolvedFaults } from './faults.js';
 
-/** While more bytes are under way, the source is not read: it sees a slow network. */
+/** With more bytes under way, the proxy stops to read the source, as a slow network would. */
 const MAX_UNDER_WAY = 1024 * 1024;
 /**
- * How long bytes wait for a limited bandwidth, in ms. More bytes than pass in this time are not
- * read, or a heartbeat would wait behind them for seconds.
+ * Milliseconds that bytes may wait for a limited bandwidth. The proxy reads no more bytes than pass
+ * in this time, because a heartbeat would wait behind them for seconds.
  */
 const MAX_WAIT = 100;
 /** A limited bandwidth passes a portion at most this often, in ms. */
@@ -23,7 +23,7 @@ interface Piece {
 
 export interface PipeEvents {
   faults(): ResolvedFaults;
-  /** The bytes are on their way. */
+  /** The bytes were given to the target's socket. */
   onBytes(bytes: Buffer): void;
   /** As many bytes have passed as Faults.limit allows. */
   onLimit(): void;
@@ -50,7 +50,7 @@ export class StreamPipe {
     source.on('end', () => this.#add(undefined));
   }
 
-  /** The faults have changed. */
+  /** Call it when the faults have changed. */
   update(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -1,4 +1,4 @@
-/** The proxy of TCP and Unix sockets: each accepted connection has one to the target. */
+/** The proxy of TCP and Unix sockets. It opens a connection to the target for each client. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import type { Direction, ResolvedFaults } from './faults.js';
 import type { Relay, RelaySetup } from './relay.js';
 import { StreamPipe } from './stream-pipe.js';
 
-/** In the abstract namespace of Unix sockets, the path of `node:net` begins with a zero byte. */
+/** `@` begins an address in the abstract namespace, for which node:net expects a zero byte. */
 function endpointOf({
   scheme,
   host,
@@ -144,7 +144,7 @@ class ProxiedConnection {
   }
 
   #pipe(direction: Direction, source: Socket, target: Socket): StreamPipe {
-    // The loss of a side is seen at its socket, whether it sends or receives.
+    // A socket reports its error here also if this side only receives.
     source.on('error', (error) => {
       this.#lost.add(direction);
       this.#failure ??= { error, direction };

@@ -14,7 +14,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
 const PART = /(\d+(?:\.\d+)?)(ms|s|m|h|d)/g;
 const WHOLE = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/;
 
-/** Whole milliseconds. `name` is for the error: throws BAD_OPTION. */
+/** Milliseconds, rounded to whole ones. Throws BAD_OPTION, whose message has `name`. */
 export function parseDuration(name: string, given: Duration): number {
   let ms = Number.NaN;
   if (typeof given === 'number') ms = given;

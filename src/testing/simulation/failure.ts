@@ -2,7 +2,7 @@
 import { GettyError, messageOf } from '../../core/errors.js';
 import type { World } from './world.js';
 
-/** Codes that World.fail() gets as they are. All other failures are SIMULATION_FAILED. */
+/** Codes that callers of World.fail() give as `what`. All other failures are SIMULATION_FAILED. */
 export type UndoneCode = 'SIMULATION_STALLED' | 'SIMULATION_TIMEOUT' | 'SIMULATION_ABORTED';
 const UNDONE: ReadonlySet<string> = new Set<UndoneCode>([
   'SIMULATION_STALLED',

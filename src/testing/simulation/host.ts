@@ -6,7 +6,7 @@ import { type Duration, parseDuration } from './durations.js';
 import type { NetworkHost, SimulatedNetwork } from './network/network.js';
 import type { Host } from './types.js';
 
-/** A task that run() or ready() waits for. */
+/** A promise of run() or ready() that has not settled. */
 interface Waiting {
   reject(error: Error): void;
 }

@@ -6,11 +6,11 @@ import { formatTime } from './durations.js';
 
 /** Lines that are kept for the message of a failure, without heartbeats. */
 const KEPT_LINES = 40;
-/** Lines of hosts and of the network that are kept besides: most lines are packets. */
+/** Lines of hosts and of the network that are kept too, because most lines are packets. */
 const KEPT_HOST_LINES = 20;
-/** Lines of the scenario and of code of hosts that are kept besides. */
+/** Lines of trace() that are kept too. */
 const KEPT_OWN_LINES = 20;
-/** Frames that a line names. */
+/** The most frames that a line describes. */
 const SHOWN_FRAMES = 4;
 
 /** Bytes of an event: those of `written` from `start` up to `end`. */
@@ -69,7 +69,7 @@ export class Trace {
       payload,
     };
     this.#hash.update(line.text).update('\n');
-    // Most packets of idle hosts are heartbeats, which would leave no place for others.
+    // Most packets of idle hosts are heartbeats, which would replace all other lines.
     if (payload === undefined || !isHeartbeat(payload.written, payload.start, payload.end))
       this.#last = withLine(this.#last, line, KEPT_LINES);
     this.#onLine?.(show(line));
@@ -78,7 +78,7 @@ export class Trace {
 
   /**
    * `earlier`: the last events of hosts, and the last lines of their code, without those in `last`.
-   * `hasGap`: more lies between.
+   * `hasGap`: lines after the first one of `earlier` are left out.
    */
   lastLines(): { earlier: string[]; last: string[]; hasGap: boolean } {
     const last = this.#last.slice(-KEPT_LINES);

@@ -3,15 +3,15 @@
 type RejectionListener = NodeJS.UnhandledRejectionListener;
 type ExceptionListener = NodeJS.UncaughtExceptionListener;
 
-/** Who takes an error. They return false for an error that is not of the simulation. */
+/** Handle an error of the simulation. They return false for another error, and do nothing. */
 export interface UncaughtErrorHandlers {
   onRejection(reason: unknown, promise: Promise<unknown>): boolean;
   onException(error: unknown): boolean;
 }
 
 /**
- * Takes the errors from the listeners of the program between start() and stop(), and gives them
- * those that are not of the simulation.
+ * Replaces the listeners of the program between start() and stop(). Errors that are not of the
+ * simulation are passed to these listeners.
  */
 export class UncaughtErrors {
   readonly #handlers: UncaughtErrorHandlers;
@@ -44,7 +44,7 @@ export class UncaughtErrors {
 
   readonly #onRejection: RejectionListener = (reason, promise) => {
     if (this.#handlers.onRejection(reason, promise)) return;
-    // Without a listener Node.js makes it an exception.
+    // Without a listener Node.js treats a rejection as an exception.
     if (this.#rejectionListeners.length === 0)
       this.#passException(reason as Error, 'unhandledRejection');
     for (const listener of this.#rejectionListeners) listener.call(process, reason, promise);
@@ -57,7 +57,8 @@ export class UncaughtErrors {
   #passException(error: Error, origin: NodeJS.UncaughtExceptionOrigin): void {
     for (const listener of this.#exceptionListeners) listener.call(process, error, origin);
     if (this.#exceptionListeners.length > 0) return;
-    // Without a listener Node.js ends the process, with another exit code if a listener throws.
+    // Without a listener Node.js ends the process with the exit code 1. A throw here, which is in a
+    // listener, would end it with another code.
     this.stop();
     process.nextTick(() => {
       throw error;

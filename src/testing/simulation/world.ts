@@ -1,4 +1,4 @@
-/** What all parts of one simulation share: its time, its trace, its random numbers, its failure. */
+/** The state of one simulation that its parts share: time, trace, random numbers and failure. */
 import { notify } from '../../core/callbacks.js';
 import { type Random, seededRandom } from '../random.js';
 import type { ScheduledEvent, VirtualClock } from './clock.js';
@@ -15,7 +15,7 @@ export class World {
   readonly mathRandom: Random;
   readonly cryptoRandom: Random;
   readonly systemResources = new SystemResources();
-  /** The first failure. */
+  /** The first failure. `what` is a text, or a code that failure.ts knows. */
   failure: { readonly what: string; readonly error: unknown } | undefined;
 
   constructor(

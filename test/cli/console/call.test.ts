@@ -213,5 +213,7 @@ describe('a copied call', () => {
     const text = asTypeScript(copied(method, kind, argument));
     expect(text).toContain(line);
     expect(text).not.toContain('secret');
+    // The variable may be undefined, which bearer() does not accept.
+    expect(text).toContain(`bearer(process.env.GETTY_TOKEN ?? '')`);
   });
 });

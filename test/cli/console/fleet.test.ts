@@ -39,7 +39,7 @@ describe('the watch', () => {
     ]);
     for (const history of histories) {
       const { rate } = history as unknown as { rate: readonly unknown[] };
-      expect(rate.length).toBeGreaterThanOrEqual(times.length);
+      expect(rate).toHaveLength(times.length);
     }
   });
 

@@ -131,7 +131,7 @@ describe('a hostile node', () => {
     ['a huge answer', () => 'x'.repeat(2 ** 20)],
     ['deep JSON', () => JSON.parse(`${'['.repeat(99)}${']'.repeat(99)}`)],
     ['numbers that are none', () => ({ since: 'now', served: [] })],
-  ])('that answers with %s says nothing about itself', async (_, statistics) => {
+  ])('that answers with %s has no introspection', async (_, statistics) => {
     await using open = await look({ statistics });
     const { nodes } = await open.watch.until((update) =>
       ['silent', 'unreachable'].includes(stateOf(update, 'server') ?? ''),
@@ -164,7 +164,7 @@ describe('a hostile node', () => {
       using page = await console.connect();
       using watch = Watch.open(page.stub);
       const { nodes } = await watch.until((update) => stateOf(update, 'server') === 'unreachable');
-      expect(nodes[0]?.reason).toBe('it speaks another protocol');
+      expect(nodes[0]?.reason).toBe('it has another protocol');
     }
     await new Promise((resolve) => other.close(resolve));
   });

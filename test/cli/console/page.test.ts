@@ -76,7 +76,7 @@ describe('the overview', () => {
     await row('Services', 'TestService v1.0').waitFor();
     for (const id of ['a', 'b'])
       await row('Nodes', `${id}tcp://`).getByText('takes calls').waitFor();
-    await row('Last events', 'the console looks at memory:').waitFor();
+    await row('Last events', 'the console watches memory:').waitFor();
     await page.getByText('registry ok').waitFor();
     expect(await page.title()).toBe('Overview · getty console');
   });

@@ -31,6 +31,36 @@ const shape = (kind: string, properties: object, required: string[] = []): objec
 });
 
 describe('JSON Schemas', () => {
+  test('find the new type of a field that is one of the other fields now', () => {
+    const withField = (type: string): object => ({
+      type: 'object',
+      properties: { a: { type } },
+      additionalProperties: { type: 'number' },
+    });
+    const without = { type: 'object', additionalProperties: { type: 'number' } };
+    expect(rulesOf(diffInputs(withField('string'), without))).toEqual([
+      'input-field-removed input.a',
+      'input-type-narrowed input.a',
+      'input-type-widened input.a',
+    ]);
+    expect(rulesOf(diffInputs(withField('number'), without))).toEqual([
+      'input-field-removed input.a',
+    ]);
+  });
+
+  test('find a changed default of a definition, unless the field has its own', () => {
+    const withDefault = (value: string, rest: object = {}): object => ({
+      type: 'object',
+      properties: { a: { $ref: '#/$defs/A', ...rest } },
+      $defs: { A: { ...text, default: value } },
+    });
+    expect(rulesOf(diffInputs(withDefault('x'), withDefault('y')))).toEqual([
+      'input-default-changed input.a',
+    ]);
+    const own = { default: 'z' };
+    expect(rulesOf(diffInputs(withDefault('x', own), withDefault('y', own)))).toEqual([]);
+  });
+
   test('are equal whatever the order of keys and the annotations are', () => {
     const before = { type: 'object', properties: { a: text, b: text }, title: 'A' };
     const after = {
@@ -323,6 +353,8 @@ describe('services', () => {
       withService({ methods: [] }),
     );
     expect(changes).toHaveLength(10_000);
-    expect(uncompared).toEqual([{ where: 'all', why: expect.stringContaining('too many') }]);
+    expect(uncompared).toEqual([
+      { where: 'all', why: 'there are too many changes; the rest is not compared' },
+    ]);
   });
 });

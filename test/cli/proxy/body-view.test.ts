@@ -5,6 +5,7 @@ import { readDescriptorSet } from '../../../src/cli/call/descriptor-set.js';
 import { BodyView, type ShownBody } from '../../../src/cli/proxy/body-view.js';
 import type { ObservedCall } from '../../../src/cli/proxy/open-calls.js';
 import { FrameScanner } from '../../../src/rpc/wire/frame-scanner.js';
+import type { Direction } from '../../../src/testing/proxy/index.js';
 import { frameBytes, PROTOBUF_CODEC, RECORDED } from '../../fixtures/rpc-frames.js';
 import { writeDescriptorSet } from '../call/descriptor-files.js';
 import { temporaryFolder } from '../greeter-servers.js';
@@ -21,11 +22,16 @@ const callOf = (method: string, service = 'TestService'): ObservedCall => ({
   startedAt: 0,
 });
 
-function shown(view: BodyView, bytes: Buffer, call?: ObservedCall, isFromCaller = true): ShownBody {
+function shown(
+  view: BodyView,
+  bytes: Buffer,
+  call?: ObservedCall,
+  direction: Direction = 'toServer',
+): ShownBody {
   let body: ShownBody = {};
   new FrameScanner({
     onFrame: (frame) => {
-      body = view.show(frame, call, isFromCaller);
+      body = view.show(frame, call, direction);
     },
     onOtherBytes: () => {},
   }).feed(Buffer.from(bytes));
@@ -81,7 +87,9 @@ describe('Protobuf', () => {
     const argument = shown(view, bytesOf(3, 'Add'), callOf('Add'));
     expect(argument).toEqual({ body: { A: expect.any(Number), B: expect.any(Number) } });
     const { A, B } = argument.body as { A: number; B: number };
-    expect(shown(view, bytesOf(4, 'Add'), callOf('Add'), false)).toEqual({ body: { Sum: A + B } });
+    expect(shown(view, bytesOf(4, 'Add'), callOf('Add'), 'toClient')).toEqual({
+      body: { Sum: A + B },
+    });
   });
 
   test('is shown in hex without its types', async () => {

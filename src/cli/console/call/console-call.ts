@@ -23,12 +23,14 @@ import type { CallInput, CallOutput, CallRequest } from '../types.js';
 const MAX_REPLY = 64 * 1024;
 /** A reply above these limits is an error of the call. */
 const REPLY_LIMITS = { session: { maxMessageBytes: 2 ** 22 }, maxDecodedObjects: 200_000 };
-/** Characters of all metadata of a reply that the page gets, and of one value. */
+/** The most entries of the metadata of a reply that the page gets. */
 const MAX_METADATA = 50;
+/** Characters of one value of this metadata that the page gets. */
+const MAX_METADATA_VALUE = 500;
 
 type AnyMethod = (input: unknown, options: CallOptions) => Promise<unknown> | Replies<unknown>;
 
-/** The messages of a page, after the first one. The page sends each as JSON. */
+/** The messages of the argument, which follow the request. The page sends each as JSON. */
 async function* messagesOf(
   input: AsyncIterator<CallInput>,
   method: CallableMethod,
@@ -37,7 +39,7 @@ async function* messagesOf(
     const { done, value } = await input.next();
     if (done === true) return;
     if (!('message' in value) || typeof value.message !== 'string')
-      throw new RpcError('INVALID_ARGUMENT', 'a call sends messages after its first message');
+      throw new RpcError('INVALID_ARGUMENT', 'after its request a call sends messages only');
     yield method.encode(parse(value.message));
   }
 }
@@ -64,11 +66,15 @@ export async function readRequest(input: AsyncIterator<CallInput>): Promise<Call
     METHOD_KINDS.includes(open.kind) &&
     (open.token === undefined || typeof open.token === 'string') &&
     (open.timeout === undefined || (typeof open.timeout === 'number' && open.timeout >= 1));
-  if (!isValid) throw new RpcError('INVALID_ARGUMENT', 'a call begins with its node and method');
+  if (!isValid)
+    throw new RpcError(
+      'INVALID_ARGUMENT',
+      'a call begins with a request: its node, its method and valid options',
+    );
   return open;
 }
 
-/** Calls a node at `address`. Yields its replies, and then how the call ended. */
+/** Calls the node at `address`. Yields its replies, and then the end of the call. Never rejects. */
 export async function* consoleCall(
   address: string,
   request: CallRequest,
@@ -152,6 +158,6 @@ function shortened(metadata: Metadata): Record<string, string> {
   return Object.fromEntries(
     Object.entries(metadata)
       .slice(0, MAX_METADATA)
-      .map(([key, value]) => [printable(key), printable(value, 500)]),
+      .map(([key, value]) => [printable(key), printable(value, MAX_METADATA_VALUE)]),
   );
 }

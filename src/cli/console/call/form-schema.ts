@@ -3,17 +3,18 @@
  * anything, so the schema has a limited number of parts, each of the expected type.
  */
 import type { FieldDescription, MessageDescription } from '../../../rpc/index.js';
+import { isNode, type SchemaNode } from '../../json-schema/schema-forms.js';
+import { resolveRef } from '../../json-schema/schema-refs.js';
 import { printable } from '../../output/printable.js';
 import type { FormSchema } from '../types.js';
 
-/** The most objects within objects, and the most parts of one schema. */
+/** The most levels of a schema, and the most references that lead to one part of it. */
 const MAX_DEPTH = 6;
+/** The most parts of one schema. */
 const MAX_PARTS = 400;
-/** Characters of a description. */
+/** The most characters of a description, or of a value of `enum`. */
 const MAX_DESCRIPTION = 300;
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean'] as const;
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** The argument of a method; undefined if the node does not describe it. */
 export function formSchemaOf(message: MessageDescription | undefined): FormSchema | undefined {
@@ -22,9 +23,6 @@ export function formSchemaOf(message: MessageDescription | undefined): FormSchem
   if (jsonSchema !== undefined) return new SchemaReader(jsonSchema).read();
   return fields === undefined ? undefined : schemaOfFields(fields);
 }
-
-const isRecord = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Reads the parts of JSON Schema that a form can show. Other parts are left out. */
 class SchemaReader {
@@ -36,7 +34,7 @@ class SchemaReader {
   }
 
   read(): FormSchema | undefined {
-    return isRecord(this.#root) ? this.#schema(this.#root, 0) : undefined;
+    return isNode(this.#root) ? this.#schema(this.#root, 0) : undefined;
   }
 
   #schema(given: unknown, depth: number): FormSchema {
@@ -57,12 +55,12 @@ class SchemaReader {
           ? this.#schema(value.items, depth + 1)
           : undefined,
       enum: enumOf(value),
-      default: isPlain(value.default) ? value.default : undefined,
+      default: isScalar(value.default) ? value.default : undefined,
     };
   }
 
   #properties(given: unknown, depth: number): FormSchema['properties'] {
-    if (!isRecord(given)) return undefined;
+    if (!isNode(given)) return undefined;
     const properties: Record<string, FormSchema> = Object.create(null);
     for (const [name, value] of Object.entries(given).slice(0, MAX_PARTS)) {
       if (this.#parts > MAX_PARTS) break;
@@ -72,45 +70,35 @@ class SchemaReader {
   }
 
   /** Follows references within the document, and takes the first alternative that is not null. */
-  #resolve(given: unknown): Fields | undefined {
+  #resolve(given: unknown): SchemaNode | undefined {
     let value = given;
-    for (let step = 0; step < MAX_DEPTH && isRecord(value); step++) {
+    for (let step = 0; step < MAX_DEPTH && isNode(value); step++) {
       const alternatives = value.anyOf ?? value.oneOf;
-      if (typeof value.$ref === 'string') value = this.#find(value.$ref);
+      if (value.$ref !== undefined) value = resolveRef(this.#root, value.$ref);
       else if (Array.isArray(alternatives) && value.type === undefined)
-        value = alternatives.find((each) => isRecord(each) && each.type !== 'null');
+        value = alternatives.find((each) => isNode(each) && each.type !== 'null');
       else return value;
     }
     return undefined;
   }
-
-  #find(reference: string): unknown {
-    if (!reference.startsWith('#')) return undefined;
-    let value: unknown = this.#root;
-    for (const part of reference.split('/').slice(1, 10)) {
-      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
-      value = isRecord(value) && Object.hasOwn(value, name) ? value[name] : undefined;
-    }
-    return value;
-  }
 }
 
-function typeOf(value: Fields): FormSchema['type'] {
+function typeOf(value: SchemaNode): FormSchema['type'] {
   const names: unknown[] = Array.isArray(value.type) ? value.type : [value.type];
+  // Of an integer or a string, a field shows the string: it can have all values of both.
   const found = TYPES.find((type) => names.includes(type));
-  if (found === 'integer' && names.includes('string')) return 'string';
   if (found !== undefined) return found;
-  return isRecord(value.properties) ? 'object' : undefined;
+  return isNode(value.properties) ? 'object' : undefined;
 }
 
-function enumOf(value: Fields): FormSchema['enum'] {
+function enumOf(value: SchemaNode): FormSchema['enum'] {
   const given = 'const' in value ? [value.const] : value.enum;
   if (!Array.isArray(given)) return undefined;
-  const values = given.slice(0, MAX_PARTS).filter(isPlain);
+  const values = given.slice(0, MAX_PARTS).filter(isScalar);
   return values.length > 0 ? values : undefined;
 }
 
-const isPlain = (value: unknown): value is string | number | boolean | null =>
+const isScalar = (value: unknown): value is string | number | boolean | null =>
   value === null ||
   typeof value === 'number' ||
   typeof value === 'boolean' ||
@@ -156,7 +144,10 @@ function schemaOfType(type: string): FormSchema {
   return Object.hasOwn(SCALARS, type) ? { type: SCALARS[type] } : { type: 'object' };
 }
 
-/** A value that fits a schema, to begin with. */
+/**
+ * An argument to begin with: defaults, and empty values. It may violate limits of the schema that a
+ * form does not show.
+ */
 export function exampleOf(schema: FormSchema | undefined, depth = 0): unknown {
   if (schema === undefined) return undefined;
   if (schema.default !== undefined) return schema.default;

@@ -8,8 +8,9 @@ import {
 import { printable } from '../../output/printable.js';
 import type { FormSchema } from '../types.js';
 
-/** The most messages within messages, and the most fields of one schema. */
+/** The most levels of messages in messages. */
 const MAX_DEPTH = 5;
+/** The most fields of one schema. */
 const MAX_FIELDS = 400;
 
 /** Messages that have a JSON form of their own. */
@@ -55,7 +56,7 @@ class MessageReader {
   read(message: DescMessage, depth: number): FormSchema {
     if (Object.hasOwn(OWN_FORMS, message.typeName))
       return OWN_FORMS[message.typeName] as FormSchema;
-    // A message may contain itself; its inner ones are written as JSON.
+    // A message may contain itself. The form shows deeper messages as JSON.
     if (depth > MAX_DEPTH) return { type: 'object' };
     const properties: Record<string, FormSchema> = Object.create(null);
     for (const field of message.fields) {

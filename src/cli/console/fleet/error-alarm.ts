@@ -1,11 +1,11 @@
 /** Notices when the share of failed calls of a service rises, and when it falls again. */
 
-/** Seconds of calls that are looked at. */
+/** How many seconds the share covers. */
 const WINDOW = 10;
 /** The share of failed calls that raises the alarm, and the one below which it ends. */
 const RAISED_ABOVE = 0.05;
 const ENDS_BELOW = 0.01;
-/** A few failed calls among a few are no alarm. */
+/** Fewer failed calls in the window raise no alarm, whatever their share is. */
 const MIN_FAILURES = 5;
 
 export class ErrorAlarm {

@@ -1,12 +1,11 @@
 /** What has happened, in bounded memory. */
 import { printable } from '../../output/printable.js';
+import { MAX_EVENTS } from '../limits.js';
 import type { FleetEvent } from '../types.js';
 
-/** The oldest events are dropped. */
-const MAX_EVENTS = 1_000;
-/** Characters. */
+/** The most characters of an event. */
 const MAX_TEXT = 300;
-/** A node that comes and goes all the time must not push out all other events. */
+/** So one node whose state changes all the time cannot replace all older events. */
 const MAX_PER_SECOND = 50;
 
 export class EventLog {

@@ -1,5 +1,4 @@
-/** One node: its connection, what it says about itself, and the calls of the last second. */
-import { codeOf, messageOf } from '../../../core/errors.js';
+/** One node: its connection, its answers to introspection, and the calls of the last second. */
 import { redactUrl } from '../../../core/redact.js';
 import {
   Admin,
@@ -7,12 +6,10 @@ import {
   type ServerStatus,
   type ServiceDescription,
 } from '../../../rpc/index.js';
-import { AdvisedError } from '../../failure.js';
-import { MAX_MESSAGE, printable } from '../../output/printable.js';
+import { printable } from '../../output/printable.js';
 import type { ConnectionOptions } from '../../target/connection-options.js';
 import {
   describeServer,
-  isOtherProtocol,
   isUnimplemented,
   statisticsOfServer,
   statusOfServer,
@@ -20,31 +17,22 @@ import {
 import { connectTo } from '../../target/server-connection.js';
 import type { Terminal } from '../../terminal.js';
 import type { Sample } from '../../top/method-rates.js';
-import type { MethodRow, NodeRow, NodeState, OfferedService } from '../types.js';
+import {
+  isAnswering,
+  NO_POINT,
+  type NodeRow,
+  type NodeState,
+  type OfferedService,
+} from '../types.js';
 import { type TimedRate, timedRates } from './latency-window.js';
-import { pointOf, sumOf } from './points.js';
+import type { NodeChange } from './node-change.js';
+import { ANSWER_LIMIT, nodeFailure, printableReason } from './node-failure.js';
+import { type NamedMethod, pointOf, sumOf } from './points.js';
+import { MAX_SERVICES } from './published-services.js';
 import { Series } from './series.js';
 
-/** The most services and methods of one node; further ones are left out. */
-const MAX_SERVICES = 50;
-const MAX_METHODS = 300;
-/** Milliseconds that a node may take to say something about itself. */
-const ANSWER_LIMIT = 2_000;
-/** A node that does not answer is asked again after this many seconds, at most. */
-const LONGEST_BACKOFF = 5;
-/** Each attempt to ask a server of Go ends a connection. Seconds. */
-const SILENT_BACKOFF = 15;
-
-/** What a change of a node is about. */
-export type NodeChange =
-  | { readonly to: 'unreachable' | 'silent'; readonly reason: string }
-  | { readonly to: 'up' }
-  | { readonly to: 'back'; readonly isRestarted: boolean }
-  | { readonly to: 'draining' | 'undrained' }
-  | { readonly to: 'refusing'; readonly refused: number; readonly reasons: string };
-
-/** A method as the node describes it, without its schemas. */
-type KnownMethod = Pick<MethodRow, 'service' | 'version' | 'method' | 'kind'>;
+/** The most methods of one node. Further ones are left out. */
+export const MAX_METHODS = 300;
 
 export class FleetNode {
   readonly key: string;
@@ -59,25 +47,25 @@ export class FleetNode {
   leftAt: number | undefined;
   /** The calls of the last second, busiest first. */
   rates: readonly TimedRate[] = [];
-  /** What the node has said of itself last. Undefined: nothing, or its version is older. */
+  /** The last answer of `status`. Undefined: none yet, or the node does not have this method. */
   status: ServerStatus | undefined;
   readonly #isFromRegistry: boolean;
   readonly #options: ConnectionOptions;
   readonly #terminal: Terminal;
   readonly #onChange: (node: FleetNode, change: NodeChange) => void;
-  #methods: readonly KnownMethod[] = [];
+  #methods: readonly NamedMethod[] = [];
   #client: RpcClient | undefined;
   #last: Sample | undefined;
   #isRestarted = false;
-  /** The node has no method `status`. */
-  #isOld = false;
+  /** Its introspection has no method `status`: an older version of this package. */
+  #isStatusMissing = false;
   #isAsking = false;
   #isClosed = false;
   #failures = 0;
-  /** Seconds until the node is asked again. */
-  #rest = 0;
+  /** In how many of the next seconds the node is not asked. */
+  #pause = 0;
 
-  /** `onChange` is called when the node answers, stops to answer, or was started again. */
+  /** `onChange` is called for each change of NodeChange. */
   constructor(
     address: string,
     isFromRegistry: boolean,
@@ -96,10 +84,10 @@ export class FleetNode {
     this.#onChange = onChange;
   }
 
-  /** Asks the node, once each second. Resolves when it has answered, and never rejects. */
+  /** To be called each second. Resolves when the node has answered or failed. Never rejects. */
   async ask(): Promise<void> {
-    if (this.#isAsking || this.#isClosed || this.#rest-- > 0) return;
-    this.#rest = 0;
+    if (this.#isAsking || this.#isClosed || this.#pause-- > 0) return;
+    this.#pause = 0;
     this.#isAsking = true;
     try {
       await this.#sample();
@@ -132,12 +120,12 @@ export class FleetNode {
   }
 
   async #askStatus(client: RpcClient): Promise<ServerStatus | undefined> {
-    if (this.#isOld) return undefined;
+    if (this.#isStatusMissing) return undefined;
     try {
       return await statusOfServer(client, this.#terminal);
     } catch (error) {
       if (!isUnimplemented(error)) throw error;
-      this.#isOld = true;
+      this.#isStatusMissing = true;
       return undefined;
     }
   }
@@ -154,7 +142,7 @@ export class FleetNode {
   }
 
   #setDescription(services: readonly ServiceDescription[]): void {
-    // The page has buttons for the admin service.
+    // It is no service of users: the page has buttons for it.
     const known = services.filter(({ name }) => name !== Admin.name).slice(0, MAX_SERVICES);
     this.#methods = known
       .flatMap(({ name, version, methods }) =>
@@ -177,7 +165,7 @@ export class FleetNode {
 
   #setAnswering(): void {
     const { state } = this;
-    const had = this.#failures;
+    const hasFailed = this.#failures > 0;
     this.#failures = 0;
     const { provider } = this.status ?? {};
     const isDraining = provider?.state === 'draining';
@@ -185,14 +173,15 @@ export class FleetNode {
     this.state = isDraining ? 'draining' : 'up';
     this.reason =
       provider?.state === 'waiting'
-        ? printable(`it waits for its registry: ${provider.reason ?? ''}`, MAX_MESSAGE / 10)
+        ? printableReason(`it waits for its registry: ${provider.reason ?? ''}`)
         : '';
     if (state === 'up' || state === 'draining' || state === 'gone') {
       if (state !== this.state) this.#onChange(this, { to: isDraining ? 'draining' : 'undrained' });
       return;
     }
-    const change: NodeChange =
-      had > 0 ? { to: 'back', isRestarted: this.#isRestarted } : { to: 'up' };
+    const change: NodeChange = hasFailed
+      ? { to: 'back', isRestarted: this.#isRestarted }
+      : { to: 'up' };
     this.#onChange(this, change);
   }
 
@@ -200,19 +189,19 @@ export class FleetNode {
     if (this.#terminal.signal.aborted) return;
     this.#disconnect();
     this.rates = [];
-    this.#isOld = false;
+    this.#isStatusMissing = false;
     this.#failures++;
-    const isSilent = hasNothingToSay(error, this.state);
-    this.#rest = isSilent ? SILENT_BACKOFF : Math.min(this.#failures - 1, LONGEST_BACKOFF);
-    if (!this.isPublished) return this.#setGone();
     const before = this.state;
-    this.state = isSilent ? 'silent' : 'unreachable';
-    this.reason = printable(reasonOf(error, isSilent), MAX_MESSAGE / 10);
-    if (before !== this.state) this.#onChange(this, { to: this.state, reason: this.reason });
+    const { state, reason, pause } = nodeFailure(error, before, this.#failures);
+    this.#pause = pause;
+    if (!this.isPublished) return this.#setGone();
+    this.state = state;
+    this.reason = reason;
+    if (before !== state) this.#onChange(this, { to: state, reason });
   }
 
-  /** The node is no longer in the registry. It is asked further, because it may be draining. */
-  leave(): void {
+  /** The node has left the registry. It is still asked, because it may be draining. */
+  setUnpublished(): void {
     this.isPublished = false;
     this.leftAt = performance.now();
     if (this.state !== 'draining') this.#setGone();
@@ -225,29 +214,29 @@ export class FleetNode {
   }
 
   /** The node is in the registry again. */
-  return(): void {
+  setPublished(): void {
     this.isPublished = true;
     this.leftAt = undefined;
     if (this.state !== 'gone') return;
     this.state = 'connecting';
     this.reason = '';
     this.#failures = 0;
-    this.#rest = 0;
+    this.#pause = 0;
   }
 
   /** The connection, while the node answers. */
   get client(): RpcClient | undefined {
-    return this.state === 'up' || this.state === 'draining' ? this.#client : undefined;
+    return isAnswering(this.state) ? this.#client : undefined;
   }
 
   get row(): NodeRow {
     const { key, id, state, reason, services, rates } = this;
-    const point = pointOf(rates, state === 'up' || state === 'draining');
+    const point = isAnswering(state) ? pointOf(rates) : NO_POINT;
     return { key, id, state, reason, services, inFlight: inFlightOf(rates), point };
   }
 
   /** All methods, also those without calls. */
-  methodRates(): readonly (KnownMethod & { readonly rate?: TimedRate })[] {
+  methodRates(): readonly (NamedMethod & { readonly rate?: TimedRate })[] {
     const byName = new Map(this.rates.map((rate) => [nameOf(rate), rate]));
     const described = this.#methods.map((method) => {
       const rate = byName.get(nameOf(method));
@@ -277,41 +266,5 @@ export class FleetNode {
 const inFlightOf = (rates: readonly TimedRate[]): number =>
   sumOf(rates, ({ inFlight }) => inFlight);
 
-const nameOf = ({ service, version, method }: Omit<KnownMethod, 'kind'>): string =>
+const nameOf = ({ service, version, method }: Omit<NamedMethod, 'kind'>): string =>
   JSON.stringify([printable(service), printable(version), printable(method)]);
-
-/**
- * Whether the node can be reached and does not say anything about itself. A server of Go ends the
- * session, which a server that has just ended does too, so a node that did answer is unreachable.
- */
-function hasNothingToSay(error: unknown, before: NodeState): boolean {
-  if (isOtherProtocol(error)) return false;
-  const cause = error instanceof AdvisedError ? error.error : error;
-  switch (codeOf(cause)) {
-    case 'UNIMPLEMENTED':
-    case 'UNAUTHENTICATED':
-    case 'PERMISSION_DENIED':
-    case 'INTERNAL':
-    case 'RESOURCE_EXHAUSTED':
-      return true;
-    case 'UNAVAILABLE':
-      return error instanceof AdvisedError && (before === 'connecting' || before === 'silent');
-    default:
-      return false;
-  }
-}
-
-function reasonOf(error: unknown, isSilent: boolean): string {
-  const cause = error instanceof AdvisedError ? error.error : error;
-  if (isOtherProtocol(error)) return 'it speaks another protocol';
-  switch (codeOf(cause)) {
-    case 'UNIMPLEMENTED':
-      return 'it has no introspection; start it with introspection: true';
-    case 'UNAVAILABLE':
-      return isSilent ? 'it has no introspection, as servers of Go' : 'the connection was lost';
-    case 'DEADLINE_EXCEEDED':
-      return `it does not answer within ${ANSWER_LIMIT / 1_000} s`;
-    default:
-      return messageOf(cause);
-  }
-}

@@ -9,7 +9,8 @@ import type { Target } from '../../target/target.js';
 import type { Terminal } from '../../terminal.js';
 import type { FleetHistory, FleetStart, FleetUpdate, TargetState } from '../types.js';
 import { EventLog } from './event-log.js';
-import { FleetNode, type NodeChange } from './fleet-node.js';
+import { FleetNode } from './fleet-node.js';
+import { eventOf, type NodeChange, type NodeEvent } from './node-change.js';
 import { servicesByAddress, weightsOf } from './published-services.js';
 import { SeriesClock } from './series.js';
 import { ServiceTable } from './service-table.js';
@@ -18,7 +19,10 @@ import { ServiceTable } from './service-table.js';
 const MAX_NODES = 500;
 /** Milliseconds that a node is still shown after it has left the registry. */
 const GONE_PERIOD = 60_000;
-/** Milliseconds that one second waits for the answers of all nodes. */
+/**
+ * Milliseconds after which the points of a second are taken. A node that has not answered until
+ * then repeats its last point.
+ */
 const ANSWER_WAIT = 500;
 
 export class Fleet implements Disposable {
@@ -31,7 +35,7 @@ export class Fleet implements Disposable {
   readonly #clock = new SeriesClock();
   readonly #services = new ServiceTable(this.events);
   /** Resolves at the end of the second. */
-  #second = new Signal();
+  #second = new Deferred();
   #isAway = false;
   #awayReason = '';
   #omittedNodes = 0;
@@ -61,13 +65,13 @@ export class Fleet implements Disposable {
     );
   }
 
-  /** Follows the nodes of a list of the registry. */
+  /** Takes over the nodes of a list of the registry. */
   follow(list: readonly ServiceNode[]): void {
     const published = servicesByAddress(list);
     for (const node of this.#nodes.values())
       if (!published.has(node.key) && node.isPublished) {
-        node.leave();
-        this.#log(node, 'node', 'warning', 'left the registry');
+        node.setUnpublished();
+        this.#log(node, { kind: 'node', level: 'warning', text: 'left the registry' });
       }
     this.#omittedNodes = 0;
     for (const [key, { address, id, services }] of published) {
@@ -78,15 +82,19 @@ export class Fleet implements Disposable {
       }
       const node = known ?? this.#add(address, id);
       if (known === undefined && this.#hasList)
-        this.#log(node, 'node', 'good', 'is in the registry');
+        this.#log(node, { kind: 'node', level: 'good', text: 'is in the registry' });
       if (!node.isPublished) {
-        node.return();
-        this.#log(node, 'node', 'good', 'is in the registry again');
+        node.setPublished();
+        this.#log(node, { kind: 'node', level: 'good', text: 'is in the registry again' });
       }
       const before = weightsOf(node.services);
       const weights = weightsOf(services);
       if (known !== undefined && before !== '' && before !== weights)
-        this.#log(node, 'weight', 'info', `has the weight ${weights}, and had ${before}`);
+        this.#log(node, {
+          kind: 'weight',
+          level: 'info',
+          text: `has the weight ${weights}, and had ${before}`,
+        });
       node.id = id;
       node.services = services;
     }
@@ -106,7 +114,7 @@ export class Fleet implements Disposable {
     return node;
   }
 
-  /** Notes whether the registry answers. */
+  /** `reason`: why the registry does not answer. Undefined: it answers. */
   setAway(reason: string | undefined): void {
     if ((reason !== undefined) === this.#isAway) return;
     this.#isAway = reason !== undefined;
@@ -119,44 +127,17 @@ export class Fleet implements Disposable {
   }
 
   #onNodeChange(node: FleetNode, change: NodeChange): void {
-    if (change.to === 'unreachable')
-      this.#log(node, 'reachability', 'bad', `is unreachable: ${change.reason}`);
-    else if (change.to === 'silent')
-      this.#log(node, 'reachability', 'warning', `says nothing about itself: ${change.reason}`);
-    else if (change.to === 'back')
-      this.#log(
-        node,
-        'reachability',
-        'good',
-        change.isRestarted ? 'answers again, as a new process' : 'answers again',
-      );
-    else this.#logOther(node, change);
+    const event = eventOf(change);
+    if (event !== undefined) this.#log(node, event);
   }
 
-  #logOther(node: FleetNode, change: NodeChange): void {
-    if (change.to === 'draining') this.#log(node, 'drain', 'warning', 'is draining');
-    else if (change.to === 'undrained') this.#log(node, 'drain', 'good', 'takes calls again');
-    else if (change.to === 'refusing')
-      this.#log(
-        node,
-        'refused',
-        'warning',
-        `has refused sessions: ${change.refused} (${change.reasons})`,
-      );
-  }
-
-  #log(
-    { id, key }: FleetNode,
-    kind: 'node' | 'weight' | 'reachability' | 'drain' | 'refused',
-    level: 'info' | 'good' | 'warning' | 'bad',
-    text: string,
-  ): void {
+  #log({ id, key }: FleetNode, { kind, level, text }: NodeEvent): void {
     this.events.add({ kind, level, text: `${id} at ${key} ${text}`, node: key });
   }
 
   /** Asks all nodes each second, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    this.events.add({ kind: 'console', level: 'info', text: `the console looks at ${this.url}` });
+    this.events.add({ kind: 'console', level: 'info', text: `the console watches ${this.url}` });
     do await this.#addSecond(signal);
     while (await pause(1_000 - (Date.now() % 1_000), signal));
   }
@@ -173,7 +154,7 @@ export class Fleet implements Disposable {
     for (const node of nodes) node.series.add(this.#clock, node.row.point);
     this.#clock.advance(Date.now());
     const second = this.#second;
-    this.#second = new Signal();
+    this.#second = new Deferred();
     second.resolve();
   }
 
@@ -204,16 +185,18 @@ export class Fleet implements Disposable {
     return { kind, url: this.url, isAway: this.#isAway, reason: this.#awayReason };
   }
 
-  start(isAdminAllowed: boolean): FleetStart {
-    return { type: 'start', isAdminAllowed, times: this.#clock.times() };
-  }
-
-  /** The histories of all services and nodes. */
-  *histories(): Iterable<FleetHistory> {
+  /**
+   * The start of a watch, and then the histories of all services and nodes. All of them have the
+   * points of one moment, although a slow page takes seconds to receive them.
+   */
+  *histories(isAdminAllowed: boolean): Iterable<FleetStart | FleetHistory> {
+    const clock = this.#clock;
+    const { count } = clock;
+    yield { type: 'start', isAdminAllowed, times: clock.times() };
     for (const { name, version, series } of this.#services.all())
-      yield { type: 'history', service: { name, version }, ...series.history(this.#clock) };
+      yield { type: 'history', service: { name, version }, ...series.history(clock, count) };
     for (const { key, series } of this.#nodes.values())
-      yield { type: 'history', node: key, ...series.history(this.#clock) };
+      yield { type: 'history', node: key, ...series.history(clock, count) };
   }
 
   /** Resolves when the points of the next second are there. */
@@ -226,20 +209,21 @@ export class Fleet implements Disposable {
   }
 }
 
-/** Nodes that have left come last. */
+/** By id and address. Nodes that have left the registry are last. */
 function byPlace(a: FleetNode, b: FleetNode): number {
   if ((a.state === 'gone') !== (b.state === 'gone')) return a.state === 'gone' ? 1 : -1;
   return a.id + a.key < b.id + b.key ? -1 : 1;
 }
 
-class Signal {
+/** A promise, and the function that resolves it. */
+class Deferred {
   resolve: () => void = () => {};
   readonly promise = new Promise<void>((resolve) => {
     this.resolve = resolve;
   });
 }
 
-/** Follows a registry: the lists of `lists`, each of which may fail. */
+/** Asks for the nodes of a registry each second, until `signal` aborts. `list` may reject. */
 export async function followRegistry(
   fleet: Fleet,
   list: () => Promise<readonly ServiceNode[]>,

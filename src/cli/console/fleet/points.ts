@@ -3,15 +3,12 @@ import type { MethodRow, Point } from '../types.js';
 import { percentileOf, type TimedRate } from './latency-window.js';
 import { rounded } from './series.js';
 
-export const NO_POINT: Point = [null, null, null, null];
-
 export function sumOf<Item>(items: readonly Item[], select: (item: Item) => number): number {
   return items.reduce((sum, item) => sum + select(item), 0);
 }
 
-/** The calls of all `rates`. `isKnown`: false if the node did not answer. */
-export function pointOf(rates: readonly TimedRate[], isKnown: boolean): Point {
-  if (!isKnown) return NO_POINT;
+/** The calls of all `rates`, which are those of nodes that answer. */
+export function pointOf(rates: readonly TimedRate[]): Point {
   return [
     rounded(sumOf(rates, ({ rate }) => rate)),
     rounded(sumOf(rates, ({ failures }) => failures)),
@@ -20,7 +17,8 @@ export function pointOf(rates: readonly TimedRate[], isKnown: boolean): Point {
   ];
 }
 
-type NamedMethod = Pick<MethodRow, 'service' | 'version' | 'method' | 'kind'>;
+/** A method, without its calls and its schemas. */
+export type NamedMethod = Pick<MethodRow, 'service' | 'version' | 'method' | 'kind'>;
 
 /** A method over the nodes that offer it. */
 export function methodRow(
@@ -31,7 +29,7 @@ export function methodRow(
   for (const rate of rates)
     for (const [code, count] of Object.entries(rate.codes))
       codes[code] = rounded((codes[code] ?? 0) + count) ?? 0;
-  const [rate, errors, p50, p99] = pointOf(rates, true);
+  const [rate, errors, p50, p99] = pointOf(rates);
   return {
     service,
     version,

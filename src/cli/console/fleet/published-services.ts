@@ -1,12 +1,12 @@
-/** The entries of a registry, by the server that they are about. */
+/** The entries of a registry, grouped by the server that has published them. */
 import { redactUrl } from '../../../core/redact.js';
 import type { ServiceNode } from '../../../micro/index.js';
 import { printable } from '../../output/printable.js';
 import { mergeCodecs, weightOf } from '../../target/node-rows.js';
 import type { OfferedService } from '../types.js';
 
-/** The most services of one node; further ones are left out. */
-const MAX_SERVICES = 50;
+/** The most services of one node. Further ones are left out. */
+export const MAX_SERVICES = 50;
 
 export interface PublishedNode {
   /** With its secrets, for a connection. */
@@ -15,7 +15,7 @@ export interface PublishedNode {
   readonly services: OfferedService[];
 }
 
-/** The nodes of a list, by their address without secrets. */
+/** The nodes of a list. The keys are their addresses without secrets. */
 export function servicesByAddress(list: readonly ServiceNode[]): Map<string, PublishedNode> {
   const nodes = new Map<string, PublishedNode>();
   for (const { node, codecs } of mergeCodecs(list)) {

@@ -1,8 +1,6 @@
 /** The points of the last 15 minutes, in arrays of constant size. */
+import { MAX_POINTS } from '../limits.js';
 import type { FleetHistory, Point } from '../types.js';
-
-/** One point each second, for 15 minutes. */
-export const MAX_POINTS = 900;
 
 /** When the points of all series were taken. Each series has one point for each of these times. */
 export class SeriesClock {
@@ -14,31 +12,36 @@ export class SeriesClock {
     return this.#count % MAX_POINTS;
   }
 
-  get length(): number {
-    return Math.min(this.#count, MAX_POINTS);
-  }
-
   /** `time`: milliseconds since the epoch. All series must have added their point. */
   advance(time: number): void {
     this.#times[this.next] = time;
     this.#count++;
   }
 
-  /** The time of the last points; 0 before the first ones. */
+  /** When the last points were taken, in milliseconds since the epoch; 0 before the first ones. */
   get last(): number {
     return this.#times[(this.#count - 1 + MAX_POINTS) % MAX_POINTS] as number;
   }
 
-  times(): number[] {
-    return this.order(this.#times);
+  /** How many points were added since the start, also those that are no longer kept. */
+  get count(): number {
+    return this.#count;
   }
 
-  /** The values of a ring, oldest first. */
-  order(ring: ArrayLike<number>): number[] {
-    const first = this.#count > MAX_POINTS ? this.next : 0;
-    return Array.from(
-      { length: this.length },
-      (_, at) => ring[(first + at) % MAX_POINTS] as number,
+  /** The times of all points, oldest first. */
+  times(): number[] {
+    return this.order(this.#times, this.#count);
+  }
+
+  /**
+   * The values of a ring as they were when `count` points were added, oldest first. A value that
+   * newer points have replaced since then is NaN.
+   */
+  order(ring: ArrayLike<number>, count: number): number[] {
+    const first = Math.max(0, count - MAX_POINTS);
+    const firstKept = this.#count - MAX_POINTS;
+    return Array.from({ length: count - first }, (_, at) =>
+      first + at < firstKept ? Number.NaN : (ring[(first + at) % MAX_POINTS] as number),
     );
   }
 }
@@ -56,9 +59,10 @@ export class Series {
     });
   }
 
-  history(clock: SeriesClock): Omit<FleetHistory, 'type' | 'service' | 'node'> {
+  /** The points as they were when `clock.count` was `count`. */
+  history(clock: SeriesClock, count: number): Omit<FleetHistory, 'type' | 'service' | 'node'> {
     const [rate, errors, p50, p99] = this.#columns.map((column) =>
-      clock.order(column).map(rounded),
+      clock.order(column, count).map(rounded),
     ) as [Values, Values, Values, Values];
     return { rate, errors, p50, p99 };
   }
@@ -66,7 +70,7 @@ export class Series {
 
 type Values = (number | null)[];
 
-/** `value` with four digits, which is shorter as JSON. */
+/** `value` with four digits, which is shorter as JSON; null if it is not finite. */
 export function rounded(value: number | null): number | null {
   return value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(4));
 }

@@ -1,15 +1,15 @@
 /** The services of all nodes, with their history. */
 
 import { printable } from '../../output/printable.js';
-import type { ServiceRow } from '../types.js';
+import { isAnswering, NO_POINT, type ServiceRow } from '../types.js';
 import { ErrorAlarm } from './error-alarm.js';
 import type { EventLog } from './event-log.js';
 import type { FleetNode } from './fleet-node.js';
 import type { TimedRate } from './latency-window.js';
-import { NO_POINT, pointOf, sumOf } from './points.js';
+import { pointOf, sumOf } from './points.js';
 import { Series, type SeriesClock } from './series.js';
 
-/** The most services; further ones are left out. */
+/** The most services. Further ones have no row. */
 const MAX_SERVICES = 200;
 /** Seconds that a service is kept without a node. */
 const KEPT_SECONDS = 60;
@@ -34,18 +34,22 @@ export class ServiceTable {
   readonly #entries = new Map<string, TableEntry>();
   readonly #events: EventLog;
   rows: readonly ServiceRow[] = [];
-  /** Services that are left out. */
-  omitted = 0;
+  readonly #omitted = new Set<string>();
 
   constructor(events: EventLog) {
     this.#events = events;
+  }
+
+  /** How many services are left out. */
+  get omitted(): number {
+    return this.#omitted.size;
   }
 
   all(): Iterable<Pick<TableEntry, 'name' | 'version' | 'series'>> {
     return this.#entries.values();
   }
 
-  /** Adds a second. */
+  /** Adds the points of one second. */
   update(nodes: readonly FleetNode[], clock: SeriesClock): void {
     const found = this.#collect(nodes.filter(({ state }) => state !== 'gone'));
     const rows: ServiceRow[] = [];
@@ -64,7 +68,7 @@ export class ServiceTable {
   /** What the nodes offer and have served, by service. */
   #collect(nodes: readonly FleetNode[]): Map<string, ServiceNodes> {
     const found = new Map<string, ServiceNodes>();
-    this.omitted = 0;
+    this.#omitted.clear();
     for (const node of nodes) {
       for (const { name, version, group } of node.services) {
         const service = this.#serviceOf(found, name, version);
@@ -73,9 +77,9 @@ export class ServiceTable {
         if (service.nodes.at(-1) !== node) service.nodes.push(node);
       }
       for (const rate of node.rates) {
-        const key = keyOf(printable(rate.service), printable(rate.version));
+        const service = found.get(keyOf(printable(rate.service), printable(rate.version)));
         // Calls of a service that the node does not publish belong to the node alone.
-        found.get(key)?.rates.push(rate);
+        if (service?.nodes.at(-1) === node) service.rates.push(rate);
       }
     }
     return found;
@@ -91,7 +95,7 @@ export class ServiceTable {
     if (service !== undefined) return service;
     if (!this.#entries.has(key)) {
       if (this.#entries.size >= MAX_SERVICES) {
-        this.omitted++;
+        this.#omitted.add(key);
         return undefined;
       }
       this.#entries.set(key, {
@@ -113,8 +117,8 @@ export class ServiceTable {
     clock: SeriesClock,
   ): ServiceRow {
     const { nodes = [], rates = [], groups = [] } = service ?? {};
-    const answering = nodes.filter(({ state }) => state === 'up' || state === 'draining').length;
-    const point = answering === 0 ? NO_POINT : pointOf(rates, true);
+    const answering = nodes.filter(({ state }) => isAnswering(state)).length;
+    const point = answering === 0 ? NO_POINT : pointOf(rates);
     series.add(clock, point);
     const change = alarm.add(point[0] ?? 0, point[1] ?? 0);
     if (change !== undefined) {

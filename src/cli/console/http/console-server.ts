@@ -17,13 +17,13 @@ import {
 } from './request-policy.js';
 import { UpgradeRelay } from './upgrade-relay.js';
 
-/** A few tabs of a few people. */
+/** The most connections, and the most pages that are open: a few tabs of a few people. */
 const MAX_CONNECTIONS = 200;
 const MAX_PAGES = 50;
 /** Bytes of the headers of a request. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Milliseconds for the headers of a request, and until an idle connection is closed. */
-const HEADERS_TIMEOUT = 10_000;
+/** Milliseconds for a request, and until an idle connection is closed. */
+const HTTP_TIMEOUT = 10_000;
 
 export interface ConsoleServerOptions {
   readonly listen: ListenAddress;
@@ -59,9 +59,9 @@ export class ConsoleServer implements Disposable {
     };
     this.#http = createServer({
       maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT,
-      requestTimeout: HEADERS_TIMEOUT,
-      keepAliveTimeout: HEADERS_TIMEOUT,
+      headersTimeout: HTTP_TIMEOUT,
+      requestTimeout: HTTP_TIMEOUT,
+      keepAliveTimeout: HTTP_TIMEOUT,
     });
     this.#http.maxConnections = MAX_CONNECTIONS;
     this.#http.on('request', (request, response) => this.#answer(request, response));
@@ -102,7 +102,7 @@ export class ConsoleServer implements Disposable {
     return (this.#http.address() as AddressInfo).port;
   }
 
-  /** What a browser opens, with the token. */
+  /** The address of the page for a browser, with the token if there is one. */
   get url(): string {
     const { token } = this.#policy;
     // A browser cannot open the address of all interfaces.
@@ -119,6 +119,7 @@ export class ConsoleServer implements Disposable {
     const at = url.indexOf('?');
     const path = at < 0 ? url : url.slice(0, at);
     const given = path === '/' && at >= 0 ? new URLSearchParams(url.slice(at)).get('token') : null;
+    // The address that the command prints has the token. The answer stores it as a cookie.
     const isNew = isToken(given, this.#policy);
     if (!isNew && !hasToken(headers, this.#policy))
       return refuse(response, 401, 'Open the address that `getty console` has printed.');

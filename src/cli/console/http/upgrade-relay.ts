@@ -14,9 +14,9 @@ export interface RelayTarget {
 /** The headers of the page's request that the rpc server needs. */
 const PASSED = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions'];
 
-/** The relayed sockets, so that all of them can be closed. */
 export class UpgradeRelay {
   readonly #target: RelayTarget;
+  /** The sockets of the pages, so that close() can end them. */
   readonly #sockets = new Set<Duplex>();
 
   constructor(target: RelayTarget) {

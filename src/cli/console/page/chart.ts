@@ -14,7 +14,7 @@ export interface ChartOptions {
   readonly title: string;
   readonly series: readonly ChartSeries[];
   readonly format: (value: number | null) => string;
-  /** After the numbers of the axis. */
+  /** The text after each number of the vertical axis. */
   readonly unit: string;
 }
 
@@ -24,7 +24,7 @@ const MIN_SPAN = 60;
 const MAX_SPAN = 15 * 60;
 /** Seconds. The axis of a shorter time shows seconds. */
 const MINUTES_SPAN = 5 * 60;
-/** The charts of a view show the same moment. */
+/** The key by which uPlot moves the cursors of all charts together. */
 const SYNC = 'console';
 
 type Values = readonly (number | null)[];
@@ -60,7 +60,7 @@ export class Chart {
     this.#describe(columns);
   }
 
-  /** A text for readers that see no chart: the newest values. */
+  /** Sets the text for screen readers: the newest values. */
   #describe(columns: readonly Values[]): void {
     const { title, series, format } = this.#options;
     const values = series.map(({ label }, at) => `${label} ${format(columns[at]?.at(-1) ?? null)}`);
@@ -151,7 +151,7 @@ function timeOf(time: number, withSeconds: boolean): string {
   return new Date(time * 1_000).toTimeString().slice(0, withSeconds ? 8 : 5);
 }
 
-/** The percentiles of calls; show() takes the columns of p99 and p50. */
+/** A chart of percentiles. Its show() takes the columns of p99 and p50, in this order. */
 export function latencyChart(): Chart {
   return new Chart({
     title: 'Latency',

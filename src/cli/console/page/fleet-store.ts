@@ -1,15 +1,14 @@
-/** What the page knows: the history, and each second the newest state. */
+/** The data of all views: the histories, and each second the newest state. */
 import { messageOf } from '../../../core/errors.js';
 import { pause } from '../../../core/timers.js';
 import { connect, type RpcClient, type StubOf } from '../../../web/rpc.js';
 import { ConsoleContract } from '../contract.js';
+import { MAX_EVENTS, MAX_POINTS } from '../limits.js';
 import type { FleetEvent, FleetHistory, FleetMessage, FleetUpdate, Point } from '../types.js';
 
-const MAX_POINTS = 900;
-const MAX_EVENTS = 1_000;
 /** Milliseconds between attempts to reach the process again. */
 const RETRY_DELAY = 1_000;
-/** Milliseconds without an update, after which the process counts as lost. */
+/** Milliseconds without a byte of the process, after which it counts as lost. */
 const SILENCE_LIMIT = 10_000;
 
 /** The points of a service or a node, one for each time of the store. */
@@ -35,8 +34,6 @@ export class History {
 
 type Values = (number | null)[];
 
-const NO_POINT: Point = [null, null, null, null];
-
 export const serviceKey = (name: string, version: string): string => `${name}\n${version}`;
 
 export class FleetStore {
@@ -60,13 +57,13 @@ export class FleetStore {
     this.#onChange = onChange;
   }
 
-  /** The process behind the page. Throws if it is lost. */
+  /** The service of the process behind the page. Throws an Error without a connection. */
   get console(): StubOf<typeof ConsoleContract> {
     if (this.#client === undefined) throw new Error('the console is not connected');
     return this.#client.stub(ConsoleContract);
   }
 
-  /** Follows the process for ever. */
+  /** Watches the process, and connects again when it is lost. Does not end. */
   async run(): Promise<void> {
     for (;;) {
       try {
@@ -148,6 +145,6 @@ function addPoints(
       history = History.empty(length);
       histories.set(key, history);
     }
-    history.add(point ?? NO_POINT);
+    history.add(point);
   }
 }

@@ -10,7 +10,7 @@ export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? NONE : COUNTS.format(value);
 }
 
-/** Per second. */
+/** A number per second. */
 export function rate(value: number | null): string {
   if (value === null) return NONE;
   return value === 0 || value >= 100 ? COUNTS.format(value) : DIGITS.format(value);
@@ -22,7 +22,7 @@ export function milliseconds(value: number | null | undefined): string {
   return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ms`;
 }
 
-/** The share of failed calls. */
+/** The share of failed calls, in percent. */
 export function errorShare([calls, errors]: Point): number | null {
   if (calls === null || errors === null) return null;
   return calls === 0 ? 0 : (errors / calls) * 100;

@@ -7,7 +7,7 @@ export interface LiveColumn<Row> {
   readonly class?: string | undefined;
   /** The text of the cell. */
   readonly text?: (row: Row) => string;
-  /** Makes the content of a cell, and returns the function that shows a row in it. */
+  /** Replaces `text`. Fills a new cell, and returns the function that shows a row in it. */
   readonly content?: (cell: HTMLElement) => (row: Row) => void;
 }
 

@@ -1,4 +1,4 @@
-/** The page: its bar, the view that the hash of the URL names, and the process behind it. */
+/** The page: its bar, and the view that the hash of the URL names. */
 import { CallView } from './call/call-view.js';
 import { h, setClass, setText } from './dom.js';
 import { FleetStore } from './fleet-store.js';
@@ -70,7 +70,6 @@ class Page {
         ? `The process of the console does not answer; the page tries again (${failure})`
         : '',
     );
-    this.#main.inert = false;
     setClass(this.#main, state === 'lost' && update !== undefined ? 'stale' : '');
     if (update === undefined) {
       const loading = this.#main.querySelector('.loading');

@@ -1,4 +1,4 @@
-/** Parts that several views show: tiles, states, the columns of calls. */
+/** Elements and columns that several views use: tiles, states, the columns of calls. */
 import type { MethodRow, NodeState, Point } from '../types.js';
 import { h, setClass, setText } from './dom.js';
 import type { FleetStore, History } from './fleet-store.js';
@@ -7,16 +7,16 @@ import { type LiveColumn, linkCell } from './live-table.js';
 import { link } from './router.js';
 import { Sparkline } from './sparkline.js';
 
-/** What main.ts shows. */
+/** A view of the page, which main.ts creates for a route. */
 export interface View {
   readonly title: string;
   readonly element: HTMLElement;
-  /** Called each second, and once at the beginning. */
+  /** Shows the newest state of the store. Called at once, and then each second. */
   update(): void;
   close?(): void;
 }
 
-/** A number with its name above. */
+/** A number with its label above. */
 export class Tile {
   readonly element: HTMLElement;
   readonly #value = h('dd');
@@ -65,9 +65,7 @@ const STATES: Readonly<Record<NodeState, readonly [text: string, tone: string]>>
   gone: ['left the registry', 'plain'],
 };
 
-export const isAnswering = (state: NodeState): boolean => state === 'up' || state === 'draining';
-
-/** A state as a dot and a text, with its reason. */
+/** The state of a node as a dot and a text, with its reason. */
 export class StateLabel {
   readonly element = h('span', { class: 'state' });
   readonly #text = h('span');
@@ -162,8 +160,17 @@ export function pointColumns<Row extends { readonly point: Point }>(
   ];
 }
 
-/** The columns of methods. `nodeOf`: the node that a link calls. */
-export function methodColumns(hasService: boolean, nodeOf: () => string): LiveColumn<MethodRow>[] {
+export interface MethodColumnOptions {
+  /** Whether the name of a method has that of its service. */
+  readonly hasService: boolean;
+  /** The key of the node that is called by the link of a method. */
+  readonly nodeOf: () => string;
+}
+
+export function methodColumns({
+  hasService,
+  nodeOf,
+}: MethodColumnOptions): LiveColumn<MethodRow>[] {
   return [
     {
       title: 'Method',
@@ -171,7 +178,7 @@ export function methodColumns(hasService: boolean, nodeOf: () => string): LiveCo
         ({ service, method }) => (hasService ? `${service}/${method}` : method),
         ({ service, version, method }) =>
           link('call', { node: nodeOf(), service, version, method }),
-        ({ kind }) => (kind === undefined || kind === 'unary' ? '' : KINDS[kind]),
+        ({ kind }) => (kind === undefined || kind === 'unary' ? '' : METHOD_KINDS[kind]),
       ),
     },
     { title: 'Calls/s', class: 'number', text: (row) => rate(row.rate) },
@@ -194,7 +201,8 @@ export function methodColumns(hasService: boolean, nodeOf: () => string): LiveCo
   ];
 }
 
-export const KINDS = {
+/** The kinds of methods, as text for people. */
+export const METHOD_KINDS = {
   unary: 'unary',
   oneway: 'one way',
   noReply: 'no reply',
@@ -211,8 +219,8 @@ export function section(title: string, ...children: readonly Node[]): HTMLElemen
   return h('section', { class: 'panel' }, h('h2', {}, title), ...children);
 }
 
-/** The head of a view of one thing: where it is, its name, and what is said about it. */
-export function viewHead(kind: string, title: string, ...children: readonly Node[]): HTMLElement {
+/** The header of the view of one service or node. `kind`: `Service` or `Node`. */
+export function viewHeader(kind: string, title: string, ...children: readonly Node[]): HTMLElement {
   return h(
     'header',
     { class: 'view-head' },

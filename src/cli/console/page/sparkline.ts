@@ -4,7 +4,7 @@
  */
 import { svg } from './dom.js';
 
-/** One point for each second. */
+/** A line has the width of at least 30 points, one for each second, and shows 120 at most. */
 const MIN_POINTS = 30;
 const MAX_POINTS = 120;
 const WIDTH = 90;

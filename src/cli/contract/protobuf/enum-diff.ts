@@ -5,6 +5,7 @@ import { isReserved } from './reserved.js';
 
 type Enums = Pick<ServiceSnapshot, 'enums'>;
 
+/** `service` and `hasJson` are as in ProtobufDiff. */
 export class EnumDiff {
   readonly #before: Enums;
   readonly #after: Enums;
@@ -21,7 +22,7 @@ export class EnumDiff {
     this.#list = list;
   }
 
-  /** Compares two enums, which their snapshots have. */
+  /** Compares two enums by their full names. Both snapshots must describe them. */
   compare(before: string, after: string): void {
     const key = `${before}\n${after}`;
     if (this.#seen.has(key)) return;
@@ -50,13 +51,13 @@ export class EnumDiff {
     for (const value of before.values) {
       if (this.#list.isStopped) return;
       const at = placeIn(where, `.${value.name}`);
-      const moved = namesAfter.get(value.name);
-      if (moved !== undefined) {
-        if (moved.number !== value.number)
+      const sameName = namesAfter.get(value.name);
+      if (sameName !== undefined) {
+        if (sameName.number !== value.number)
           this.#list.add(
             'protobuf-enum-value-number-changed',
             at,
-            `${value.number} → ${moved.number}`,
+            `${value.number} → ${sameName.number}`,
           );
         continue;
       }

@@ -1,14 +1,14 @@
-/** Compares two versions of a field of a Protobuf message: those with one number. */
+/** Compares the fields that have one number in two versions of a Protobuf message. */
 import type { ChangeList } from '../change-list.js';
 import type { ProtobufField, ProtobufMessage } from '../snapshot.js';
 import { fieldType } from './field-text.js';
 import { hasSameEncoding, hasSameJson, isScalar } from './protobuf-types.js';
 
-/** What the comparison of fields needs of that of messages. */
+/** What FieldDiff needs of ProtobufDiff. */
 export interface MessageComparison {
-  /** `enum` or `message` for a type that a snapshot describes. */
+  /** Undefined if the snapshot does not describe the type. Well-known types are messages. */
   kindOf(version: 'before' | 'after', type: string): 'enum' | 'message' | undefined;
-  /** Compares the messages or enums of a field too. */
+  /** Compares the messages or enums that are the type of a field. */
   follow(kind: 'enum' | 'message', before: string, after: string): void;
 }
 
@@ -33,15 +33,16 @@ export class FieldDiff {
     this.#list = list;
   }
 
-  /** `isOther`: the old field has another number now. */
-  compare(before: ProtobufField, after: ProtobufField, where: string, isOther: boolean): void {
+  /** Adds that `after` has the number of `before`, and is another field. */
+  addReuse(before: ProtobufField, after: ProtobufField, where: string): void {
+    const [from, to] = [before, after].map((field) => `${fieldType(field)} ${field.name}`);
+    this.#list.add('protobuf-field-number-reused', where, `${before.number}: ${from} → ${to}`);
+  }
+
+  /** Compares two fields with one number. If both name and type differ, they are two fields. */
+  compare(before: ProtobufField, after: ProtobufField, where: string): void {
     const isSameType = this.#hasSameEncoding(before, after) && isList(before) === isList(after);
-    if (isOther || (before.name !== after.name && !isSameType))
-      return this.#list.add(
-        'protobuf-field-number-reused',
-        where,
-        `${before.number}: ${fieldType(before)} ${before.name} → ${fieldType(after)} ${after.name}`,
-      );
+    if (before.name !== after.name && !isSameType) return this.addReuse(before, after, where);
     this.#compareNames(before, after, where);
     this.#compareCardinality(before, after, where);
     this.#compareTypes(before, after, where);

@@ -9,9 +9,7 @@ import {
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { compareText } from '../canonical.js';
 import type { Cardinality, ProtobufEnum, ProtobufField, ProtobufMessage } from '../snapshot.js';
-
-/** Messages and enums that are the same everywhere. */
-const WELL_KNOWN = 'google.protobuf.';
+import { isWellKnown } from './protobuf-types.js';
 
 export class ProtobufCollector {
   readonly #registry: FileRegistry | undefined;
@@ -23,13 +21,16 @@ export class ProtobufCollector {
     this.#registry = registry;
   }
 
-  /** Adds a message and all that its fields need. False: there are no descriptors of it. */
+  /**
+   * Adds a message, and the messages and enums of its fields, except well-known ones. False: there
+   * is no descriptor of the message, and it is not well known.
+   */
   add(name: string): boolean {
     const first = this.#registry?.getMessage(name);
-    if (first === undefined) return name.startsWith(WELL_KNOWN);
+    if (first === undefined) return isWellKnown(name);
     const queue: DescMessage[] = [first];
     for (let message = queue.pop(); message !== undefined; message = queue.pop()) {
-      if (Object.hasOwn(this.messages, message.typeName) || isWellKnown(message)) continue;
+      if (Object.hasOwn(this.messages, message.typeName) || isWellKnown(message.typeName)) continue;
       this.messages[message.typeName] = messageOf(message);
       for (const field of message.fields) {
         if (field.message !== undefined) queue.push(field.message);
@@ -40,7 +41,7 @@ export class ProtobufCollector {
   }
 
   #addEnum(found: DescEnum): void {
-    if (Object.hasOwn(this.enums, found.typeName) || isWellKnown(found)) return;
+    if (Object.hasOwn(this.enums, found.typeName) || isWellKnown(found.typeName)) return;
     this.enums[found.typeName] = enumOf(found);
   }
 
@@ -50,14 +51,11 @@ export class ProtobufCollector {
   }
 }
 
-const isWellKnown = ({ typeName }: DescMessage | DescEnum): boolean =>
-  typeName.startsWith(WELL_KNOWN);
-
 function messageOf({ fields, proto }: DescMessage): ProtobufMessage {
   return {
     fields: fields.map(fieldOf).sort((a, b) => a.number - b.number),
     reservedNames: listOf([...proto.reservedName].sort(compareText)),
-    // The end of the range of a message is exclusive; that of an enum is not.
+    // In a descriptor the end of a range is exclusive for messages, and inclusive for enums.
     reservedNumbers: listOf(
       proto.reservedRange.map(({ start, end }): [number, number] => [start, end - 1]).sort(byFirst),
     ),

@@ -2,16 +2,14 @@
 import { type ChangeList, placeIn } from '../change-list.js';
 import type { ProtobufField, ProtobufMessage, ServiceSnapshot } from '../snapshot.js';
 import { EnumDiff } from './enum-diff.js';
-import { FieldDiff } from './field-diff.js';
+import { FieldDiff, type MessageComparison } from './field-diff.js';
 import { fieldText } from './field-text.js';
+import { isWellKnown } from './protobuf-types.js';
 import { isReserved } from './reserved.js';
 
 type Messages = Pick<ServiceSnapshot, 'messages' | 'enums' | 'codecs'>;
 
-/** Messages that have a meaning of their own, and do not change. */
-const WELL_KNOWN = 'google.protobuf.';
-
-export class ProtobufDiff {
+export class ProtobufDiff implements MessageComparison {
   readonly #before: Messages;
   readonly #after: Messages;
   readonly #service: string;
@@ -51,7 +49,7 @@ export class ProtobufDiff {
   #compareMessages(before: string, after: string): void {
     const where = placeIn(this.#service, ` ${after}`);
     if (before !== after) this.#list.add('protobuf-message-renamed', where, `${before} → ${after}`);
-    if (before.startsWith(WELL_KNOWN) && before === after) return;
+    if (isWellKnown(before) && before === after) return;
     const from = own(this.#before.messages, before);
     const to = own(this.#after.messages, after);
     if (from === undefined || to === undefined) {
@@ -84,9 +82,9 @@ export class ProtobufDiff {
           at,
           `${field.name} = ${field.number} → ${moved.number}`,
         );
-      // Another field with the number of a field that has moved is a reuse, whatever its type is.
-      if (found !== undefined)
-        diff.compare(field, found, at, moved !== undefined && moved !== found);
+      if (found !== undefined && moved !== undefined && moved !== found)
+        diff.addReuse(field, found, at);
+      else if (found !== undefined) diff.compare(field, found, at);
       else if (moved === undefined) this.#addRemoved(field, after, at);
     }
     for (const field of after.fields) {
@@ -111,14 +109,12 @@ export class ProtobufDiff {
     );
   }
 
-  /** The type of a field: a scalar type, `enum` or `message`; undefined if it is not described. */
   kindOf(version: 'before' | 'after', type: string): 'enum' | 'message' | undefined {
     const { messages, enums } = version === 'before' ? this.#before : this.#after;
     if (Object.hasOwn(enums, type)) return 'enum';
-    return Object.hasOwn(messages, type) || type.startsWith(WELL_KNOWN) ? 'message' : undefined;
+    return Object.hasOwn(messages, type) || isWellKnown(type) ? 'message' : undefined;
   }
 
-  /** Compares the messages or enums of a field too. */
   follow(kind: 'enum' | 'message', before: string, after: string): void {
     if (kind === 'message') this.#add(before, after);
     else this.#enums.compare(before, after);

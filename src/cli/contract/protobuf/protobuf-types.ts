@@ -21,7 +21,10 @@ const JSON_FORMS: readonly (readonly string[])[] = [
   ['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64'],
 ];
 
-/** `enum` and `message` are types too; a bool is not compatible with an enum. */
+/**
+ * Whether a value of one type can be read as the other. `enum` and `message` are types too. A bool
+ * is not compatible with an enum.
+ */
 export function hasSameEncoding(before: string, after: string): boolean {
   if (before === after) return true;
   const pair = [before, after];
@@ -29,11 +32,15 @@ export function hasSameEncoding(before: string, after: string): boolean {
   return ENCODINGS.some((types) => types.includes(before) && types.includes(after));
 }
 
+/** Whether ProtoJSON writes values of both types in one form. */
 export function hasSameJson(before: string, after: string): boolean {
   return (
     before === after || JSON_FORMS.some((types) => types.includes(before) && types.includes(after))
   );
 }
+
+/** Whether the messages and enums of a name are those of Protobuf itself, equal everywhere. */
+export const isWellKnown = (typeName: string): boolean => typeName.startsWith('google.protobuf.');
 
 const SCALARS: ReadonlySet<string> = new Set([...ENCODINGS, ...JSON_FORMS].flat());
 

@@ -1,4 +1,4 @@
-/** What a message or an enum reserves, so that nothing gets the number or the name again. */
+/** The numbers and names that a message or an enum reserves, so that nothing gets them again. */
 import type { NumberRange } from '../snapshot.js';
 
 interface Reservations {
@@ -6,14 +6,14 @@ interface Reservations {
   readonly reservedNumbers?: readonly NumberRange[] | undefined;
 }
 
-/** Whether a number is reserved, and with `names` the name too. */
+/** Whether the number of a removed field or value is reserved. With JSON its name must be too. */
 export function isReserved(
   { reservedNames = [], reservedNumbers = [] }: Reservations,
   { name, number }: { readonly name: string; readonly number: number },
-  names: boolean,
+  hasJson: boolean,
 ): boolean {
   const isNumberReserved = reservedNumbers.some(
     ([first, last]) => first <= number && number <= last,
   );
-  return isNumberReserved && (!names || reservedNames.includes(name));
+  return isNumberReserved && (!hasJson || reservedNames.includes(name));
 }

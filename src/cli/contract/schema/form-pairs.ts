@@ -10,8 +10,9 @@ export interface FormPairs {
 }
 
 /**
- * Pairs equal forms first, then forms of one type. Of several objects it pairs those with the same
- * constant properties, such as `kind: 'circle'`. An integer is paired with a number last.
+ * Pairs equal forms first, then objects with the same constant properties, such as
+ * `kind: 'circle'`, then forms of one type, then an integer with a number. In each step a form is
+ * paired only if no other form of its version has the same key.
  */
 export function pairForms(
   before: readonly Form[],

@@ -1,15 +1,15 @@
-/** Numbers for JSON values: equal values get the same number, whatever the order of their keys. */
+/** Gives equal JSON values the same number, whatever the order of their keys is. */
 import { compareText } from '../canonical.js';
 
 export interface Interned {
   readonly id: number;
-  /** Whether it has a reference, so that equal schemas of two documents may differ. */
+  /** Whether it contains a reference. Equal schemas of two documents may differ then. */
   readonly hasRef: boolean;
 }
 
 export class Interner {
   readonly #ids = new Map<string, number>();
-  /** Of texts, numbers, booleans and null. */
+  /** Of strings, numbers, booleans, null and undefined. */
   readonly #simple = new Map<unknown, Interned>();
   #next = 0;
   readonly #known = new WeakMap<object, Interned>();

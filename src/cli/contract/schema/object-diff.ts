@@ -35,7 +35,11 @@ export class ObjectDiff {
         if (!isRequired(name) && isRequiredBefore(name))
           this.#parent.add('field-optional', at, 'required → optional');
         this.#compareField(keyword(from, name), keyword(to, name), at);
-      } else this.#addRemoved(name, at, isRequiredBefore(name), others);
+      } else {
+        this.#addRemoved(name, at, isRequiredBefore(name), others);
+        // The field is one of the others now, and may have another type.
+        if (isNode(others)) this.#compareField(keyword(from, name), others, at);
+      }
     }
     for (const name of namesOf(to, requiredAfter)) {
       if (hasField(from, requiredBefore, name)) continue;
@@ -84,7 +88,7 @@ export class ObjectDiff {
   }
 }
 
-/** `additionalProperties`; true if it accepts each value. */
+/** The value of `additionalProperties`; true if it is absent or accepts each value. */
 function otherFieldsOf(schema: SchemaNode): unknown {
   const others = keyword(schema, 'additionalProperties') ?? true;
   return isNode(others) && effectiveKeywords(others).length === 0 ? true : others;

@@ -1,4 +1,4 @@
-/** What the parts of the comparison of JSON Schemas have in common. */
+/** What SchemaDiff offers to the parts of the comparison, such as ObjectDiff. */
 import type { RuleId } from '../rules.js';
 
 export type Direction = 'input' | 'output';

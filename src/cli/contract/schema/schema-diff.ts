@@ -28,7 +28,7 @@ export class SchemaDiff implements SchemaComparison {
   readonly #after: unknown;
   readonly #list: ChangeList;
   readonly #interner = new Interner();
-  /** The pairs that are compared already, because schemas refer to themselves. */
+  /** The pairs that were compared. A schema may refer to itself, which would not end. */
   readonly #seen = new Map<unknown, Set<unknown>>();
 
   constructor(direction: Direction, before: unknown, after: unknown, list: ChangeList) {
@@ -58,7 +58,7 @@ export class SchemaDiff implements SchemaComparison {
     const [from, to] = [this.#resolve(before, this.#before), this.#resolve(after, this.#after)];
     if (this.#isSeen(from, to)) return;
     if (depth > MAX_DEPTH) return this.#list.skip(where, 'it has too many levels');
-    this.#compareDefaults(before, after, where);
+    this.#compareDefaults(defaultOf(before, from), defaultOf(after, to), where);
     const formsBefore = formsOf(before, this.#before);
     const formsAfter = formsOf(after, this.#after);
     if (formsBefore === undefined || formsAfter === undefined)
@@ -87,10 +87,7 @@ export class SchemaDiff implements SchemaComparison {
     return false;
   }
 
-  #compareDefaults(before: unknown, after: unknown, where: string): void {
-    const [from, to] = [before, after].map((schema) =>
-      isNode(schema) ? keyword(schema, 'default') : undefined,
-    );
+  #compareDefaults(from: unknown, to: unknown, where: string): void {
     if (from !== undefined && to !== undefined && !this.#isEqual(from, to))
       this.add('default-changed', where, `${shown(from)} → ${shown(to)}`);
   }
@@ -135,7 +132,7 @@ export class SchemaDiff implements SchemaComparison {
         this.#list.skip(where, `the keyword ${shown(name)} has changed, and is not compared`);
   }
 
-  /** Compares the values of enums. False: none of both is an enum. */
+  /** Compares the values of enums. False: neither form is an enum. */
   #compareValues(before: Form, after: Form, where: string): boolean {
     const [from, to] = [before.values, after.values];
     if (from === undefined && to === undefined) return false;
@@ -169,4 +166,10 @@ export class SchemaDiff implements SchemaComparison {
       );
     this.compare(itemsOf(before), itemsOf(after), placeIn(where, '[]'), depth + 1);
   }
+}
+
+/** The default of a schema, or else of the definition that its reference names. */
+function defaultOf(schema: unknown, resolved: unknown): unknown {
+  const own = isNode(schema) ? keyword(schema, 'default') : undefined;
+  return own ?? (isNode(resolved) ? keyword(resolved, 'default') : undefined);
 }

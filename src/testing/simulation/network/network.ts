@@ -12,21 +12,23 @@ const LAST_PORT = 65_535;
 /** What a port of a host can be used for: `sim` for streams, `simudp` for datagrams. */
 export type PortKind = 'sim' | 'simudp';
 
-/** A host as the network sees it. */
+/** The state of a host that the network needs. */
 export interface NetworkHost {
   readonly name: string;
   /** Whether its system runs. After kill() it runs without a process. */
   isUp: boolean;
   /** Undefined while no process runs. */
   process: SimulatedProcess | undefined;
-  /** What listens at the ports of the present process, by kind and port. */
+  /** The users of the ports of the present process, by kind and port. */
   readonly ports: Map<string, unknown>;
+  /** The port that was opened last for a user without a port of its own. */
   lastPort: number;
 }
 
 /** A stream that is open, for halfOpen(). */
 export interface OpenStream {
   readonly hosts: readonly [string, string];
+  /** True: the network loses its packets, and informs neither side. */
   isForgotten: boolean;
 }
 

@@ -1,10 +1,10 @@
 /** Calls a method: the node and method, the argument, and the reply. */
 import { messageOf } from '../../../../core/errors.js';
-import type { CallableRow, CallRequest, NodeRow } from '../../types.js';
+import { type CallableRow, type CallRequest, isAnswering, type NodeRow } from '../../types.js';
 import { button, h, newId, setText } from '../dom.js';
 import type { FleetStore } from '../fleet-store.js';
 import { serviceName } from '../format.js';
-import { isAnswering, KINDS, section, type View } from '../parts.js';
+import { METHOD_KINDS, section, type View } from '../parts.js';
 import { link, type Route } from '../router.js';
 import { ArgumentInput } from './argument-input.js';
 import { CallRun } from './call-run.js';
@@ -245,7 +245,7 @@ const isClientStream = ({ kind }: CallableRow): boolean =>
   kind === 'clientStream' || kind === 'duplex';
 
 function methodText({ method, kind }: CallableRow): string {
-  return kind === 'unary' ? method : `${method} (${KINDS[kind]})`;
+  return kind === 'unary' ? method : `${method} (${METHOD_KINDS[kind]})`;
 }
 
 function nodeOption({ key, id, state }: NodeRow): HTMLElement {

@@ -1,4 +1,4 @@
-/** A call as a program, and as a command line. Neither contains a token. */
+/** A call as a program, and as a command line. Both read the token from GETTY_TOKEN. */
 import type { CallRequest } from '../../types.js';
 
 export interface CopiedCall {
@@ -9,49 +9,45 @@ export interface CopiedCall {
   readonly argument: string;
 }
 
-const FACTORIES = {
-  unary: 'unary',
-  oneway: 'oneway',
-  noReply: 'noReply',
-  serverStream: 'serverStream',
-  clientStream: 'clientStream',
-  duplex: 'duplex',
-} as const;
-
 const quote = (text: string): string => JSON.stringify(text);
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 
+/** A program that makes the call. */
 export function asTypeScript({ address, request, argument }: CopiedCall): string {
-  const { service, version, method, kind, metadata, timeout, token } = request;
-  const factory = FACTORIES[kind];
+  const { service, version, method, kind, token } = request;
   const hasToken = token !== undefined && token !== '';
-  const isClientStream = kind === 'clientStream' || kind === 'duplex';
-  const isServerStream = kind === 'serverStream' || kind === 'duplex';
   const types = kind === 'oneway' || kind === 'noReply' ? 'unknown' : 'unknown, unknown';
   const name = IDENTIFIER.test(method) ? method : quote(method);
   const access = IDENTIFIER.test(method) ? `.${method}` : `[${quote(method)}]`;
-  const options = [
-    Object.keys(metadata).length > 0 ? `metadata: ${JSON.stringify(metadata)}` : '',
-    timeout === undefined ? '' : `timeout: ${timeout}`,
-  ].filter((option) => option !== '');
-  const input = argument.trim() === '' ? 'undefined' : inLine(argument);
-  const parts = [isClientStream ? `[${argument.trim() === '' ? '' : input}]` : input];
-  if (options.length > 0) parts.push(`{ ${options.join(', ')} }`);
-  const call = `client.stub(Service)${access}(${parts.join(', ')})`;
+  const call = `client.stub(Service)${access}(${argumentsText(request, argument)})`;
   const versionPart = version === '' ? '' : `, { version: ${quote(version)} }`;
+  // The function that declares a method has the name of its kind.
+  const imports = [...(hasToken ? ['bearer'] : []), 'connect', 'contract', kind].join(', ');
+  const options = hasToken ? `, { interceptors: [bearer(process.env.GETTY_TOKEN ?? '')] }` : '';
   return [
-    `import { ${[hasToken ? 'bearer' : '', 'connect', 'contract', factory].filter(Boolean).join(', ')} } from 'getty-ts/rpc';`,
+    `import { ${imports} } from 'getty-ts/rpc';`,
     '',
-    `const Service = contract(${quote(service)}, { ${name}: ${factory}<${types}>() }${versionPart});`,
-    `const client = await connect(${quote(address)}${
-      hasToken ? ', { interceptors: [bearer(process.env.GETTY_TOKEN)] }' : ''
-    });`,
-    isServerStream
+    `const Service = contract(${quote(service)}, { ${name}: ${kind}<${types}>() }${versionPart});`,
+    `const client = await connect(${quote(address)}${options});`,
+    kind === 'serverStream' || kind === 'duplex'
       ? `for await (const reply of ${call}) console.log(reply);`
       : `console.log(await ${call});`,
     'await client.close();',
     '',
   ].join('\n');
+}
+
+/** The arguments of the function of the stub: what is sent, and options if there are any. */
+function argumentsText({ kind, metadata, timeout }: CallRequest, argument: string): string {
+  const input = argument.trim() === '' ? '' : inLine(argument);
+  const isClientStream = kind === 'clientStream' || kind === 'duplex';
+  const options = [
+    ...(Object.keys(metadata).length > 0 ? [`metadata: ${JSON.stringify(metadata)}`] : []),
+    ...(timeout === undefined ? [] : [`timeout: ${timeout}`]),
+  ];
+  const parts = [isClientStream ? `[${input}]` : input || 'undefined'];
+  if (options.length > 0) parts.push(`{ ${options.join(', ')} }`);
+  return parts.join(', ');
 }
 
 /** For a POSIX shell. */

@@ -1,4 +1,4 @@
-/** What has happened, with a filter. */
+/** The events that the console keeps, with a filter. */
 import type { EventKind, FleetEvent } from '../../types.js';
 import { h, newId, setText } from '../dom.js';
 import type { FleetStore } from '../fleet-store.js';
@@ -14,7 +14,7 @@ const LEVELS: Readonly<Record<FleetEvent['level'], string>> = {
   bad: 'problem',
 };
 
-const KINDS: Readonly<Record<EventKind, string>> = {
+const EVENT_KINDS: Readonly<Record<EventKind, string>> = {
   node: 'Nodes come and go',
   reachability: 'Reachability',
   weight: 'Weights',
@@ -84,7 +84,7 @@ export class EventsView implements View {
     this.#store = store;
     this.#kind.append(
       h('option', { value: '' }, 'All kinds'),
-      ...Object.entries(KINDS).map(([value, text]) => h('option', { value }, text)),
+      ...Object.entries(EVENT_KINDS).map(([value, text]) => h('option', { value }, text)),
     );
     for (const control of [this.#text, this.#kind, this.#problems])
       control.addEventListener('input', () => this.update());

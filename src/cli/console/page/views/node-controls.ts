@@ -1,11 +1,9 @@
 /** Drains a node, and changes its weight. */
 import { messageOf } from '../../../../core/errors.js';
-import type { AdminRequest, NodeRow } from '../../types.js';
+import { MAX_WEIGHT } from '../../limits.js';
+import { type AdminRequest, isAnswering, type NodeRow } from '../../types.js';
 import { button, h, newId, setText } from '../dom.js';
 import type { FleetStore } from '../fleet-store.js';
-import { isAnswering } from '../parts.js';
-
-const MAX_WEIGHT = 1_000_000;
 
 export class NodeControls {
   readonly element: HTMLElement;
@@ -23,7 +21,7 @@ export class NodeControls {
   });
   readonly #result = h('p', { class: 'note', role: 'status' });
   #isRunning = false;
-  /** The weight that the input shows until the user types. */
+  /** True: the input has shown a weight. Later weights must not replace what the user types. */
   #hasWeight = false;
 
   constructor(store: FleetStore, key: string) {

@@ -1,6 +1,12 @@
-/** One node: its methods, its sessions, its process, and how it is drained. */
+/** One node: its methods, sessions and process, and controls that drain it. */
 import { messageOf } from '../../../../core/errors.js';
-import type { MethodRow, NodeDetail, OfferedService, SessionRow } from '../../types.js';
+import {
+  type MethodRow,
+  NO_POINT,
+  type NodeDetail,
+  type OfferedService,
+  type SessionRow,
+} from '../../types.js';
 import { Chart, latencyChart } from '../chart.js';
 import { h, setText } from '../dom.js';
 import type { FleetStore } from '../fleet-store.js';
@@ -16,7 +22,7 @@ import {
   Tile,
   tiles,
   type View,
-  viewHead,
+  viewHeader,
 } from '../parts.js';
 import { serviceLink } from '../router.js';
 import { NodeControls } from './node-controls.js';
@@ -87,14 +93,14 @@ export class NodeView implements View {
     this.#controls = new NodeControls(store, key);
     this.#methods = new LiveTable<MethodRow>(
       'Methods',
-      methodColumns(true, () => key),
+      methodColumns({ hasService: true, nodeOf: () => key }),
       methodKey,
       'The node has not described its methods.',
     );
     this.element = h(
       'div',
       {},
-      viewHead(
+      viewHeader(
         'Node',
         this.title,
         h('p', { class: 'facts' }, h('code', {}, key), this.#state.element),
@@ -116,7 +122,7 @@ export class NodeView implements View {
     this.#state.show(row?.state ?? 'gone', row?.reason ?? '');
     setText(this.#note, row === undefined ? 'This node is not known, or left long ago.' : '');
     this.#controls.show(row);
-    this.#tiles.show(row?.point ?? [null, null, null, null], row?.inFlight ?? null);
+    this.#tiles.show(row?.point ?? NO_POINT, row?.inFlight ?? null);
     this.#services.show(row?.services ?? []);
     const history = nodes.get(this.#key);
     if (history !== undefined) {

@@ -1,11 +1,17 @@
-/** All services and nodes, and what has happened last. */
-import type { FleetEvent, NodeRow, Point, ServiceRow } from '../../types.js';
+/** All services and nodes, and the newest events. */
+import {
+  type FleetEvent,
+  isAnswering,
+  NO_POINT,
+  type NodeRow,
+  type Point,
+  type ServiceRow,
+} from '../../types.js';
 import { h } from '../dom.js';
 import { type FleetStore, serviceKey } from '../fleet-store.js';
 import { count, serviceName } from '../format.js';
 import { LiveTable, linkCell } from '../live-table.js';
 import {
-  isAnswering,
   PointTiles,
   pointColumns,
   section,
@@ -123,10 +129,10 @@ export class Overview implements View {
   }
 }
 
-/** All points together. Of percentiles the largest one counts. */
+/** The calls of all points. Its percentiles are the largest ones of the points. */
 function totalOf(points: readonly Point[]): Point {
   const known = points.filter(([rate]) => rate !== null);
-  if (known.length === 0) return [null, null, null, null];
+  if (known.length === 0) return NO_POINT;
   const sum = (at: 0 | 1): number => known.reduce((total, point) => total + (point[at] ?? 0), 0);
   const max = (at: 2 | 3): number | null => {
     const values = known.flatMap((point) => point[at] ?? []);

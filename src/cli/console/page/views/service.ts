@@ -1,11 +1,13 @@
 /** One service: its nodes, its methods, and up to 15 minutes of its calls. */
 import { messageOf } from '../../../../core/errors.js';
-import type {
-  MethodRow,
-  NodeRow,
-  OfferedService,
-  ServiceDetail,
-  ServiceNodeRow,
+import {
+  isAnswering,
+  type MethodRow,
+  NO_POINT,
+  type NodeRow,
+  type OfferedService,
+  type ServiceDetail,
+  type ServiceNodeRow,
 } from '../../types.js';
 import { Chart, latencyChart } from '../chart.js';
 import { h, setText } from '../dom.js';
@@ -13,7 +15,6 @@ import { type FleetStore, serviceKey } from '../fleet-store.js';
 import { count, errorShare, milliseconds, percent, rate, serviceName } from '../format.js';
 import { type LiveColumn, LiveTable, linkCell } from '../live-table.js';
 import {
-  isAnswering,
   methodColumns,
   methodKey,
   PointTiles,
@@ -22,7 +23,7 @@ import {
   Tile,
   tiles,
   type View,
-  viewHead,
+  viewHeader,
 } from '../parts.js';
 import { nodeLink } from '../router.js';
 
@@ -112,14 +113,14 @@ export class ServiceView implements View {
     this.title = serviceName({ name, version });
     this.#methods = new LiveTable<MethodRow>(
       'Methods',
-      methodColumns(false, () => this.#anyNode()),
+      methodColumns({ hasService: false, nodeOf: () => this.#anyNode() }),
       methodKey,
       'No method is known: no node of the service describes itself.',
     );
     this.element = h(
       'div',
       {},
-      viewHead('Service', this.title, this.#note),
+      viewHeader('Service', this.title, this.#note),
       tiles(this.#nodeTile, ...this.#tiles.list),
       h('div', { class: 'charts' }, ...this.#charts.map(({ element }) => element)),
       section('Nodes', this.#nodes.element),
@@ -127,7 +128,7 @@ export class ServiceView implements View {
     );
   }
 
-  /** A node that can be called. */
+  /** The key of a node that can be called; empty if there is none. */
   #anyNode(): string {
     return this.#offering().find(({ node }) => isAnswering(node.state))?.node.key ?? '';
   }
@@ -152,7 +153,7 @@ export class ServiceView implements View {
       row === undefined ? '–' : `${row.answering} of ${row.nodes}`,
       row !== undefined && row.answering < row.nodes ? 'bad' : 'plain',
     );
-    this.#tiles.show(row?.point ?? [null, null, null, null], row?.inFlight ?? null);
+    this.#tiles.show(row?.point ?? NO_POINT, row?.inFlight ?? null);
     if (history !== undefined) {
       const [calls, errors, p50, p99] = history.columns;
       this.#charts[0].show(times, [calls]);
