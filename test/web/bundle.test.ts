@@ -27,9 +27,9 @@ it('getty-ts/web exports what getty-ts exports, without servers and UDP', () => 
 });
 
 describe('the bundle of getty-ts/web', () => {
-  it('has at most 21 KiB, minified and compressed', async () => {
+  it('has at most 22 KiB, minified and compressed', async () => {
     const size = gzipSync(await bundleWeb('esm'), { level: 9 }).length;
-    expect(size).toBeLessThanOrEqual(21 * KIB);
+    expect(size).toBeLessThanOrEqual(22 * KIB);
     // An empty bundle would be small too.
     expect(size).toBeGreaterThan(6 * KIB);
   });
@@ -68,10 +68,10 @@ describe('the bundle of getty-ts/web', () => {
 describe('the bundle of getty-ts/web/rpc', () => {
   const PROTOBUF_LIBRARY = /google\.protobuf|MessageInitShape|@bufbuild/;
 
-  it('has no Protobuf library, and has at most 50 KiB, minified and compressed', async () => {
+  it('has no Protobuf library, and has at most 51 KiB, minified and compressed', async () => {
     const code = await bundleWeb('esm', WEB_RPC);
     expect(code).not.toMatch(PROTOBUF_LIBRARY);
-    expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(50 * KIB);
+    expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(51 * KIB);
   });
 
   it('has the Protobuf library if getty-ts/web/protobuf is imported', async () => {

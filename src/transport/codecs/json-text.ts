@@ -69,8 +69,8 @@ export function parseJsonText(text: string): unknown {
 /**
  * Counts values and names into `jsonCounts`. An opening bracket or a comma announces a value, and a
  * colon ends a name. The counts of bytes that are not JSON have no meaning. Throws SyntaxError for
- * more than 100 levels of nesting, and RangeError for more than `maxObjects` values and names, where
- * each different name counts DIFFERENT_NAME_COST more.
+ * more than 100 levels of nesting, and RangeError for more than `maxObjects` values and names. Each
+ * different name counts DIFFERENT_NAME_COST more.
  */
 export function scanJson(bytes: Bytes, start: number, end: number, maxObjects: number): void {
   let depth = 0;

@@ -61,7 +61,7 @@ interface UpgradeResponse {
   readonly head: Buffer;
 }
 
-/** Responses such as 103 before the final one. Node.js limits the size of each, not their number. */
+/** Responses such as 103 before the final one. Node.js limits only the size of each. */
 const MAX_INFORMATIONAL = 8;
 
 /** Sends the upgrade request. Rejects if the status of the response is not 101. */
