@@ -74,7 +74,7 @@ function connectForCall(
   const codecOfOptions = proto !== undefined ? 'protobuf' : kind !== undefined ? 'json' : undefined;
   const { codec = codecOfOptions } = options;
   return connectToServer(
-    parseTarget(target),
+    parseTarget(target, options),
     { service, version, group, codec, preferredCodec: 'json', node },
     options,
     terminal,

@@ -23,7 +23,7 @@ export const defineDescribe: DefineCommand = (program, terminal) => {
   command.action(
     async (text: string, nameText: string | undefined, options: ConnectionOptions & JsonOption) => {
       const output = outputOf(terminal, options);
-      const target = parseTarget(text);
+      const target = parseTarget(text, options);
       const name = nameText === undefined ? undefined : parseServiceName(nameText);
       const services = await servicesOf(
         target,

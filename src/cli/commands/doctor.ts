@@ -26,7 +26,7 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (text: string, options: ConnectionOptions & JsonOption) => {
     const output = outputOf(terminal, options);
-    const target = parseTarget(text);
+    const target = parseTarget(text, options);
     const checks: Check[] = [];
     const report = async (check: Check): Promise<void> => {
       checks.push(check);

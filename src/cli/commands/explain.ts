@@ -71,7 +71,7 @@ export const defineExplain: DefineCommand = (program, terminal) => {
   command.action(async (url: string, service: string, options: ExplainOptions) => {
     const output = outputOf(terminal, options);
     const { group, serviceVersion: version = '', codec = 'json' } = options;
-    await using registry = await openQuietRegistry(parseRegistry(url));
+    await using registry = await openQuietRegistry(parseRegistry(url, options));
     const published = await untilAborted(registry.list(), terminal.signal);
     // Rejects, with the name of a similar service, if there is no node.
     nodesOf(published, { service });

@@ -74,7 +74,13 @@ export const defineLoad: DefineCommand = (program, terminal) => {
       checkArgument(json);
       const opened = await openCall(text, name, options, terminal, output);
       try {
-        await using fleet = await openFleet(parseTarget(text), opened, json, options, terminal);
+        await using fleet = await openFleet(
+          parseTarget(text, options),
+          opened,
+          json,
+          options,
+          terminal,
+        );
         const duration = options.for ?? DEFAULT_DURATION;
         const run = new LoadRun(() => fleet.call(), shape, duration, terminal.signal);
         const progress = startInterval(() => reportSecond(run, output), REPORT_PERIOD);

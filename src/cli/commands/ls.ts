@@ -3,6 +3,7 @@
 import { untilAborted } from '../../core/signals.js';
 import { compareSnapshots, type ServiceNode } from '../../micro/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
+import { UsageError } from '../failure.js';
 import { parseDuration } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { tableLines } from '../output/table.js';
@@ -32,6 +33,8 @@ export const defineLs: DefineCommand = (program, terminal) => {
     )
     .action(async (url: string, options: LsOptions) => {
       const output = outputOf(terminal, options);
+      if (options.interval !== undefined && options.watch !== true)
+        throw new UsageError('--interval: this option needs --watch');
       await using registry = await openQuietRegistry(parseRegistry(url));
       const nodes = await untilAborted(registry.list(), terminal.signal);
       if (options.watch !== true) return writeNodes(nodes, output);

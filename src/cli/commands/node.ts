@@ -54,7 +54,7 @@ export const defineNode: DefineCommand = (program, terminal) => {
     async (action: string, address: string, weight: string | undefined, options: NodeOptions) => {
       const output = outputOf(terminal, options);
       const change = changeOf(action, weight, options);
-      const client = await connectTo(parseAddress(address), options, terminal);
+      const client = await connectTo(parseAddress(address, options), options, terminal);
       try {
         const status = await changeNode(client, change, terminal);
         if (output.isJson) return await output.jsonValue(status);

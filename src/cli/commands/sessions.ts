@@ -57,7 +57,7 @@ export const defineSessions: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (address: string, options: SessionsOptions) => {
     const output = outputOf(terminal, options);
-    const client = await connectTo(parseAddress(address), options, terminal);
+    const client = await connectTo(parseAddress(address, options), options, terminal);
     try {
       const { limit = DEFAULT_LIMIT } = options;
       const { total, sessions: reported } = await listSessions(client, limit, terminal);

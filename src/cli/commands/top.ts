@@ -75,7 +75,7 @@ export const defineTop: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (text: string, options: TopOptions) => {
     const output = outputOf(terminal, options);
-    const target = parseTarget(text);
+    const target = parseTarget(text, options);
     await using registry =
       target.kind === 'registry' ? await openQuietRegistry(target.url) : undefined;
     using monitor = new FleetMonitor(options, terminal);
