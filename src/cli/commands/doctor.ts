@@ -39,7 +39,8 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
     if (output.isJson) await output.jsonValue({ checks });
     else
       output.progress(
-        `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}`,
+        `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}` +
+          (count('unknown') > 0 ? `, unknown: ${count('unknown')}` : ''),
       );
     if (count('failed') > 0) throw new ExitCode(1);
   });
