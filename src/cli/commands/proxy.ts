@@ -67,7 +67,7 @@ export const defineProxy: DefineCommand = (program, terminal) => {
   addJsonAndExamples(
     command,
     'getty proxy tcp://127.0.0.1:0 tcp://127.0.0.1:8849 --body',
-    'getty proxy tcp://127.0.0.1:0 tcp://127.0.0.1:8849 --latency 50±10 --bandwidth 100k --json',
+    'getty proxy tcp://127.0.0.1:0 tcp://127.0.0.1:8849 --latency 50±10ms --bandwidth 100k --json',
   );
 };
 
