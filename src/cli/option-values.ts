@@ -18,7 +18,7 @@ export function parseDuration(name: string, text: string): number {
   const duration = readDuration(text);
   if (duration !== undefined && duration >= 1) return duration;
   throw new UsageError(
-    `${name}: got ${show(text)}, expected a number with a unit such as 500ms, 5s or 2m, at least 1ms`,
+    `${name}: got ${show(text)}, expected a duration such as 500ms, 5s or 2m, at least 1ms`,
   );
 }
 
