@@ -106,8 +106,8 @@ async function snapshotOf(
   terminal: Terminal,
   output: Output,
 ): Promise<ContractSnapshot> {
-  const needs = { answers: true, descriptors: true };
-  const fleet = await describeFleet(target, undefined, options, terminal, output, needs);
+  const needs = { needsAnswers: true, needsDescriptors: true };
+  const fleet = await describeFleet(target, needs, options, terminal, output);
   const snapshot = makeSnapshot(fleet.services, fleet.unread);
   for (const { name, version } of snapshot.unread ?? [])
     output.progress(

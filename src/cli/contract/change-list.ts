@@ -13,6 +13,8 @@ export interface Change {
 }
 
 export interface Uncompared {
+  /** The name and version of the service, or `all`. */
+  readonly service: string;
   readonly where: string;
   readonly why: string;
 }
@@ -35,8 +37,14 @@ export function placeIn(where: string, part: string): string {
 export class ChangeList implements ContractDiff {
   readonly changes: Change[] = [];
   readonly uncompared: Uncompared[] = [];
+  #service = '';
   #steps = 0;
   #isStopped = false;
+
+  /** What is skipped from now on is a part of this service. `place`: its name and version. */
+  beginService(place: string): void {
+    this.#service = place;
+  }
 
   add(rule: RuleId, where: string, what: string): void {
     const { breaks, why }: Rule = RULES[rule];
@@ -46,7 +54,7 @@ export class ChangeList implements ContractDiff {
 
   skip(where: string, why: string): void {
     if (this.uncompared.length >= MAX_ENTRIES) return this.stop();
-    this.uncompared.push({ where, why: cut(why, MAX_MESSAGE) });
+    this.uncompared.push({ service: this.#service, where, why: cut(why, MAX_MESSAGE) });
   }
 
   get isStopped(): boolean {
@@ -67,6 +75,6 @@ export class ChangeList implements ContractDiff {
     this.#isStopped = true;
     this.#steps = MAX_STEPS + 1;
     const why = 'there are too many changes; only the first were compared';
-    this.uncompared.push({ where: 'all', why });
+    this.uncompared.push({ service: 'all', where: 'all', why });
   }
 }
