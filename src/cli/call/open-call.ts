@@ -108,7 +108,10 @@ async function methodOf(
       'give them with --proto FILE.binpb',
     );
   }
-  if (known.isJson) return jsonMethod(service, version, method, known.found.method.kind);
+  if (known.isJson) {
+    const { kind: knownKind, input } = known.found.method;
+    return jsonMethod(service, version, method, knownKind, input);
+  }
   return describedMethod(known.found, version, known.registry);
 }
 

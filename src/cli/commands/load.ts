@@ -21,6 +21,7 @@ import { loadSvg } from '../load/load-svg.js';
 import { parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions } from '../target/connection-options.js';
+import { tellNode } from '../target/server-connection.js';
 import { parseTarget } from '../target/target.js';
 
 interface LoadOptions extends FleetOptions, JsonOption {
@@ -73,6 +74,9 @@ export const defineLoad: DefineCommand = (program, terminal) => {
       const shape = shapeOf(options);
       checkArgument(json);
       const opened = await openCall(text, name, options, terminal, output);
+      if (options.node !== undefined) tellNode(opened.connection, output);
+      else if (opened.connection.node !== undefined)
+        output.progress('all nodes of the registry that offer it are called');
       try {
         await using fleet = await openFleet(
           parseTarget(text, options),
