@@ -2,12 +2,17 @@
 import { showUrl } from '../../core/redact.js';
 import { UsageError } from '../failure.js';
 import { type ConnectionOptions, isEncrypted } from './connection-options.js';
-import type { Target } from './target.js';
 
 /** The options of all commands that only some targets use. */
 export interface TargetOptions extends ConnectionOptions {
   readonly node?: string | undefined;
   readonly group?: string | undefined;
+}
+
+/** A Target, whose module imports this one. */
+interface GivenTarget {
+  readonly kind: 'address' | 'registry';
+  readonly url: string;
 }
 
 type Flags = readonly (readonly [option: keyof TargetOptions, flag: string])[];
@@ -31,7 +36,7 @@ const REGISTRY: Flags = [
  * Throws UsageError for an option that none of `targets` uses. The nodes of a registry may be at
  * tls:// and wss://, so a registry uses all options. No targets: all that is read is files.
  */
-export function checkOptions(targets: readonly Target[], options: TargetOptions): void {
+export function checkOptions(targets: readonly GivenTarget[], options: TargetOptions): void {
   const [target] = targets;
   if (target === undefined)
     refuse([...CONNECTION, ...TLS], options, 'no target is given; this option is for a target');
