@@ -1,6 +1,7 @@
 /** Errors of a command: one line that says what to do, and the exit code. */
 import { codeOf, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { cut, jsonText, MAX_MESSAGE, printable } from './output/printable.js';
+import { timeText } from './output/quantity.js';
 
 /** The command line is wrong. The message says what was given, and what is expected. */
 export class UsageError extends Error {
@@ -23,7 +24,6 @@ const ADVICE: Readonly<Record<string, string>> = {
   INVALID_ARGUMENT: '`getty describe TARGET SERVICE/METHOD` shows the argument',
   UNAUTHENTICATED: 'give a token with --token, or in the environment as GETTY_TOKEN',
   PERMISSION_DENIED: 'the server does not allow this caller; is it the right --token?',
-  DEADLINE_EXCEEDED: 'give it more time with --timeout',
 };
 
 /** 0 is success, 2 a wrong command line, else the number of the RPC code; 1 for other errors. */
@@ -48,14 +48,27 @@ export class AdvisedError extends Error {
   }
 }
 
-/** The line for standard error, as text for people or as JSON. */
-export function failureLine(command: string, thrown: unknown, isJson: boolean): string {
+function adviceFor(code: string | undefined, timeout: number | undefined): string | undefined {
+  if (code === 'DEADLINE_EXCEEDED' && timeout !== undefined)
+    return `the timeout is ${timeText(timeout)}; give it more time with --timeout`;
+  return code === undefined ? undefined : ADVICE[code];
+}
+
+/**
+ * The line for standard error, as text for people or as JSON. `timeout`: that of the command, in
+ * milliseconds.
+ */
+export function failureLine(
+  command: string,
+  thrown: unknown,
+  isJson: boolean,
+  timeout?: number,
+): string {
   const error = thrown instanceof AdvisedError ? thrown.error : thrown;
   const code = error instanceof UsageError ? 'USAGE' : codeOf(error);
   // The errors of OpenSSL end with a line feed.
   const message = messageOf(error).trim();
-  const advice =
-    thrown instanceof AdvisedError ? thrown.advice : code === undefined ? undefined : ADVICE[code];
+  const advice = thrown instanceof AdvisedError ? thrown.advice : adviceFor(code, timeout);
   if (isJson)
     return jsonText({
       error: {

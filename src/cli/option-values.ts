@@ -4,11 +4,19 @@ import { UsageError } from './failure.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
-/** Milliseconds of a text such as `500ms`, `5s`, `2m` or `1h`; without a unit, seconds. */
+/**
+ * Milliseconds of a text such as `500ms`, `5s`, `2m` or `1h`. Undefined for other texts, also for a
+ * number without a unit, which could be meant as milliseconds or as seconds.
+ */
+export function readDuration(text: string): number | undefined {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? [];
+  return unit === undefined ? undefined : Number(amount) * UNITS[unit as keyof typeof UNITS];
+}
+
+/** As readDuration(), at least one millisecond. */
 export function parseDuration(name: string, text: string): number {
-  const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  const duration = Number(amount) * UNITS[unit as keyof typeof UNITS];
-  if (duration >= 1) return duration;
+  const duration = readDuration(text);
+  if (duration !== undefined && duration >= 1) return duration;
   throw new UsageError(
     `${name}: got ${show(text)}, expected a duration such as 500ms, 5s or 2m, at least 1ms`,
   );

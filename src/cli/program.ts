@@ -17,6 +17,7 @@ import { defineProxy } from './commands/proxy.js';
 import { defineSessions } from './commands/sessions.js';
 import { defineTop } from './commands/top.js';
 import { exitCodeOf, failureLine, UsageError } from './failure.js';
+import { type ConnectionOptions, DEFAULT_TIMEOUT } from './target/connection-options.js';
 import type { Terminal } from './terminal.js';
 
 const COMMANDS: readonly DefineCommand[] = [
@@ -90,15 +91,19 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     // The user has ended the command: it is cancelled, as a call is.
     if (terminal.signal.aborted) return exitCodeOf(new RpcError('CANCELLED', 'Ctrl-C'));
-    const command = nameOfCommand(program, args);
-    const error = thrown instanceof CommanderError ? usageErrorOf(thrown, command) : thrown;
-    terminal.errors.write(`${failureLine(command, error, args.includes('--json'))}\n`);
+    const { name, command } = findCommand(program, args);
+    const error = thrown instanceof CommanderError ? usageErrorOf(thrown, name) : thrown;
+    const { timeout = DEFAULT_TIMEOUT } = command.opts<ConnectionOptions>();
+    terminal.errors.write(`${failureLine(name, error, args.includes('--json'), timeout)}\n`);
     return exitCodeOf(error);
   }
 }
 
-/** `getty contract diff`: the command that the first arguments name. */
-function nameOfCommand(program: Command, args: readonly string[]): string {
+/** The command that the first arguments name, and its name: `getty contract diff`. */
+function findCommand(
+  program: Command,
+  args: readonly string[],
+): { readonly name: string; readonly command: Command } {
   let command = program;
   let name = program.name();
   for (const word of args) {
@@ -107,7 +112,7 @@ function nameOfCommand(program: Command, args: readonly string[]): string {
     command = found;
     name += ` ${word}`;
   }
-  return name;
+  return { name, command };
 }
 
 function usageErrorOf({ code, message }: CommanderError, command: string): UsageError {

@@ -1,6 +1,14 @@
 /** The line that reports a failure. */
 import { expect, test } from 'vitest';
 import { AdvisedError, failureLine } from '../../src/cli/failure.js';
+import { RpcError } from '../../src/rpc/index.js';
+
+test('an exceeded deadline names the timeout of the command', () => {
+  const error = new RpcError('DEADLINE_EXCEEDED', 'late');
+  const advice = (timeout: number): string => failureLine('getty call', error, false, timeout);
+  expect(advice(500)).toMatch(/ \(the timeout is 500 ms; give it more time with --timeout\)$/);
+  expect(advice(1_500)).toMatch(/ \(the timeout is 1.5 s; give it/);
+});
 
 test('the message and the advice of an error are cut, also in JSON', () => {
   const error = new AdvisedError(new Error('m'.repeat(9_000)), 'a'.repeat(9_000));

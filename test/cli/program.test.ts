@@ -41,8 +41,8 @@ describe('getty', () => {
     [['lss'], "getty: unknown command 'lss' (Did you mean ls?); see `getty --help`\n"],
     [['ls'], "getty ls: missing required argument 'registry'; see `getty ls --help`\n"],
     [
-      ['ls', 'a', 'b'],
-      "getty ls: too many arguments for 'ls'. Expected 1 argument but got 2.; see `getty ls --help`\n",
+      ['ls', 'a', 'b', 'c'],
+      "getty ls: too many arguments for 'ls'. Expected 2 arguments but got 3.; see `getty ls --help`\n",
     ],
     [['--nope'], "getty: unknown option '--nope'; see `getty --help`\n"],
   ])('%j is a wrong command line', async (args, stderr) => {

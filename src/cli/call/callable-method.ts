@@ -15,6 +15,7 @@ import {
   unary,
 } from '../../rpc/index.js';
 import { unknownName } from '../unknown-name.js';
+import { checkFields, type MessageFields } from './argument-fields.js';
 
 type SpecMaker = (options?: { protobuf: MethodClasses }) => MethodSpecs[string];
 
@@ -40,18 +41,25 @@ export const SPECS: Readonly<Record<MethodKind, SpecMaker>> = {
 };
 export const METHOD_KINDS = Object.keys(SPECS) as MethodKind[];
 
-/** A method in plain JSON. Nothing of it needs to be known but its kind. */
+/**
+ * A method in plain JSON. Nothing of it needs to be known but its kind. `input`: the description of
+ * its argument, if it is known.
+ */
 export function jsonMethod(
   service: string,
   version: string,
   method: string,
   kind: MethodKind,
+  input: MessageFields = {},
 ): CallableMethod {
   return {
     contract: contract(service, { [method]: SPECS[kind]() }, { version }),
     localName: method,
     kind,
-    encode: (value) => value,
+    encode: (value) => {
+      checkFields(input, value);
+      return value;
+    },
     decode: (message) => message,
   };
 }

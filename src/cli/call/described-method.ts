@@ -11,6 +11,7 @@ import {
 } from '@bufbuild/protobuf';
 import { contract, type MessageClass, type MethodDescription, RpcError } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
+import { checkFields } from './argument-fields.js';
 import { type CallableMethod, type FoundMethod, SPECS } from './callable-method.js';
 
 /**
@@ -32,7 +33,10 @@ export function describedMethod(
     contract: contract(service.name, { [name]: spec }, { version }),
     localName: name,
     kind,
-    encode: (value) => fromJson(input, (value ?? {}) as JsonValue, { registry }),
+    encode: (value) => {
+      checkFields({ type: input.typeName, fields: input.fields }, value);
+      return fromJson(input, (value ?? {}) as JsonValue, { registry });
+    },
     // Fields with their default values too, so that people see what the message has.
     decode: (message) =>
       message === undefined

@@ -16,6 +16,7 @@ import { messageOf } from '../../core/errors.js';
 import { nearestTo, show } from '../../core/options.js';
 import { contract, type MethodKind } from '../../rpc/index.js';
 import { UsageError } from '../failure.js';
+import { checkFields } from './argument-fields.js';
 import type { CallableMethod } from './callable-method.js';
 
 /** Reads a file. Throws UsageError. */
@@ -53,7 +54,10 @@ export function protobufMethod(
     contract: made,
     localName: found.localName,
     kind: actual as MethodKind,
-    encode: (value) => fromJson(found.input, (value ?? {}) as JsonValue, { registry }),
+    encode: (value) => {
+      checkFields({ type: found.input.typeName, fields: found.input.fields }, value);
+      return fromJson(found.input, (value ?? {}) as JsonValue, { registry });
+    },
     // Fields with their default values too, so that people see what the message has.
     decode: (message) =>
       message === undefined

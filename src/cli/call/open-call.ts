@@ -74,7 +74,7 @@ function connectForCall(
   const codecOfOptions = proto !== undefined ? 'protobuf' : kind !== undefined ? 'json' : undefined;
   const { codec = codecOfOptions } = options;
   return connectToServer(
-    parseTarget(target),
+    parseTarget(target, options),
     { service, version, group, codec, preferredCodec: 'json', node },
     options,
     terminal,
@@ -108,7 +108,10 @@ async function methodOf(
       'give them with --proto FILE.binpb',
     );
   }
-  if (known.isJson) return jsonMethod(service, version, method, known.found.method.kind);
+  if (known.isJson) {
+    const { kind: knownKind, input } = known.found.method;
+    return jsonMethod(service, version, method, knownKind, input);
+  }
   return describedMethod(known.found, version, known.registry);
 }
 

@@ -8,7 +8,7 @@ import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } fro
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions } from '../target/connection-options.js';
-import type { ServerConnection } from '../target/server-connection.js';
+import { type ServerConnection, tellNode } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 
 type CallCommandOptions = CalledMethodOptions & JsonOption;
@@ -39,6 +39,7 @@ export const defineCall: DefineCommand = (program, terminal) => {
       const output = outputOf(terminal, options);
       checkArgument(json);
       const { connection, method } = await openCall(target, name, options, terminal, output);
+      tellNode(connection, output);
       try {
         await call(connection, method, json, options, terminal, output);
         await connection.client.close();

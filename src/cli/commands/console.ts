@@ -37,7 +37,7 @@ export const defineConsole: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (text: string, options: ConsoleOptions) => {
     const output = outputOf(terminal, options);
-    const target = parseTarget(text);
+    const target = parseTarget(text, options);
     // Only this command needs these modules.
     const { runConsole } = await import('../console/run-console.js');
     const { openBrowser } = await import('../console/open-browser.js');

@@ -17,7 +17,7 @@ import { describeFleet } from '../describe/described-fleet.js';
 import { AdvisedError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
-import { isTarget, parseTarget } from '../target/target.js';
+import { isTarget, parseTarget, parseTargets, type Target } from '../target/target.js';
 import type { Terminal } from '../terminal.js';
 
 type ContractOptions = ConnectionOptions & JsonOption;
@@ -60,7 +60,8 @@ const defineSnapshot: DefineCommand = (parent, terminal) => {
   addConnectionOptions(command);
   command.action(async (text: string, options: ContractOptions) => {
     const output = outputOf(terminal, options);
-    const snapshot = await snapshotOf(text, options, terminal, output);
+    const target = parseTarget(text, options);
+    const snapshot = await snapshotOf(target, options, terminal, output);
     await output.line(snapshotText(snapshot, output.isJson ? 0 : 2));
   });
   addJsonAndExamples(
@@ -83,8 +84,12 @@ const defineDiff: DefineCommand = (parent, terminal) => {
   addConnectionOptions(command);
   command.action(async (before: string, after: string, options: ContractOptions) => {
     const output = outputOf(terminal, options);
-    const read = (text: string): Promise<ContractSnapshot> | ContractSnapshot =>
-      isTarget(text) ? snapshotOf(text, options, terminal, output) : readSnapshotFile(text);
+    const targets = parseTargets([before, after].filter(isTarget), options);
+    const read = (text: string): Promise<ContractSnapshot> | ContractSnapshot => {
+      const target = targets.find(({ url }) => url === text);
+      if (target === undefined) return readSnapshotFile(text);
+      return snapshotOf(target, options, terminal, output);
+    };
     const diff = diffContracts(await read(before), await read(after));
     const breaking = diff.changes.filter(isBreaking).length;
     if (output.isJson) await output.jsonValue({ ...diff, breaking });
@@ -96,14 +101,13 @@ const defineDiff: DefineCommand = (parent, terminal) => {
 
 /** Rejects if the nodes of a service cannot be reached: the snapshot would lack it for a while. */
 async function snapshotOf(
-  text: string,
+  target: Target,
   options: ContractOptions,
   terminal: Terminal,
   output: Output,
 ): Promise<ContractSnapshot> {
-  const target = parseTarget(text);
-  const needs = { answers: true, descriptors: true };
-  const fleet = await describeFleet(target, undefined, options, terminal, output, needs);
+  const needs = { needsAnswers: true, needsDescriptors: true };
+  const fleet = await describeFleet(target, needs, options, terminal, output);
   const snapshot = makeSnapshot(fleet.services, fleet.unread);
   for (const { name, version } of snapshot.unread ?? [])
     output.progress(

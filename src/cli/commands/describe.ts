@@ -1,6 +1,6 @@
 /** `getty describe`: the services, methods and messages of a target. */
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
-import { type DescribedService, servicesOf } from '../describe/described-fleet.js';
+import { type DescribedService, describeFleet } from '../describe/described-fleet.js';
 import { exampleBody } from '../describe/example-body.js';
 import { methodLines, serviceLines } from '../describe/method-text.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
@@ -23,16 +23,11 @@ export const defineDescribe: DefineCommand = (program, terminal) => {
   command.action(
     async (text: string, nameText: string | undefined, options: ConnectionOptions & JsonOption) => {
       const output = outputOf(terminal, options);
-      const target = parseTarget(text);
+      const target = parseTarget(text, options);
       const name = nameText === undefined ? undefined : parseServiceName(nameText);
-      const services = await servicesOf(
-        target,
-        name?.service,
-        options,
-        terminal,
-        output,
-        output.isJson || name?.method !== undefined,
-      );
+      const needsDescriptors = output.isJson || name?.method !== undefined;
+      const settings = { service: name?.service, needsDescriptors };
+      const { services } = await describeFleet(target, settings, options, terminal, output);
       const selected = name === undefined ? services : select(services, name);
       if (output.isJson) return output.jsonValue({ services: selected.map(withExamples) });
       if (selected.length === 0) return output.progress('there are no services');

@@ -26,7 +26,7 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (text: string, options: ConnectionOptions & JsonOption) => {
     const output = outputOf(terminal, options);
-    const target = parseTarget(text);
+    const target = parseTarget(text, options);
     const checks: Check[] = [];
     const report = async (check: Check): Promise<void> => {
       checks.push(check);
@@ -39,7 +39,8 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
     if (output.isJson) await output.jsonValue({ checks });
     else
       output.progress(
-        `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}`,
+        `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}` +
+          (count('unknown') > 0 ? `, unknown: ${count('unknown')}` : ''),
       );
     if (count('failed') > 0) throw new ExitCode(1);
   });

@@ -71,7 +71,7 @@ export const defineExplain: DefineCommand = (program, terminal) => {
   command.action(async (url: string, service: string, options: ExplainOptions) => {
     const output = outputOf(terminal, options);
     const { group, serviceVersion: version = '', codec = 'json' } = options;
-    await using registry = await openQuietRegistry(parseRegistry(url));
+    await using registry = await openQuietRegistry(parseRegistry(url, options));
     const published = await untilAborted(registry.list(), terminal.signal);
     // Rejects, with the name of a similar service, if there is no node.
     nodesOf(published, { service });
@@ -88,7 +88,8 @@ export const defineExplain: DefineCommand = (program, terminal) => {
       dial: await dial(each.node.address, options, terminal),
       isWeightless: hasWeights && weightOf(each.node) === 0,
     }));
-    const rows: Row[] = [...dialed, ...leftOut.map((each) => ({ ...each, dial: undefined }))];
+    const others = withoutOtherCodecs(leftOut, [...candidates, ...leftOut], codec);
+    const rows: Row[] = [...dialed, ...others.map((each) => ({ ...each, dial: undefined }))];
     await write(rows, output);
     if (!rows.some(receivesCalls)) throw new ExitCode(exitCodeOf(NO_NODE));
   });
@@ -98,6 +99,18 @@ export const defineExplain: DefineCommand = (program, terminal) => {
     'getty explain file:///srv/getty/registry Greeter --service-version v1 --group bj --json',
   );
 };
+
+/** Without the entries of nodes that offer the same in `codec` too. */
+function withoutOtherCodecs(
+  leftOut: readonly ExplainedNode[],
+  all: readonly ExplainedNode[],
+  codec: CodecName,
+): ExplainedNode[] {
+  const keyOf = ({ node: { id, address, version, group } }: ExplainedNode): string =>
+    JSON.stringify([id, address, version, group]);
+  const offered = new Set(all.filter(({ node }) => node.protocol === codec).map(keyOf));
+  return leftOut.filter((each) => each.node.protocol === codec || !offered.has(keyOf(each)));
+}
 
 function receivesCalls(row: Row): boolean {
   return row.candidate && row.dial?.answers === true;

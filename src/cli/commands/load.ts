@@ -21,6 +21,7 @@ import { loadSvg } from '../load/load-svg.js';
 import { parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions } from '../target/connection-options.js';
+import { tellNode } from '../target/server-connection.js';
 import { parseTarget } from '../target/target.js';
 
 interface LoadOptions extends FleetOptions, JsonOption {
@@ -73,8 +74,17 @@ export const defineLoad: DefineCommand = (program, terminal) => {
       const shape = shapeOf(options);
       checkArgument(json);
       const opened = await openCall(text, name, options, terminal, output);
+      if (options.node !== undefined) tellNode(opened.connection, output);
+      else if (opened.connection.node !== undefined)
+        output.progress('all nodes of the registry that offer it are called');
       try {
-        await using fleet = await openFleet(parseTarget(text), opened, json, options, terminal);
+        await using fleet = await openFleet(
+          parseTarget(text, options),
+          opened,
+          json,
+          options,
+          terminal,
+        );
         const duration = options.for ?? DEFAULT_DURATION;
         const run = new LoadRun(() => fleet.call(), shape, duration, terminal.signal);
         const progress = startInterval(() => reportSecond(run, output), REPORT_PERIOD);

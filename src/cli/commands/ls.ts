@@ -1,14 +1,16 @@
 /** `getty ls`: the nodes that a registry has, and their changes. */
 
 import { untilAborted } from '../../core/signals.js';
-import { compareSnapshots, type ServiceNode } from '../../micro/index.js';
+import { compareSnapshots, type Registry, type ServiceNode } from '../../micro/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
+import { UsageError } from '../failure.js';
 import { parseDuration } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { tableLines } from '../output/table.js';
 import { mergeCodecs, NODE_COLUMNS, nodeJson, nodeText } from '../target/node-rows.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
 import { RegistryPoll } from '../target/registry-poll.js';
+import { nodesOf } from '../target/server-connection.js';
 import { parseRegistry } from '../target/target.js';
 
 interface LsOptions extends JsonOption {
@@ -24,29 +26,24 @@ export const defineLs: DefineCommand = (program, terminal) => {
     .summary('list the services of a registry, and their nodes')
     .description('List the services that a registry has now, with the nodes that offer them.')
     .argument('<registry>', 'such as etcd://host:2379/root or file:///directory')
+    .argument('[service]', 'list this service only')
     .option('--watch', 'then write a line for each change, until Ctrl-C')
     .option(
       '--interval <duration>',
       'how often --watch reads the registry (default: 1s)',
       (text: string) => parseDuration('--interval', text),
     )
-    .action(async (url: string, options: LsOptions) => {
+    .action(async (url: string, service: string | undefined, options: LsOptions) => {
       const output = outputOf(terminal, options);
+      if (options.interval !== undefined && options.watch !== true)
+        throw new UsageError('--interval: this option needs --watch');
       await using registry = await openQuietRegistry(parseRegistry(url));
-      const nodes = await untilAborted(registry.list(), terminal.signal);
-      if (options.watch !== true) return writeNodes(nodes, output);
-      await writeFirst(nodes, output);
-      const poll = new RegistryPoll(
-        registry,
-        options.interval ?? DEFAULT_INTERVAL,
-        terminal.signal,
-        (text) => output.progress(`${timeText()}  ${text}`),
-      );
-      let before = nodes;
-      for await (const after of poll) {
-        await writeChanges(before, after, output);
-        before = after;
-      }
+      const all = await untilAborted(registry.list(), terminal.signal);
+      const settings = { service, interval: options.interval ?? DEFAULT_INTERVAL };
+      if (options.watch === true)
+        return await watch(registry, all, settings, output, terminal.signal);
+      // Throws, with the name of a similar service, if there is no such node.
+      await writeNodes(service === undefined ? all : nodesOf(all, { service }), output);
     });
   addJsonAndExamples(
     command,
@@ -54,6 +51,32 @@ export const defineLs: DefineCommand = (program, terminal) => {
     'getty ls file:///srv/getty/registry --watch',
   );
 };
+
+/** `service` undefined: all services. `interval`: milliseconds. */
+interface WatchSettings {
+  readonly service: string | undefined;
+  readonly interval: number;
+}
+
+/** Writes `all`, and then the changes, until `signal` aborts. */
+async function watch(
+  registry: Registry,
+  all: readonly ServiceNode[],
+  { service, interval }: WatchSettings,
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const select = (nodes: readonly ServiceNode[]): readonly ServiceNode[] =>
+    service === undefined ? nodes : nodes.filter((node) => node.service === service);
+  let before = select(all);
+  await writeFirst(before, output);
+  const report = (text: string): void => output.progress(`${timeText()}  ${text}`);
+  for await (const list of new RegistryPoll(registry, interval, signal, report)) {
+    const after = select(list);
+    await writeChanges(before, after, output);
+    before = after;
+  }
+}
 
 async function writeNodes(nodes: readonly ServiceNode[], output: Output): Promise<void> {
   if (output.isJson) return output.jsonValue({ nodes: nodes.map(nodeJson) });

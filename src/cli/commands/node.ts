@@ -1,9 +1,12 @@
 /** `getty node`: takes a provider out of the lists and back, and changes its weight. */
-import type { CodecName, PublishedEntry } from '../../rpc/index.js';
+import type { CodecName, ProviderStatus, PublishedEntry } from '../../rpc/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { UsageError } from '../failure.js';
-import { parseChoice, parseInteger } from '../option-values.js';
+import { parseChoice, parseDuration, parseInteger } from '../option-values.js';
+import type { Output } from '../output/output.js';
 import type { Column } from '../output/table.js';
+import { otherSessions } from '../sessions/other-sessions.js';
+import { untilUnused } from '../sessions/unused-server.js';
 import { changeNode, NODE_ACTIONS, type NodeChange } from '../target/admin.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
 import { connectTo } from '../target/server-connection.js';
@@ -13,6 +16,8 @@ interface NodeOptions extends ConnectionOptions, JsonOption {
   readonly service?: string;
   readonly serviceVersion?: string;
   readonly codec?: CodecName;
+  /** Milliseconds. */
+  readonly wait?: number;
 }
 
 const MAX_WEIGHT = 1_000_000;
@@ -42,6 +47,11 @@ export const defineNode: DefineCommand = (program, terminal) => {
       '[weight]',
       `the new weight, from 0 to ${MAX_WEIGHT}; 0: no calls from consumers with weighted()`,
     )
+    .option(
+      '--wait <duration>',
+      'with drain: wait at most so long until no sessions are left; the exit code is 4 if some are',
+      (text: string) => parseDuration('--wait', text),
+    )
     .option('--service <service>', 'change the weight of this service only')
     .option('--service-version <version>', 'of this version of --service only')
     .option(
@@ -54,14 +64,12 @@ export const defineNode: DefineCommand = (program, terminal) => {
     async (action: string, address: string, weight: string | undefined, options: NodeOptions) => {
       const output = outputOf(terminal, options);
       const change = changeOf(action, weight, options);
-      const client = await connectTo(parseAddress(address), options, terminal);
+      const client = await connectTo(parseAddress(address, options), options, terminal);
       try {
-        const status = await changeNode(client, change, terminal);
-        if (output.isJson) return await output.jsonValue(status);
-        await output.table(status.entries, COLUMNS);
-        const { state, reason, total, entries } = status;
-        const rest = total > entries.length ? `; ${entries.length} of ${total} are shown` : '';
-        output.progress(`state: ${state}${reason === undefined ? '' : `: ${reason}`}${rest}`);
+        // A server that does not tell its sessions fails before the change.
+        if (options.wait !== undefined) await otherSessions(client, terminal);
+        await writeStatus(await changeNode(client, change, terminal), output);
+        if (options.wait !== undefined) await untilUnused(client, options.wait, output, terminal);
       } finally {
         client.destroy();
       }
@@ -74,10 +82,20 @@ export const defineNode: DefineCommand = (program, terminal) => {
   );
 };
 
+async function writeStatus(status: ProviderStatus, output: Output): Promise<void> {
+  if (output.isJson) return output.jsonValue(status);
+  await output.table(status.entries, COLUMNS);
+  const { state, reason, total, entries } = status;
+  const rest = total > entries.length ? `; ${entries.length} of ${total} are shown` : '';
+  output.progress(`state: ${state}${reason === undefined ? '' : `: ${reason}`}${rest}`);
+}
+
 /** Throws UsageError. */
 function changeOf(text: string, weight: string | undefined, options: NodeOptions): NodeChange {
   const action = parseChoice('ACTION', text, NODE_ACTIONS);
-  const { service, serviceVersion: version, codec } = options;
+  const { service, serviceVersion: version, codec, wait } = options;
+  if (wait !== undefined && action !== 'drain')
+    throw new UsageError(`--wait: this option is for drain, not for ${action}`);
   if (action === 'weight') {
     if (weight === undefined) throw new UsageError('WEIGHT: got nothing, expected a whole number');
     if (service === undefined && (version !== undefined || codec !== undefined))

@@ -11,6 +11,7 @@ import { clientAddress, type ProxyAddresses, proxyAddresses } from '../proxy/pro
 import { RecordWriter } from '../proxy/record-writer.js';
 import { TrafficObserver } from '../proxy/traffic-observer.js';
 import { addTlsOptions, type TlsFileOptions, tlsOptions } from '../target/connection-options.js';
+import { checkOptions } from '../target/unused-options.js';
 import type { Terminal } from '../terminal.js';
 
 interface ProxyCommandOptions extends FaultOptions, TlsFileOptions, JsonOption {
@@ -60,12 +61,13 @@ export const defineProxy: DefineCommand = (program, terminal) => {
   addTlsOptions(command);
   command.action(async (listen: string, target: string, options: ProxyCommandOptions) => {
     const addresses = proxyAddresses(listen, target);
+    checkOptions([{ kind: 'address', url: target }], options);
     await runProxy(addresses, options, outputOf(terminal, options), terminal);
   });
   addJsonAndExamples(
     command,
     'getty proxy tcp://127.0.0.1:0 tcp://127.0.0.1:8849 --body',
-    'getty proxy tcp://127.0.0.1:0 tcp://127.0.0.1:8849 --latency 50±10 --bandwidth 100k --json',
+    'getty proxy tcp://127.0.0.1:0 tcp://127.0.0.1:8849 --latency 50±10ms --bandwidth 100k --json',
   );
 };
 

@@ -4,8 +4,8 @@ import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } fro
 import { parseInteger } from '../option-values.js';
 import { ageText, bytesText } from '../output/quantity.js';
 import type { Column } from '../output/table.js';
+import { MAX_SESSIONS, otherSessions } from '../sessions/other-sessions.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
-import { listSessions } from '../target/introspection.js';
 import { connectTo } from '../target/server-connection.js';
 import { parseAddress } from '../target/target.js';
 
@@ -13,8 +13,6 @@ interface SessionsOptions extends ConnectionOptions, JsonOption {
   readonly limit?: number;
 }
 
-/** The most sessions that the introspection of a server reports. */
-const MAX_SESSIONS = 3_000;
 const DEFAULT_LIMIT = 100;
 
 /** The server serves the calls of the peer. */
@@ -46,9 +44,10 @@ export const defineSessions: DefineCommand = (program, terminal) => {
     .command('sessions')
     .summary('list the open sessions of a server')
     .description(
-      'List the open sessions of a server, the busiest first. IDENTITY is what auth() of the server\n' +
-        'knows of the peer. QUEUED are bytes that the peer has not accepted yet. SERVING and SERVED\n' +
-        'are calls of the peer, CALLING and CALLED are calls to the peer. A plain peer is one of Go.',
+      'List the open sessions of a server, those with the most QUEUED bytes first, which the peer\n' +
+        'has not accepted yet, then those with the most calls in flight. IDENTITY is what auth() of\n' +
+        'the server knows of the peer. SERVING and SERVED are calls of the peer, CALLING and CALLED\n' +
+        'are calls to the peer. A plain peer is one of Go.',
     )
     .argument('<address>', 'such as tcp://127.0.0.1:8849')
     .option('--limit <number>', `the most sessions, up to ${MAX_SESSIONS} (default: 100)`, (text) =>
@@ -57,20 +56,19 @@ export const defineSessions: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (address: string, options: SessionsOptions) => {
     const output = outputOf(terminal, options);
-    const client = await connectTo(parseAddress(address), options, terminal);
+    const client = await connectTo(parseAddress(address, options), options, terminal);
     try {
       const { limit = DEFAULT_LIMIT } = options;
-      const { total, sessions: reported } = await listSessions(client, limit, terminal);
-      // A server may report more than it was asked for.
-      const sessions = reported.slice(0, limit);
+      const { total, sessions: others, isOwnLeftOut } = await otherSessions(client, terminal);
+      const sessions = others.slice(0, limit);
       if (output.isJson) return await output.jsonValue({ total, sessions });
-      const byWork = [...sessions].sort((a, b) => b.serving - a.serving || b.pending - a.pending);
-      await output.table(byWork, COLUMNS);
+      await output.table(sessions, COLUMNS);
       const shown = sessions.length;
+      const rest = isOwnLeftOut ? '' : ', with that of this command';
       output.progress(
         total > shown
           ? `sessions: ${total}, of which ${shown} ${shown === 1 ? 'is' : 'are'} shown; --limit shows more`
-          : `sessions: ${total}, with that of this command`,
+          : `sessions: ${total}${rest}`,
       );
     } finally {
       client.destroy();

@@ -6,7 +6,7 @@ import type { Registry } from '../../micro/index.js';
 import { RpcError } from '../../rpc/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { AdvisedError } from '../failure.js';
-import { parseDuration, parseInteger } from '../option-values.js';
+import { parseChoice, parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { printable } from '../output/printable.js';
 import { type Column, tableLines } from '../output/table.js';
@@ -14,16 +14,18 @@ import { addConnectionOptions, type ConnectionOptions } from '../target/connecti
 import { openQuietRegistry } from '../target/published-nodes.js';
 import { parseTarget } from '../target/target.js';
 import { addressesOf, FleetMonitor, type FleetSample } from '../top/fleet-monitor.js';
+import { sortRates, TOP_ORDERS, type TopOrder } from '../top/method-order.js';
 import { type MethodRate, mergeNodes } from '../top/method-rates.js';
 
 interface TopOptions extends ConnectionOptions, JsonOption {
   readonly interval?: number;
   readonly count?: number;
   readonly nodes?: boolean;
+  readonly sort?: TopOrder;
 }
 
 const DEFAULT_INTERVAL = 1_000;
-/** The most rows; the busiest methods come first. */
+/** The most rows; the first ones in the order are shown. */
 const MAX_ROWS = 40;
 /** Moves the cursor to the first line, and clears the rest of the screen. */
 const REDRAW = '\u001b[H\u001b[J';
@@ -66,6 +68,11 @@ export const defineTop: DefineCommand = (program, terminal) => {
     )
     .argument('<target>', 'an address, or a registry, of which all nodes are asked')
     .option('--nodes', 'a row for each node')
+    .option(
+      '--sort <order>',
+      `the methods with the most of this come first: ${TOP_ORDERS.join(', ')} (default: calls)`,
+      (text: string) => parseChoice('--sort', text, TOP_ORDERS),
+    )
     .option('--interval <duration>', 'how often (default: 1s)', (text: string) =>
       parseDuration('--interval', text),
     )
@@ -75,7 +82,7 @@ export const defineTop: DefineCommand = (program, terminal) => {
   addConnectionOptions(command);
   command.action(async (text: string, options: TopOptions) => {
     const output = outputOf(terminal, options);
-    const target = parseTarget(text);
+    const target = parseTarget(text, options);
     await using registry =
       target.kind === 'registry' ? await openQuietRegistry(target.url) : undefined;
     using monitor = new FleetMonitor(options, terminal);
@@ -92,7 +99,7 @@ export const defineTop: DefineCommand = (program, terminal) => {
       if (registry !== undefined) await followAgain(registry, monitor, output, terminal.signal);
       const sample = await monitor.sample();
       if (terminal.signal.aborted) return;
-      await write(sample, options.nodes === true, output);
+      await write(sample, options, output);
     }
   });
   addJsonAndExamples(
@@ -126,9 +133,13 @@ async function followAgain(
   }
 }
 
-async function write(sample: FleetSample, byNode: boolean, output: Output): Promise<void> {
+async function write(
+  sample: FleetSample,
+  { nodes: byNode = false, sort: order = 'calls' }: TopOptions,
+  output: Output,
+): Promise<void> {
   const rates = byNode ? sample.rates : mergeNodes(sample.rates);
-  const sorted = [...rates].sort((a, b) => b.rate - a.rate || b.inFlight - a.inFlight);
+  const sorted = sortRates(rates, order);
   const { nodes } = sample;
   const failures = sample.failures.map(({ node, error }) => ({ node, reason: messageOf(error) }));
   if (output.isJson)

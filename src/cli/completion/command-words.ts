@@ -3,6 +3,7 @@ import type { Command } from '#commander';
 import { METHOD_KINDS } from '../call/callable-method.js';
 import { FAULT_DIRECTIONS } from '../proxy/fault-options.js';
 import { NODE_ACTIONS } from '../target/admin.js';
+import { TOP_ORDERS } from '../top/method-order.js';
 
 export interface OptionWords {
   /** `--watch`. */
@@ -33,6 +34,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--codec': ['json', 'protobuf'],
   '--direction': FAULT_DIRECTIONS,
   '--kind': METHOD_KINDS,
+  '--sort': TOP_ORDERS,
 };
 
 /** The commands of a program, with their options. */

@@ -14,6 +14,8 @@ export interface Change {
 
 /** A part that could not be compared. */
 export interface Uncompared {
+  /** The name and version of the service, or `all`. */
+  readonly service: string;
   readonly where: string;
   readonly why: string;
 }
@@ -36,8 +38,14 @@ export function placeIn(where: string, part: string): string {
 export class ChangeList implements ContractDiff {
   readonly changes: Change[] = [];
   readonly uncompared: Uncompared[] = [];
+  #service = '';
   #steps = 0;
   #isStopped = false;
+
+  /** What is skipped from now on is a part of this service. `place`: its name and version. */
+  beginService(place: string): void {
+    this.#service = place;
+  }
 
   add(rule: RuleId, where: string, what: string): void {
     const { breaks, why }: Rule = RULES[rule];
@@ -49,7 +57,7 @@ export class ChangeList implements ContractDiff {
   skip(where: string, why: string): void {
     if (this.uncompared.length >= MAX_ENTRIES)
       return this.#stop('too many parts cannot be compared');
-    this.uncompared.push({ where, why: cut(why, MAX_MESSAGE) });
+    this.uncompared.push({ service: this.#service, where, why: cut(why, MAX_MESSAGE) });
   }
 
   /** Whether the comparison has ended early. */
@@ -70,6 +78,7 @@ export class ChangeList implements ContractDiff {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#steps = MAX_STEPS + 1;
-    this.uncompared.push({ where: 'all', why: `${reason}; the rest is not compared` });
+    const why = `${reason}; the rest is not compared`;
+    this.uncompared.push({ service: 'all', where: 'all', why });
   }
 }

@@ -73,11 +73,17 @@ function addUnread(
     const which = after.some((other) => isSame(service, other))
       ? 'both snapshots'
       : 'the old snapshot';
-    list.skip(placeOf(service), `no node described it for ${which}`);
+    skipService(service, list, `no node described it for ${which}`);
   }
   for (const service of after)
     if (!before.some((other) => isSame(service, other)))
-      list.skip(placeOf(service), 'no node described it for the new snapshot');
+      skipService(service, list, 'no node described it for the new snapshot');
+}
+
+function skipService(service: UnreadSnapshot, list: ChangeList, why: string): void {
+  const place = placeOf(service);
+  list.beginService(place);
+  list.skip(place, why);
 }
 
 /**
@@ -99,6 +105,7 @@ function addRemoved(service: ServiceSnapshot, others: Versions, list: ChangeList
 
 function compareServices(before: ServiceSnapshot, after: ServiceSnapshot, list: ChangeList): void {
   const place = placeOf(after);
+  list.beginService(place);
   if (before.version !== after.version)
     list.add('service-version-added', place, `no version → ${after.version}`);
   compareGroups(before, after, place, list);

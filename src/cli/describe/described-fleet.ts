@@ -73,46 +73,33 @@ function hasProtobuf({ methods }: ServiceDescription): boolean {
   );
 }
 
-/**
- * The services of a server, or all services that a registry lists. `service`: only this one. Each
- * version of a service is asked of one node that answers. Rejects if a service that is given, or
- * all of them, cannot be described. `needsDescriptors`: whether to read the descriptors of these
- * services, if they have Protobuf messages.
- */
-export async function servicesOf(
-  target: Target,
-  service: string | undefined,
-  options: ConnectionOptions,
-  terminal: Terminal,
-  output: Output,
-  needsDescriptors: boolean,
-): Promise<DescribedService[]> {
-  const needs = { answers: false, descriptors: needsDescriptors };
-  return (await describeFleet(target, service, options, terminal, output, needs)).services;
-}
-
-/** What describeFleet() needs. */
-interface Needs {
+/** What is described. */
+export interface DescribeSettings {
+  /** Only this service. Default: all. */
+  readonly service?: string | undefined;
+  /** Whether to read the descriptors of services that have Protobuf messages. Default: false. */
+  readonly needsDescriptors?: boolean;
   /**
-   * It rejects if the nodes of a service fail for another reason than a lack of introspection,
-   * which may be temporary.
+   * Whether to reject if the nodes of a service fail for another reason than a lack of
+   * introspection, which may be temporary. Default: false.
    */
-  readonly answers: boolean;
-  /** As `needsDescriptors` of servicesOf(). */
-  readonly descriptors: boolean;
+  readonly needsAnswers?: boolean;
 }
 
-/** As servicesOf(), with the services that could not be read. */
+/**
+ * The services of a server, or all services that a registry lists, and those that could not be
+ * read. Each version of a service is asked of one node that answers. Rejects if a service that is
+ * given, or all of them, cannot be described.
+ */
 export async function describeFleet(
   target: Target,
-  service: string | undefined,
+  { service, needsDescriptors = false, needsAnswers = false }: DescribeSettings,
   options: ConnectionOptions,
   terminal: Terminal,
   output: Output,
-  needs: Needs,
 ): Promise<FleetDescription> {
   const hasDescriptors = (name: string): boolean =>
-    needs.descriptors && (service === undefined || service === name);
+    needsDescriptors && (service === undefined || service === name);
   if (target.kind === 'address') {
     const services = await servicesAt(target.url, hasDescriptors, options, terminal, output);
     return { services, unread: [] };
@@ -131,7 +118,7 @@ export async function describeFleet(
       found.push({ ...described, groups: [...new Set(same.map(({ group }) => group))] });
     } catch (error) {
       if (terminal.signal.aborted) throw error;
-      if (needs.answers && !hasNoIntrospection(error)) throw error;
+      if (needsAnswers && !hasNoIntrospection(error)) throw error;
       failure = error;
       const [node] = versionNodes;
       if (node !== undefined) unread.push({ name: node.service, version: node.version });

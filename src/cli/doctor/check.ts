@@ -1,6 +1,7 @@
 /** One result of `getty doctor`. */
 
-export type CheckStatus = 'ok' | 'warning' | 'failed';
+/** `unknown`: it could not be checked now. */
+export type CheckStatus = 'ok' | 'unknown' | 'warning' | 'failed';
 
 export interface Check {
   readonly status: CheckStatus;
@@ -16,6 +17,13 @@ export interface Check {
 export type Report = (check: Check) => Promise<void>;
 
 export const ok = (name: string, detail: string): Check => ({ status: 'ok', name, detail });
+
+export const unknown = (name: string, detail: string, advice: string): Check => ({
+  status: 'unknown',
+  name,
+  detail,
+  advice,
+});
 
 export const warning = (name: string, detail: string, advice?: string): Check => ({
   status: 'warning',

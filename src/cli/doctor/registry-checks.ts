@@ -8,13 +8,16 @@ import { inParallel } from '../target/dial.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
 import { connectTo } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
-import { type Check, failed, ok, type Report, warning } from './check.js';
+import { type Check, failed, ok, type Report, unknown, warning } from './check.js';
 import { connectionAdvice } from './connection-advice.js';
 import { checkEntries } from './entry-checks.js';
 import { checkAnswers } from './server-checks.js';
+import { EVENT_LOOP, MEASURE_AGAIN } from './status-checks.js';
 
 /** The most addresses that are connected to. */
 const MAX_ADDRESSES = 500;
+/** The most nodes that one check names. */
+const MAX_NAMES = 20;
 
 /** Makes all checks of a registry, and reports each of them. */
 export async function checkRegistry(
@@ -46,9 +49,20 @@ export async function checkRegistry(
   const results = await inParallel(addresses.slice(0, MAX_ADDRESSES), ([address, entries]) =>
     checkNode(address, entries, options, terminal),
   );
-  for (const check of results.flat()) await report(check);
+  for (const check of mergeUnknown(results.flat())) await report(check);
   if (addresses.length > MAX_ADDRESSES)
     await report(warning('nodes', `${addresses.length - MAX_ADDRESSES} addresses are not checked`));
+}
+
+/** One check of all nodes whose event loop was not measured, instead of one for each. */
+function mergeUnknown(checks: readonly Check[]): Check[] {
+  const unmeasured = checks.filter(({ status }) => status === 'unknown');
+  const others = checks.filter(({ status }) => status !== 'unknown');
+  if (unmeasured.length === 0) return others;
+  const names = unmeasured.slice(0, MAX_NAMES).map(({ name }) => name.replace(/^node /, ''));
+  const more = unmeasured.length > MAX_NAMES ? ' …' : '';
+  const detail = `not measured yet at ${names.join(', ')}${more}`;
+  return [...others, unknown(EVENT_LOOP, detail, MEASURE_AGAIN)];
 }
 
 function registryAdvice(error: string): string | undefined {
@@ -102,10 +116,10 @@ async function checkNode(
             'the address belongs to another program now, or the entry is old',
           ),
         ];
-      const problems = checks.filter(({ status }) => status !== 'ok');
-      if (problems.length === 0)
-        return [ok(name, `${shown} answers, and offers what it publishes`)];
-      return problems.map((check) => ({ ...check, name, detail: `${shown}: ${check.detail}` }));
+      const notOk = checks.filter(({ status }) => status !== 'ok');
+      const found = notOk.map((check) => ({ ...check, name, detail: `${shown}: ${check.detail}` }));
+      if (found.some(({ status }) => status !== 'unknown')) return found;
+      return [ok(name, `${shown} answers, and offers what it publishes`), ...found];
     } finally {
       client.destroy();
     }

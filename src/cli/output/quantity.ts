@@ -12,6 +12,11 @@ export function ageText(ms: number): string {
   return `${Math.max(0, Math.floor(ms / 1_000))}s`;
 }
 
+/** `500 ms` or `1.5 s`. */
+export function timeText(ms: number): string {
+  return ms < 1_000 ? `${ms} ms` : `${ms / 1_000} s`;
+}
+
 const SIZES = ['KiB', 'MiB', 'GiB', 'TiB'];
 
 /** `512 B`, `1.5 KiB`, `20 MiB`. */

@@ -2,7 +2,7 @@
 import { show } from '../../core/options.js';
 import type { Direction, Faults, ProxyFaults } from '../../testing/proxy/index.js';
 import { UsageError } from '../failure.js';
-import { parseChoice, parseDuration, parseInteger } from '../option-values.js';
+import { parseChoice, parseDuration, parseInteger, readDuration } from '../option-values.js';
 import type { Framing } from './traffic-record.js';
 
 /** Milliseconds. */
@@ -51,7 +51,7 @@ export function addFaultOptions(command: OptionTarget): void {
     command.option(`${name} <share>`, `${what}, such as 0.01 or 1%`, (text) =>
       parseShare(name, text),
     );
-  command.option('--latency <delay>', 'delay all bytes, such as 50ms or 50±10', (text) =>
+  command.option('--latency <delay>', 'delay all bytes, such as 50ms or 50±10ms', (text) =>
     parseDelay('--latency', text),
   );
   command.option('--jitter <delay>', 'add a random delay up to this', (text) =>
@@ -112,7 +112,6 @@ export function faultsOf(options: FaultOptions, framing: Framing): ProxyFaults {
   return direction === 'both' ? faults : { [direction]: faults };
 }
 
-const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 const BYTE_UNITS: Readonly<Record<string, number>> = {
   k: 1_000,
   M: 1_000_000,
@@ -124,17 +123,20 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 /** Milliseconds: one day. */
 const MAX_DELAY = 86_400_000;
 
-/** `50ms`, `2s`, `50±10`. Without a unit: milliseconds. ± is a random time around the delay. */
+/**
+ * `50ms`, `2s`, `50±10ms`, `1s±200ms`. ± is a random time around the delay. A delay without a unit
+ * has that of the time after ±.
+ */
 export function parseDelay(name: string, text: string): Delay {
-  const [, amount, unit = 'ms', spread, spreadUnit = unit] =
-    /^(\d+(?:\.\d+)?)(ms|s|m)?(?:(?:±|\+-)(\d+(?:\.\d+)?)(ms|s|m)?)?$/.exec(text) ?? [];
-  const delay = Number(amount) * (TIME_UNITS[unit] as number);
-  const around = spread === undefined ? 0 : Number(spread) * (TIME_UNITS[spreadUnit] as number);
-  if (!(delay + around <= MAX_DELAY) || around > delay)
+  const [delayText = '', spreadText, ...rest] = text.split(/±|\+-/);
+  const [unit = ''] = /[a-z]*$/.exec(spreadText ?? '') ?? [];
+  const delay = readDuration(delayText) ?? readDuration(delayText + unit) ?? Number.NaN;
+  const around = spreadText === undefined ? 0 : (readDuration(spreadText) ?? Number.NaN);
+  if (rest.length > 0 || !(delay + around <= MAX_DELAY) || around > delay)
     throw new UsageError(
-      `${name}: got ${show(text)}, expected a delay such as 50ms, 2s or 50±10, at most a day`,
+      `${name}: got ${show(text)}, expected a delay such as 50ms, 2s or 50±10ms, at most a day`,
     );
-  if (spread === undefined) return { latency: delay, jitter: undefined };
+  if (spreadText === undefined) return { latency: delay, jitter: undefined };
   // The proxy adds a random time from 0 to `jitter` to the latency.
   return { latency: delay - around, jitter: 2 * around };
 }

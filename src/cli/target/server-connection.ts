@@ -79,7 +79,6 @@ export async function connectToServer(
   for (const node of selected) {
     try {
       const client = await connectTo(node.address, options, terminal, REPLY_LIMITS);
-      output.progress(`node ${node.id} at ${redactUrl(node.address)}`);
       return { client, address: node.address, node };
     } catch (error) {
       failure = error;
@@ -88,6 +87,11 @@ export async function connectToServer(
     }
   }
   throw failure;
+}
+
+/** Tells which node of a registry was chosen. */
+export function tellNode({ node }: ServerConnection, output: Output): void {
+  if (node !== undefined) output.progress(`node ${node.id} at ${redactUrl(node.address)}`);
 }
 
 /** The nodes that `filter` selects. Throws UNAVAILABLE, with advice, if there is none. */

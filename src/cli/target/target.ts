@@ -1,6 +1,7 @@
 /** The first argument of most commands: the address of a server, or the URL of a registry. */
 import { showUrl } from '../../core/redact.js';
 import { UsageError } from '../failure.js';
+import { checkOptions, type TargetOptions } from './unused-options.js';
 
 export interface Target {
   readonly kind: 'address' | 'registry';
@@ -24,8 +25,15 @@ const REGISTRIES =
 /** Whether a text is a target, and not the path of a file. */
 export const isTarget = (text: string): boolean => REGISTRY.test(text) || ADDRESS.test(text);
 
+/** Throws UsageError, also for options that the target does not use. */
+export function parseTarget(text: string, options: TargetOptions): Target {
+  const target = readTarget(text);
+  checkOptions([target], options);
+  return target;
+}
+
 /** Throws UsageError. The server or the registry checks the rest of the text. */
-export function parseTarget(text: string): Target {
+function readTarget(text: string): Target {
   if (FILE_WITH_HOST.test(text))
     throw new UsageError(
       `TARGET: got ${showUrl(text)}, expected three slashes before the directory, such as ` +
@@ -36,18 +44,27 @@ export function parseTarget(text: string): Target {
   throw new UsageError(`TARGET: got ${showUrl(text)}, expected ${suggestion(text)}`);
 }
 
-/** Throws UsageError. */
-export function parseRegistry(text: string): string {
-  const { kind, url } = parseTarget(text);
-  if (kind === 'registry') return url;
-  throw new UsageError(`REGISTRY: got the address ${showUrl(text)}, expected ${REGISTRIES}`);
+/** Targets of one command, with options for all of them. Throws UsageError. */
+export function parseTargets(texts: readonly string[], options: TargetOptions): Target[] {
+  const targets = texts.map(readTarget);
+  checkOptions(targets, options);
+  return targets;
 }
 
 /** Throws UsageError. */
-export function parseAddress(text: string): string {
+export function parseRegistry(text: string, options: TargetOptions = {}): string {
+  const { kind, url } = readTarget(text);
+  if (kind === 'address')
+    throw new UsageError(`REGISTRY: got the address ${showUrl(text)}, expected ${REGISTRIES}`);
+  checkOptions([{ kind, url }], options);
+  return url;
+}
+
+/** Throws UsageError, also for options that the address does not use. */
+export function parseAddress(text: string, options: TargetOptions): string {
   if (!isTarget(text) && !HOST_AND_PORT.test(text))
     throw new UsageError(`ADDRESS: got ${showUrl(text)}, expected ${ADDRESSES}`);
-  const { kind, url } = parseTarget(text);
+  const { kind, url } = parseTarget(text, options);
   if (kind === 'address') return url;
   throw new UsageError(
     `ADDRESS: got the registry ${showUrl(text)}, expected ${ADDRESSES}; \`getty ls\` shows the addresses`,

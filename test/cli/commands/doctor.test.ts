@@ -16,6 +16,7 @@ import { SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { pemPath } from '../../fixtures/tls-endpoints.js';
+import { until } from '../../fixtures/waiting.js';
 import { serveAsGo } from '../call/go-server.js';
 import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
 import { getty } from '../run-getty.js';
@@ -53,8 +54,24 @@ describe('getty doctor of a server', () => {
     const { code, stdout, stderr } = await getty('doctor', server.address);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ok {7}connection: made in [\d.]+ ms\nok {7}answer: in [\d.]+ ms; /);
-    expect(stdout).toMatch(/services: Greeter v1, TestService v1.0\nok {7}state: getty \d.*\n$/);
-    expect(stderr).toBe('failed: 0, warnings: 0, ok: 3\n');
+    expect(stdout).toMatch(
+      /services: Greeter v1, TestService v1.0\nok {7}state: getty \d.*\nunknown {2}event loop: /,
+    );
+    expect(stderr).toBe('failed: 0, warnings: 0, ok: 3, unknown: 1\n');
+  });
+
+  test('says that the event loop is measured from now on, and then its delay', async () => {
+    await using server = await serveGreeter();
+    const checkOf = async (): Promise<Check | undefined> =>
+      (await checksOf(server.address)).checks.find(({ name }) => name === 'event loop');
+    expect(await checkOf()).toEqual({
+      status: 'unknown',
+      name: 'event loop',
+      detail: 'not measured yet',
+      advice: 'this request starts the measurement: run it again in 5 s',
+    });
+    await until(async () => (await checkOf())?.status !== 'unknown', 'a measurement');
+    expect(['ok', 'warning']).toContain((await checkOf())?.status);
   });
 
   test('says what to do about a refused connection, and ends with 1', async () => {
@@ -221,7 +238,10 @@ describe('getty doctor of a registry', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ok {7}registry: 2 entries, read in [\d.]+ ms\n/);
     expect(stdout).toMatch(/ok {7}node a: tcp:\S+ answers, and offers what it publishes\n/);
-    expect(stdout.split('\n')).toHaveLength(4);
+    expect(stdout).toMatch(
+      /\nunknown {2}event loop: not measured yet at a, b \(this request .*\n$/,
+    );
+    expect(stdout.split('\n')).toHaveLength(5);
   });
 
   test('finds nodes that cannot be reached, and nodes that offer something else', async () => {

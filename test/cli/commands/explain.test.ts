@@ -39,6 +39,28 @@ describe('getty explain', () => {
     expect(table.stderr).toBe('1 of 3 entries receive calls\n');
   });
 
+  test('leaves out the other codec of a node, unless the node has no other', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    const [json] = await fleet.registry.list();
+    const entry = json as NonNullable<typeof json>;
+    await fleet.registry.register({ ...entry, protocol: 'protobuf' });
+    await fleet.registry.register({ ...entry, id: 'b', protocol: 'protobuf' });
+    const nodes = async (...args: string[]): Promise<string[][]> =>
+      JSON.parse(
+        (await getty('explain', fleet.url, 'Greeter', '--json', ...args)).stdout,
+      ).nodes.map(({ node, codec }: { node: string; codec: string }) => [node, codec]);
+    expect(await nodes()).toEqual([
+      ['a', 'json'],
+      ['b', 'protobuf'],
+    ]);
+    expect(await nodes('--service-version', 'v2')).toHaveLength(2);
+    expect((await nodes('--codec', 'protobuf')).map(([, codec]) => codec)).toEqual([
+      'protobuf',
+      'protobuf',
+    ]);
+  });
+
   test('says of a node with the weight 0 that weighted() calls the others', async () => {
     await using fleet = openFleet();
     await fleet.provide('a', { weight: 0 });

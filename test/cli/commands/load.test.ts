@@ -41,11 +41,16 @@ describe('getty load', () => {
           provider.statistics().served.find(({ method }) => method === 'hello')?.started ?? 0,
       );
     const args = ['load', fleet.url, 'Greeter/hello', '"x"', '--rate', '1000', '--for', '20ms'];
-    expect((await getty(...args)).code).toBe(0);
+    const all = await getty(...args);
+    expect(all.code).toBe(0);
+    expect(all.stderr).toBe('all nodes of the registry that offer it are called\n');
     // While the connection to one node is slow, the other one gets its calls.
     const [atA = 0, atB = 0] = counts();
     expect(atA + atB).toBe(20);
-    expect((await getty(...args, '--node', 'b')).code).toBe(0);
+    expect(await getty(...args, '--node', 'b')).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^node b at tcp:\S+\n$/),
+    });
     expect(counts()).toEqual([atA, atB + 20]);
   });
 

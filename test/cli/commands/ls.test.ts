@@ -71,6 +71,26 @@ describe('getty ls', () => {
     });
   });
 
+  test('lists one service, and names the one that was meant', async () => {
+    await using fleet = openFleet();
+    await fleet.registry.register(node('a'));
+    await fleet.registry.register(node('b', { service: 'Shop' }));
+    const { stdout } = await getty('ls', fleet.url, 'Shop', '--json');
+    expect(JSON.parse(stdout).nodes).toMatchObject([{ service: 'Shop', node: 'b' }]);
+    expect(await getty('ls', fleet.url, 'Shp')).toEqual({
+      code: 14,
+      stdout: '',
+      stderr: 'getty ls: UNAVAILABLE: no node offers Shp (did you mean Shop?)\n',
+    });
+    const args = ['ls', fleet.url, 'Cart', '--watch', '--interval', '1ms', '--json'];
+    const watch = startGetty(args);
+    await fleet.registry.register(node('c', { service: 'Other' }));
+    await fleet.registry.register(node('d', { service: 'Cart' }));
+    expect(JSON.parse(await watch.lines.next())).toMatchObject({ node: { node: 'd' } });
+    watch.interrupt();
+    expect((await finished(watch)).code).toBe(0);
+  });
+
   test('says that a registry is empty', async () => {
     await using fleet = openFleet();
     expect(await getty('ls', fleet.url)).toEqual({

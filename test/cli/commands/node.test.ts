@@ -1,9 +1,11 @@
 /** `getty node`. */
 import { describe, expect, test } from 'vitest';
+import { consume } from '../../../src/micro/index.js';
 import { Admin, auth, contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemoryAddress } from '../../fixtures/rpc.js';
-import { openFleet, serveGreeter } from '../greeter-servers.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
+import { gate } from '../../fixtures/waiting.js';
+import { Greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
 noLeaks();
@@ -39,6 +41,7 @@ describe('getty node', () => {
     [['drain', 'node2'], 'ADDRESS: got "node2", expected an address such as tcp://host:port, wss:'],
     [['drain', 'tcp://127.0.0.1:1', '5'], 'drain: a weight and the options of a service are for'],
     [['undrain', 'tcp://127.0.0.1:1', '--service', 'x'], 'undrain: a weight and the options'],
+    [['undrain', 'tcp://127.0.0.1:1', '--wait', '1s'], '--wait: this option is for drain, not for'],
     [['weight', 'tcp://127.0.0.1:1'], 'WEIGHT: got nothing, expected a whole number'],
     [['weight', 'tcp://127.0.0.1:1', '-5'], 'WEIGHT: got "-5", expected a whole number'],
     [['weight', 'tcp://127.0.0.1:1', '1000001'], 'expected a whole number from 0 to 1000000'],
@@ -62,6 +65,58 @@ describe('getty node', () => {
       code: 9,
       stderr: expect.stringContaining('it was started by serve(), not by provide()'),
     });
+  });
+
+  test('waits with --wait until consumers and clients have left', async () => {
+    await using fleet = openFleet();
+    const provider = await fleet.provide('a');
+    await using consumer = consume({ registry: fleet.registry });
+    await consumer.stub(Greeter).hello('x');
+    const client = await connectOnce(provider.address);
+    const drain = startGetty(['node', 'drain', provider.address, '--wait', '1m']);
+    expect(await drain.errors.next()).toBe('state: draining');
+    // The consumer leaves by itself.
+    let line = '';
+    do line = await drain.errors.next();
+    while (line !== 'sessions: 1, calls in flight: 0');
+    client.destroy();
+    const { code, stderr } = await finished(drain);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/\nno sessions are left\n$/);
+  });
+
+  test('says what is left after --wait, and ends with 4', async () => {
+    await using fleet = openFleet();
+    const started = gate();
+    const opened = gate();
+    const wait = () => {
+      started.open();
+      return opened.promise;
+    };
+    const waiting = contract('Waiting', { wait: unary<void, void>() });
+    const services = [implement(waiting, { wait })];
+    const provider = await fleet.provide('a', { services });
+    await using client = await connectOnce(provider.address);
+    const call = client.stub(waiting).wait();
+    await started.promise;
+    const args = ['node', 'drain', provider.address, '--wait', '1ms'];
+    const { code, stderr } = await getty(...args);
+    expect(code).toBe(4);
+    expect(stderr).toContain(
+      'getty node: DEADLINE_EXCEEDED: the provider is in use after 1 ms: sessions: 1, calls in ' +
+        'flight: 1 (wait longer with --wait; `getty sessions ADDRESS` shows the peers)\n',
+    );
+    opened.open();
+    await call;
+  });
+
+  test('changes nothing with --wait if the server does not tell its sessions', async () => {
+    await using fleet = openFleet();
+    const provider = await fleet.provide('a', { introspection: false });
+    const { code, stderr } = await getty('node', 'drain', provider.address, '--wait', '1s');
+    expect(code).toBe(12);
+    expect(stderr).toContain('introspection: true');
+    expect(await fleet.registry.list()).toHaveLength(1);
   });
 
   test('shows the entries of a provider to ask for', async () => {

@@ -373,7 +373,7 @@ describe('getty proxy', () => {
 
   test('makes faults', async () => {
     await using server = await serve(TCP, [greeter('s')]);
-    const faults = ['--latency', '30±10', '--slice', '7', '--bandwidth', '1M'];
+    const faults = ['--latency', '30±10ms', '--slice', '7', '--bandwidth', '1M'];
     await using proxy = await startProxyCommand([TCP, server.address, ...faults]);
     await using client = await connectOnce(proxy.address);
     const start = performance.now();

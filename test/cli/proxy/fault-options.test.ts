@@ -19,17 +19,29 @@ describe('the faults of getty proxy', () => {
   });
 
   test.each([
-    ['50', { latency: 50, jitter: undefined }],
     ['50ms', { latency: 50, jitter: undefined }],
     ['1.5s', { latency: 1_500, jitter: undefined }],
-    ['50±10', { latency: 40, jitter: 20 }],
+    ['50±10ms', { latency: 40, jitter: 20 }],
     ['1s±200ms', { latency: 800, jitter: 400 }],
-    ['50+-50', { latency: 0, jitter: 100 }],
+    ['1h', { latency: 3_600_000, jitter: undefined }],
+    ['50+-50ms', { latency: 0, jitter: 100 }],
   ])('the delay %s', (text, expected) => {
     expect(parseDelay('--latency', text)).toEqual(expected);
   });
 
-  test.each(['', 'x', '-1', '50±60', '1h', '2000m', '50ms10'])('%j is no delay', (text) => {
+  test.each([
+    '',
+    'x',
+    '-1',
+    '50',
+    '50±10',
+    '50ms±10',
+    '50±60ms',
+    '25h',
+    '2000m',
+    '50ms10',
+    '3±2±1ms',
+  ])('%j is no delay', (text) => {
     expect(() => parseDelay('--latency', text)).toThrow('--latency: got');
   });
 
@@ -61,7 +73,7 @@ describe('the faults of getty proxy', () => {
   });
 
   test('are for both directions, or for one', () => {
-    const latency = parseDelay('--latency', '50');
+    const latency = parseDelay('--latency', '50ms');
     expect(faultsOf({ latency }, 'stream')).toMatchObject({ latency: 50 });
     expect(faultsOf({ latency, direction: 'toClient' }, 'stream')).toMatchObject({
       toClient: { latency: 50 },
@@ -69,8 +81,8 @@ describe('the faults of getty proxy', () => {
   });
 
   test('have one jitter', () => {
-    const latency = parseDelay('--latency', '50±10');
-    const jitter = parseDelay('--jitter', '10');
+    const latency = parseDelay('--latency', '50±10ms');
+    const jitter = parseDelay('--jitter', '10ms');
     expect(() => faultsOf({ latency, jitter }, 'stream')).toThrow('got two jitters');
     expect(() => faultsOf({ jitter: latency }, 'stream')).toThrow('without ±');
     expect(faultsOf({ jitter }, 'stream')).toMatchObject({ jitter: 10 });
