@@ -18,8 +18,8 @@ const MAX_COMPRESSED_MESSAGE_BYTES = 64_000;
 
 type FrameEvent = NonNullable<ReturnType<FrameParser['next']>>;
 /**
- * Buffers: the bytes of a handshake that is not complete. `waiting`: the client waits for the answer
- * of the server. `over`: nothing more of the direction is decoded. A parser: frames follow.
+ * Buffers: the bytes of a handshake that is not complete. `waiting`: the client waits for the
+ * answer of the server. `over`: nothing more of the direction is decoded. A parser: frames follow.
  */
 type State = Buffer[] | 'waiting' | 'over' | FrameParser;
 
