@@ -3,6 +3,9 @@ import type { Terminal, TextStream } from '../terminal.js';
 import { jsonText, MAX_MESSAGE, printable } from './printable.js';
 import { type Column, tableLines } from './table.js';
 
+/** Characters of JSON that are indented. Indented, deeply nested values are 100 times as long. */
+const MAX_INDENTED = 128 * 1024;
+
 export class Output {
   readonly #terminal: Terminal;
   /** Whether the user asked for JSON. */
@@ -33,9 +36,11 @@ export class Output {
     return this.line(jsonText(value));
   }
 
-  /** Writes a value as JSON: on one line with --json, else indented for people. */
+  /** Writes a value as JSON: on one line with --json or if it is large, else indented. */
   jsonValue(value: unknown): Promise<void> {
-    return this.line(jsonText(value, this.isJson ? 0 : 2));
+    const text = jsonText(value);
+    const isOneLine = this.isJson || text.length > MAX_INDENTED;
+    return this.line(isOneLine ? text : jsonText(value, 2));
   }
 
   async table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): Promise<void> {

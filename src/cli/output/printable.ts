@@ -16,6 +16,10 @@ const UNSAFE =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to escape
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;
 
+/** As UNSAFE without C0: JSON.stringify() escapes it in strings, and indents with line feeds. */
+const UNSAFE_IN_JSON =
+  /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;
+
 const escapeOf = (character: string): string =>
   `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
@@ -48,11 +52,5 @@ export function printable(text: string, limit = MAX_CELL): string {
  * allows. `indent`: how many spaces each level is indented; 0: everything is on one line.
  */
 export function jsonText(value: unknown, indent = 0): string {
-  const text = JSON.stringify(value, undefined, indent) ?? 'null';
-  // JSON.stringify() escapes the control characters within strings. The line feeds that remain are
-  // those of the indentation.
-  return text
-    .split('\n')
-    .map((line) => line.replace(UNSAFE, escapeOf))
-    .join('\n');
+  return (JSON.stringify(value, undefined, indent) ?? 'null').replace(UNSAFE_IN_JSON, escapeOf);
 }

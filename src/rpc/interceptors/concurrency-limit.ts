@@ -39,6 +39,9 @@ export const CONCURRENCY_LIMIT_DEFAULTS = {
  * Makes an interceptor that lets `limit` calls be in flight and `queue` calls wait, in order. A
  * call waits no longer than `queueTimeout`, its own timeout and its signal allow. Other calls are
  * refused with RESOURCE_EXHAUSTED and `unsent`. Throws BAD_OPTION.
+ *
+ * Calls of the introspection and admin services do not count: 4 of them may be in flight besides,
+ * so that an overloaded server can be inspected and drained.
  */
 export function concurrencyLimit(options: ConcurrencyLimitOptions = {}): Interceptor {
   checkNames('concurrencyLimit()', options, OPTION_NAMES);
@@ -51,9 +54,14 @@ export function concurrencyLimit(options: ConcurrencyLimitOptions = {}): Interce
     if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'an integer');
   return (next) => {
     const calls = new CallQueue(next, settings);
-    return (call) => calls.invoke(call);
+    const operatorCalls = new CallQueue(next, { ...settings, limit: OPERATOR_LIMIT });
+    return (call) => (isOperatorCall(call) ? operatorCalls : calls).invoke(call);
   };
 }
+
+/** The calls of the introspection and admin services that may be in flight. */
+const OPERATOR_LIMIT = 4;
+const isOperatorCall = ({ method }: Call): boolean => method.service.startsWith('getty.');
 
 class CallQueue {
   readonly #next: Invoke;

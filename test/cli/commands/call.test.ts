@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { serve } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemoryAddress, testService } from '../../fixtures/rpc.js';
@@ -158,6 +158,16 @@ describe('getty call', () => {
     );
     const { stdout } = await getty('call', server.address, 'TestService/Test', '{}', '--json');
     expect(stdout).toBe(`{"A":"${text}"}\n`);
+  });
+
+  test('writes a large reply on one line, however deep it is nested', async () => {
+    const deep = `${'['.repeat(60)}${'0,'.repeat(100_000)}0${']'.repeat(60)}`;
+    const Deep = contract('Deep', { get: unary<void, unknown>({ idempotent: true }) });
+    await using server = await serveGreeter({ introspection: true }, [
+      implement(Deep, { get: () => JSON.parse(deep) }),
+    ]);
+    const { stdout } = await getty('call', server.address, 'Deep/get');
+    expect(stdout).toBe(`${deep}\n`);
   });
 
   test('escapes what a reply could do to a terminal', async () => {

@@ -4,8 +4,10 @@ import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  type Call,
   type ConcurrencyLimitOptions,
   concurrencyLimit,
+  Introspection,
   RpcError,
 } from '../../../src/rpc/index.js';
 import { Calls, clientCall, receivedCall } from '../../fixtures/calls.js';
@@ -57,6 +59,19 @@ test('refuses a call at once when the queue has no room', async () => {
   const second = invoke(clientCall());
   calls.open(1);
   expect(await second).toBe('done');
+});
+
+test('does not count the calls of operators, of which four are in flight at once', async () => {
+  const calls = new Calls();
+  const invoke = concurrencyLimit({ limit: 1, queue: 0 })(calls.invoke);
+  const operatorCall = (): Call => clientCall({ service: Introspection.name });
+  const answers = [invoke(clientCall()), ...[1, 2, 3, 4].map(() => invoke(operatorCall()))];
+  expect(await outcome(invoke(clientCall()))).toBe('RESOURCE_EXHAUSTED');
+  expect(await outcome(invoke(operatorCall()))).toBe('RESOURCE_EXHAUSTED');
+  answers.forEach((_, at) => {
+    calls.open(at);
+  });
+  expect(await Promise.all(answers)).toHaveLength(5);
 });
 
 describe('a call in the queue', () => {
