@@ -8,20 +8,28 @@ export const MAX_CELL = 160;
 /** The most characters of a message. */
 export const MAX_MESSAGE = 2_000;
 
-/**
- * Control characters (C0, DEL and C1), separators of lines, marks and overrides of the direction of
- * text, characters without width, and surrogates that have no partner.
- */
-const UNSAFE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to escape
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;
+/** Ranges of a regular expression; C0 is not among them. */
+const UNSAFE_RANGES = [
+  // DEL and C1.
+  String.raw`\u007f-\u009f`,
+  // Separators of lines, marks and overrides of the direction of text.
+  String.raw`\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069`,
+  // Characters without width or ink.
+  String.raw`\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065`,
+  String.raw`\u206a-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}`,
+  // Surrogates that have no partner.
+  String.raw`\p{Cs}`,
+].join('');
+const UNSAFE = new RegExp(String.raw`[\u0000-\u001f${UNSAFE_RANGES}]`, 'gu');
+/** Without C0: JSON.stringify() escapes it in strings, and indents with line feeds. */
+const UNSAFE_IN_JSON = new RegExp(`[${UNSAFE_RANGES}]`, 'gu');
 
-/** As UNSAFE without C0: JSON.stringify() escapes it in strings, and indents with line feeds. */
-const UNSAFE_IN_JSON =
-  /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;
-
+/** As JSON escapes it. Characters above U+FFFF have two UTF-16 units. */
 const escapeOf = (character: string): string =>
-  `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('');
 
 /** `text`, with an ellipsis if it is longer than `limit`. */
 export function cut(text: string, limit: number): string {

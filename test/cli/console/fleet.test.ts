@@ -113,6 +113,24 @@ describe('a node', () => {
     expect((await watch.until(() => true)).nodes.at(-1)).toMatchObject({ id: 'n', state: 'gone' });
   });
 
+  test('is told from others whose addresses look the same', async () => {
+    await using fleet = openFleet();
+    const addresses = [
+      'ws://127.0.0.1:1/x?token=1',
+      'ws://127.0.0.1:1/x?token=2',
+      `ws://127.0.0.1:1/${'x'.repeat(200)}1`,
+      `ws://127.0.0.1:1/${'x'.repeat(200)}2`,
+    ];
+    for (const [at, address] of addresses.entries())
+      await fleet.registry.register({ ...NODE, id: `n${at}`, address });
+    await using console = await openConsole(fleet.url);
+    using page = await console.connect();
+    using watch = Watch.open(page.stub);
+    const { nodes } = await watch.until((update) => update.nodes.length >= 4);
+    expect(nodes.map(({ id }) => id).sort()).toEqual(['n0', 'n1', 'n2', 'n3']);
+    expect(JSON.stringify(nodes)).not.toMatch(/token=\d/);
+  });
+
   test('without introspection is shown as such, with the reason', async () => {
     await using server = await serveGreeter({});
     await using console = await openConsole(server.address);

@@ -16,6 +16,8 @@ describe('printable()', () => {
     ['\u009b31m', '\\u009b31m'],
     ['abc\u202edef', 'abc\\u202edef'],
     ['\ud800', '\\ud800'],
+    ['a\u3164\u2800b', 'a\\u3164\\u2800b'],
+    ['\u{e0041}', '\\udb40\\udc41'],
   ])('%j is %j', (text, expected) => {
     expect(printable(text)).toBe(expected);
   });

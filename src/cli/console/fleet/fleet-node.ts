@@ -1,5 +1,4 @@
 /** One node: its connection, its answers to introspection, and the calls of the last second. */
-import { redactUrl } from '../../../core/redact.js';
 import {
   Admin,
   type RpcClient,
@@ -28,7 +27,7 @@ import { type TimedRate, timedRates } from './latency-window.js';
 import type { NodeChange } from './node-change.js';
 import { ANSWER_LIMIT, nodeFailure, printableReason } from './node-failure.js';
 import { type NamedMethod, pointOf, sumOf } from './points.js';
-import { MAX_SERVICES } from './published-services.js';
+import { keyOf, MAX_SERVICES } from './published-services.js';
 import { Series } from './series.js';
 
 /** The most methods of one node. Further ones are left out. */
@@ -74,7 +73,7 @@ export class FleetNode {
     onChange: (node: FleetNode, change: NodeChange) => void,
   ) {
     this.address = address;
-    this.key = printable(redactUrl(address));
+    this.key = keyOf(address);
     this.#isFromRegistry = isFromRegistry;
     this.#options = {
       ...options,

@@ -1,4 +1,5 @@
 /** The entries of a registry, grouped by the server that has published them. */
+import { createHash } from 'node:crypto';
 import { redactUrl } from '../../../core/redact.js';
 import type { ServiceNode } from '../../../micro/index.js';
 import { printable } from '../../output/printable.js';
@@ -8,6 +9,9 @@ import type { OfferedService } from '../types.js';
 /** The most services of one node. Further ones are left out. */
 export const MAX_SERVICES = 50;
 
+/** Hexadecimal digits. */
+const HASH_LENGTH = 8;
+
 export interface PublishedNode {
   /** With its secrets, for a connection. */
   readonly address: string;
@@ -15,11 +19,22 @@ export interface PublishedNode {
   readonly services: OfferedService[];
 }
 
-/** The nodes of a list. The keys are their addresses without secrets. */
+/**
+ * The address as a key that the page may know and show: without secrets, and printable. If that
+ * changes the address, a hash tells it from others that look the same then.
+ */
+export function keyOf(address: string): string {
+  const shown = printable(redactUrl(address));
+  if (shown === address) return shown;
+  const hash = createHash('sha256').update(address).digest('hex').slice(0, HASH_LENGTH);
+  return `${shown} #${hash}`;
+}
+
+/** The nodes of a list, by keyOf() their address. */
 export function servicesByAddress(list: readonly ServiceNode[]): Map<string, PublishedNode> {
   const nodes = new Map<string, PublishedNode>();
   for (const { node, codecs } of mergeCodecs(list)) {
-    const key = printable(redactUrl(node.address));
+    const key = keyOf(node.address);
     let found = nodes.get(key);
     if (found === undefined) {
       found = { address: node.address, id: printable(node.id), services: [] };
