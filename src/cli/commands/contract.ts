@@ -1,5 +1,7 @@
 /** `getty contract`: snapshots of contracts, and what has changed between two of them. */
 import type { Command } from '#commander';
+import { show } from '../../core/options.js';
+import { untilAborted } from '../../core/signals.js';
 import { RpcError } from '../../rpc/index.js';
 import {
   addJsonAndExamples,
@@ -10,17 +12,22 @@ import {
 } from '../command.js';
 import { diffContracts } from '../contract/contract-diff.js';
 import { diffLines, isBreaking } from '../contract/diff-report.js';
-import type { ContractSnapshot } from '../contract/snapshot.js';
+import type { ContractSnapshot, UnreadSnapshot } from '../contract/snapshot.js';
 import { makeSnapshot, snapshotText } from '../contract/snapshot-maker.js';
 import { readSnapshotFile } from '../contract/snapshot-reader.js';
 import { describeFleet } from '../describe/described-fleet.js';
-import { AdvisedError } from '../failure.js';
+import { AdvisedError, UsageError } from '../failure.js';
 import type { Output } from '../output/output.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
+import { publishedNodes } from '../target/published-nodes.js';
 import { isTarget, parseTarget, parseTargets, type Target } from '../target/target.js';
 import type { Terminal } from '../terminal.js';
 
 type ContractOptions = ConnectionOptions & JsonOption;
+
+interface DiffOptions extends ContractOptions {
+  readonly service?: string;
+}
 
 /** The exit code if a change breaks callers or servers. */
 const BREAKING_EXIT = 1;
@@ -77,20 +84,35 @@ const defineDiff: DefineCommand = (parent, terminal) => {
     .summary('find the changes between two snapshots')
     .description(
       'Compare two snapshots, and say which changes break callers or servers, and why. The exit\n' +
-        'code is 1 if one does.',
+        'code is 1 if one does. If OLD is a registry and NEW an address, services that this one\n' +
+        'server does not offer are not compared; with --service, they are gone.',
     )
     .argument('<old>', 'the file of a snapshot, or a target')
-    .argument('<new>', 'the file of a snapshot, or a target');
+    .argument('<new>', 'the file of a snapshot, or a target')
+    .option('--service <service>', 'compare this service only');
   addConnectionOptions(command);
-  command.action(async (before: string, after: string, options: ContractOptions) => {
+  command.action(async (before: string, after: string, options: DiffOptions) => {
     const output = outputOf(terminal, options);
+    const { service } = options;
     const targets = parseTargets([before, after].filter(isTarget), options);
-    const read = (text: string): Promise<ContractSnapshot> | ContractSnapshot => {
-      const target = targets.find(({ url }) => url === text);
-      if (target === undefined) return readSnapshotFile(text);
-      return snapshotOf(target, options, terminal, output);
+    const targetOf = (text: string): Target | undefined => targets.find(({ url }) => url === text);
+    const read = async (text: string): Promise<ContractSnapshot> => {
+      const target = targetOf(text);
+      if (service === undefined && target !== undefined)
+        return snapshotOf(target, options, terminal, output);
+      const snapshot =
+        target === undefined
+          ? readSnapshotFile(text)
+          : await readTarget(target, service, options, terminal, output);
+      return service === undefined ? snapshot : onlyService(snapshot, service);
     };
-    const diff = diffContracts(await read(before), await read(after));
+    const [old, now] = [await read(before), await read(after)];
+    if (service !== undefined) checkOffered(service, old, now);
+    const isOneServer =
+      service === undefined &&
+      targetOf(before)?.kind === 'registry' &&
+      targetOf(after)?.kind === 'address';
+    const diff = diffContracts(old, now, { isOneServer });
     const breaking = diff.changes.filter(isBreaking).length;
     if (output.isJson) await output.jsonValue({ ...diff, breaking });
     else for (const line of diffLines(diff)) await output.line(line);
@@ -99,23 +121,60 @@ const defineDiff: DefineCommand = (parent, terminal) => {
   addJsonAndExamples(command, DIFF_EXAMPLE, `${DIFF_EXAMPLE} --json`);
 };
 
-/** Rejects if the nodes of a service cannot be reached: the snapshot would lack it for a while. */
+/** All contracts of a target. Rejects with AdvisedError if there are none. */
 async function snapshotOf(
   target: Target,
   options: ContractOptions,
   terminal: Terminal,
   output: Output,
 ): Promise<ContractSnapshot> {
-  const needs = { needsAnswers: true, needsDescriptors: true };
+  const snapshot = await readTarget(target, undefined, options, terminal, output);
+  if (snapshot.services.length > 0) return snapshot;
+  throw new AdvisedError(
+    new RpcError('UNAVAILABLE', 'there are no services', { unsent: true }),
+    'a snapshot without services would not fit any other; is it the right target?',
+  );
+}
+
+/**
+ * The contracts of a target; with `service`, at least those of this service. Rejects if the nodes
+ * of a service cannot be reached: the snapshot would lack it for a while.
+ */
+async function readTarget(
+  target: Target,
+  service: string | undefined,
+  options: ContractOptions,
+  terminal: Terminal,
+  output: Output,
+): Promise<ContractSnapshot> {
+  if (service !== undefined && target.kind === 'registry') {
+    const nodes = await untilAborted(publishedNodes(target.url), terminal.signal);
+    if (!nodes.some((node) => node.service === service)) return makeSnapshot([]);
+  }
+  const needs = { service, needsAnswers: true, needsDescriptors: true };
   const fleet = await describeFleet(target, needs, options, terminal, output);
   const snapshot = makeSnapshot(fleet.services, fleet.unread);
   for (const { name, version } of snapshot.unread ?? [])
     output.progress(
       `warning: no node describes ${`${name} ${version}`.trim()}; a diff does not compare it`,
     );
-  if (snapshot.services.length > 0) return snapshot;
-  throw new AdvisedError(
-    new RpcError('UNAVAILABLE', 'there are no services', { unsent: true }),
-    'a snapshot without services would not fit any other; is it the right target?',
+  return snapshot;
+}
+
+/** The versions of one service. */
+function onlyService(snapshot: ContractSnapshot, service: string): ContractSnapshot {
+  const isMeant = ({ name }: UnreadSnapshot): boolean => name === service;
+  return {
+    ...snapshot,
+    services: snapshot.services.filter(isMeant),
+    unread: snapshot.unread?.filter(isMeant),
+  };
+}
+
+/** Throws UsageError if neither snapshot has services: the name of the one service is wrong. */
+function checkOffered(service: string, ...snapshots: readonly ContractSnapshot[]): void {
+  if (snapshots.some(({ services, unread = [] }) => services.length + unread.length > 0)) return;
+  throw new UsageError(
+    `--service: got ${show(service)}, expected a service of OLD or NEW; \`getty contract snapshot\` shows them`,
   );
 }

@@ -45,8 +45,8 @@ export const defineLoad: DefineCommand = (program, terminal) => {
     .description(
       'Call a method for some time, and measure it. With --rate calls start at a constant rate, and\n' +
         'a late start is a part of the latency. With --in-flight the next call starts when one ends.\n' +
-        'Of a registry all nodes are called, as a consumer calls them. The exit code is the number of\n' +
-        'the most frequent code of failed calls.',
+        'Latencies are those of calls that succeed. Of a registry all nodes are called, as a consumer\n' +
+        'calls them. The exit code is the number of the most frequent code of failed calls.',
     )
     .argument('<target>', 'an address or a registry')
     .argument('<service/method>', 'such as Greeter/hello; no stream')
@@ -123,14 +123,15 @@ function writePicture(file: string, picture: string): void {
   }
 }
 
+/** The calls that have ended in the last second; those in flight are of now. */
 function reportSecond(run: LoadRun, output: Output): void {
-  const { secondLatency, failed, inFlight } = run;
-  const latency = (share: number): string => `${secondLatency.percentile(share).toFixed(2)} ms`;
+  const { latency, failed } = run.takeSecond();
+  const quantile = (share: number): string => `${latency.percentile(share).toFixed(2)} ms`;
+  const latencies = latency.count === 0 ? '' : `p50 ${quantile(0.5)}  p99 ${quantile(0.99)}  `;
   output.progress(
-    `${secondLatency.count} calls/s  failed ${failed}  p50 ${latency(0.5)}  ` +
-      `p99 ${latency(0.99)}  in flight ${inFlight}`,
+    `last second: ${latency.count + failed} calls  failed ${failed}  ${latencies}` +
+      `in flight now ${run.inFlight}`,
   );
-  secondLatency.reset();
 }
 
 /** Writes the report. Throws ExitCode if calls have failed. */

@@ -1,7 +1,15 @@
 /** `getty node`: takes a provider out of the lists and back, and changes its weight. */
-import type { CodecName, ProviderStatus, PublishedEntry } from '../../rpc/index.js';
+import { redactUrl } from '../../core/redact.js';
+import {
+  type CodecName,
+  type ProviderStatus,
+  type PublishedEntry,
+  type RpcClient,
+  RpcError,
+} from '../../rpc/index.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
-import { UsageError } from '../failure.js';
+import { AdvisedError, UsageError } from '../failure.js';
+import { checkOtherNodes } from '../node/last-node.js';
 import { parseChoice, parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import type { Column } from '../output/table.js';
@@ -10,7 +18,8 @@ import { untilUnused } from '../sessions/unused-server.js';
 import { changeNode, NODE_ACTIONS, type NodeChange } from '../target/admin.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
 import { connectTo } from '../target/server-connection.js';
-import { parseAddress } from '../target/target.js';
+import { parseAddress, parseRegistry } from '../target/target.js';
+import type { Terminal } from '../terminal.js';
 
 interface NodeOptions extends ConnectionOptions, JsonOption {
   readonly service?: string;
@@ -18,6 +27,8 @@ interface NodeOptions extends ConnectionOptions, JsonOption {
   readonly codec?: CodecName;
   /** Milliseconds. */
   readonly wait?: number;
+  readonly registry?: string;
+  readonly force?: boolean;
 }
 
 const MAX_WEIGHT = 1_000_000;
@@ -52,6 +63,11 @@ export const defineNode: DefineCommand = (program, terminal) => {
       'with drain: wait at most so long until no sessions are left; the exit code is 4 if some are',
       (text: string) => parseDuration('--wait', text),
     )
+    .option(
+      '--registry <registry>',
+      'with drain: refuse to drain the last node of a service in this registry',
+    )
+    .option('--force', 'with --registry: only warn about it')
     .option('--service <service>', 'change the weight of this service only')
     .option('--service-version <version>', 'of this version of --service only')
     .option(
@@ -64,12 +80,19 @@ export const defineNode: DefineCommand = (program, terminal) => {
     async (action: string, address: string, weight: string | undefined, options: NodeOptions) => {
       const output = outputOf(terminal, options);
       const change = changeOf(action, weight, options);
-      const client = await connectTo(parseAddress(address, options), options, terminal);
+      const { wait, force = false } = options;
+      const registry = options.registry === undefined ? undefined : parseRegistry(options.registry);
+      const url = parseAddress(address, options);
+      const client = await connectTo(url, options, terminal);
       try {
         // A server that does not tell its sessions fails before the change.
-        if (options.wait !== undefined) await otherSessions(client, terminal);
-        await writeStatus(await changeNode(client, change, terminal), output);
-        if (options.wait !== undefined) await untilUnused(client, options.wait, output, terminal);
+        if (wait !== undefined) await otherSessions(client, terminal);
+        if (registry !== undefined)
+          await checkOtherNodes(client, registry, force, output, terminal);
+        const status = await changeNode(client, change, terminal);
+        await writeStatus(status, output);
+        if (wait !== undefined) await waitForEnd(client, url, wait, output, terminal);
+        if (action === 'undrain') checkPublished(status);
       } finally {
         client.destroy();
       }
@@ -90,12 +113,48 @@ async function writeStatus(status: ProviderStatus, output: Output): Promise<void
   output.progress(`state: ${state}${reason === undefined ? '' : `: ${reason}`}${rest}`);
 }
 
+/** Waits until the drained provider has no sessions. With --json, a line says so. */
+async function waitForEnd(
+  client: RpcClient,
+  address: string,
+  limit: number,
+  output: Output,
+  terminal: Terminal,
+): Promise<void> {
+  try {
+    await untilUnused(client, limit, output, terminal);
+  } catch (error) {
+    if (terminal.signal.aborted) {
+      const undo = `getty node undrain ${redactUrl(address)}`;
+      output.notice(`the provider stays drained; \`${undo}\` publishes it again`, {
+        state: 'draining',
+        undo,
+      });
+    }
+    throw error;
+  }
+  if (output.isJson) await output.jsonLine({ sessions: 0, calls: 0 });
+}
+
+/** Throws UNAVAILABLE if the registry does not have all entries after `undrain`. */
+function checkPublished({ state, reason }: ProviderStatus): void {
+  if (state !== 'waiting') return;
+  const message = 'the registry does not have all entries of the provider yet';
+  throw new AdvisedError(
+    new RpcError('UNAVAILABLE', reason === undefined ? message : `${message}: ${reason}`),
+    'the provider goes on to publish them; `getty doctor ADDRESS` shows its state',
+  );
+}
+
 /** Throws UsageError. */
 function changeOf(text: string, weight: string | undefined, options: NodeOptions): NodeChange {
   const action = parseChoice('ACTION', text, NODE_ACTIONS);
-  const { service, serviceVersion: version, codec, wait } = options;
-  if (wait !== undefined && action !== 'drain')
-    throw new UsageError(`--wait: this option is for drain, not for ${action}`);
+  const { service, serviceVersion: version, codec, wait, registry, force } = options;
+  for (const [flag, value] of Object.entries({ wait, registry, force }))
+    if (value !== undefined && action !== 'drain')
+      throw new UsageError(`--${flag}: this option is for drain, not for ${action}`);
+  if (force !== undefined && registry === undefined)
+    throw new UsageError('--force: this option needs --registry; without it nothing is checked');
   if (action === 'weight') {
     if (weight === undefined) throw new UsageError('WEIGHT: got nothing, expected a whole number');
     if (service === undefined && (version !== undefined || codec !== undefined))

@@ -5,8 +5,20 @@ import { compareMethods } from './method-diff.js';
 import { ProtobufDiff } from './protobuf/protobuf-diff.js';
 import type { ContractSnapshot, ServiceSnapshot, UnreadSnapshot } from './snapshot.js';
 
+export interface DiffSettings {
+  /**
+   * Whether `after` is that of one server of several, which need not offer each service of
+   * `before`: services that it lacks are not compared. Default: false, they are gone.
+   */
+  readonly isOneServer?: boolean;
+}
+
 /** The changes from one snapshot to another. It takes a bounded time, whatever they contain. */
-export function diffContracts(before: ContractSnapshot, after: ContractSnapshot): ContractDiff {
+export function diffContracts(
+  before: ContractSnapshot,
+  after: ContractSnapshot,
+  { isOneServer = false }: DiffSettings = {},
+): ContractDiff {
   const list = new ChangeList();
   const { unread: unreadBefore = [] } = before;
   const { unread: unreadAfter = [] } = after;
@@ -18,7 +30,8 @@ export function diffContracts(before: ContractSnapshot, after: ContractSnapshot)
     const found = successorOf(service, others);
     if (found === undefined) {
       if (unreadAfter.some((other) => isReachedBy(service, other))) continue;
-      addRemoved(service, others, list);
+      if (isOneServer) skipService(service, list, 'NEW does not offer it');
+      else addRemoved(service, others, list);
       continue;
     }
     unmatched.delete(found);

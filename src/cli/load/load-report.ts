@@ -24,8 +24,11 @@ export interface LoadReport {
   readonly isOpen: boolean;
   /** Calls per second: started ones of an open load, ended ones of a closed load. */
   readonly rate: number;
-  /** Milliseconds. */
+  /** Milliseconds until a failed call has failed, on average; 0 if none has. */
+  readonly failedMean: number;
+  /** Milliseconds, of the calls that have succeeded. */
   readonly latency: Readonly<Record<'mean' | 'p50' | 'p90' | 'p99' | 'p999' | 'max', number>>;
+  /** Of the calls that have succeeded. */
   readonly histogram: readonly Bucket[];
 }
 
@@ -39,6 +42,7 @@ export function reportOf(run: LoadRun): LoadReport {
     seconds: run.seconds,
     isOpen: run.isOpen,
     rate: run.rate,
+    failedMean: run.failed > 0 ? run.failedTime / run.failed : 0,
     latency: {
       mean: count > 0 ? sum / count : 0,
       p50: latency.percentile(0.5),
@@ -71,21 +75,36 @@ const ms = (latency: number): string => `${latency.toFixed(latency < 10 ? 2 : 0)
 
 /** The report as lines for people. */
 export function reportLines(report: LoadReport, firstFailure: unknown): string[] {
-  const { calls, failed, codes, seconds, isOpen, rate, latency, histogram } = report;
-  const most = Math.max(...histogram.map(({ count }) => count));
+  const { calls, failed, codes, seconds, isOpen, rate, failedMean, histogram } = report;
   return [
     `calls    ${calls} in ${seconds.toFixed(1)} s, ` +
       `${isOpen ? 'started at ' : ''}${Math.round(rate)} calls/s`,
-    `failed   ${failed}${failed === 0 ? '' : `: ${codesText(codes)}; first: ${printable(messageOf(firstFailure))}`}`,
-    `latency  mean ${ms(latency.mean)}  p50 ${ms(latency.p50)}  p90 ${ms(latency.p90)}  ` +
-      `p99 ${ms(latency.p99)}  p99.9 ${ms(latency.p999)}  max ${ms(latency.max)}`,
-    '',
-    ...tableLines(histogram, [
-      { title: 'UP TO', cell: ({ limit }) => ms(limit) },
-      { title: 'CALLS', cell: ({ count }) => count },
-      { title: '', cell: ({ count }) => '█'.repeat(Math.round((count / most) * BAR_COLUMNS)) },
-    ]),
+    ...(failed === 0
+      ? ['failed   0']
+      : [
+          `failed   ${failed}: ${codesText(codes)}; first: ${printable(messageOf(firstFailure))}`,
+          `         mean ${ms(failedMean)} until a call has failed`,
+        ]),
+    `latency  ${calls === failed ? 'no call has succeeded' : latencyText(report)}`,
+    ...(histogram.length === 0 ? [] : ['', ...histogramLines(histogram)]),
   ];
+}
+
+function histogramLines(histogram: readonly Bucket[]): string[] {
+  const most = Math.max(...histogram.map(({ count }) => count));
+  return tableLines(histogram, [
+    { title: 'UP TO', cell: ({ limit }) => ms(limit) },
+    { title: 'CALLS', cell: ({ count }) => count },
+    { title: '', cell: ({ count }) => '█'.repeat(Math.round((count / most) * BAR_COLUMNS)) },
+  ]);
+}
+
+function latencyText({ failed, latency }: LoadReport): string {
+  return (
+    `mean ${ms(latency.mean)}  p50 ${ms(latency.p50)}  p90 ${ms(latency.p90)}  ` +
+    `p99 ${ms(latency.p99)}  p99.9 ${ms(latency.p999)}  max ${ms(latency.max)}` +
+    `${failed > 0 ? '  (without failed calls)' : ''}`
+  );
 }
 
 export function codesText(codes: LoadReport['codes']): string {

@@ -10,6 +10,15 @@ import { Histogram, type RpcCode } from '../../rpc/index.js';
  */
 export type LoadShape = { readonly rate: number } | { readonly inFlight: number };
 
+/** The calls that have ended in one second. */
+export interface LoadSecond {
+  /** Of the calls that have succeeded. */
+  readonly latency: Histogram;
+  failed: number;
+}
+
+const newSecond = (): LoadSecond => ({ latency: new Histogram(), failed: 0 });
+
 /** Milliseconds between two bursts of an open load. A short period makes the load even. */
 const BURST_PERIOD = 2;
 /** Calls of an open load that may be in flight. Others wait, and their wait counts as latency. */
@@ -27,9 +36,10 @@ export class LoadRun {
   /** Milliseconds. */
   readonly #duration: number;
   readonly #signal: AbortSignal;
+  /** The latencies of the calls that have succeeded. */
   readonly latency = new Histogram();
-  /** The latencies since the last secondLatency.reset(). */
-  readonly secondLatency = new Histogram();
+  /** The calls that have ended since the last takeSecond(). */
+  #second = newSecond();
   /** Failed calls by code. */
   readonly codes = new Map<RpcCode | 'UNKNOWN', number>();
   /** The message of the first failed call. */
@@ -37,6 +47,8 @@ export class LoadRun {
   started = 0;
   ended = 0;
   failed = 0;
+  /** Milliseconds until the failed calls have failed, all together. */
+  failedTime = 0;
   #startTime = 0;
   /** When the last call was started. */
   #lastStart = 0;
@@ -77,6 +89,13 @@ export class LoadRun {
     return (
       this.started / Math.max((this.#lastStart - this.#startTime) / 1_000, this.started / rate)
     );
+  }
+
+  /** The calls that have ended since takeSecond() was called before, or since the start. */
+  takeSecond(): LoadSecond {
+    const second = this.#second;
+    this.#second = newSecond();
+    return second;
   }
 
   get isOpen(): boolean {
@@ -164,15 +183,17 @@ export class LoadRun {
     const start = Math.min(intended, this.#lastStart);
     try {
       await this.#call();
+      const latency = performance.now() - start;
+      this.latency.add(latency);
+      this.#second.latency.add(latency);
     } catch (error) {
       const code = (codeOf(error) ?? 'UNKNOWN') as RpcCode;
       this.firstFailure ??= error;
       this.codes.set(code, (this.codes.get(code) ?? 0) + 1);
       this.failed++;
+      this.#second.failed++;
+      this.failedTime += performance.now() - start;
     }
-    const latency = performance.now() - start;
-    this.latency.add(latency);
-    this.secondLatency.add(latency);
     this.ended++;
     if ('inFlight' in this.#shape) this.#startDueCalls();
     this.#checkEnd();

@@ -17,9 +17,12 @@ export function loadSvg(
 ): string {
   const most = Math.max(1, ...histogram.map(({ count }) => count));
   const height = HEADER_HEIGHT + histogram.length * ROW_HEIGHT + 12;
-  const summary =
-    `${calls} calls, ${Math.round(rate)}/s, ${failed} failed; ` +
-    `p50 ${latency.p50.toFixed(2)} ms, p99 ${latency.p99.toFixed(2)} ms, max ${latency.max.toFixed(2)} ms`;
+  const latencies =
+    calls === failed
+      ? 'no call has succeeded'
+      : `p50 ${latency.p50.toFixed(2)} ms, p99 ${latency.p99.toFixed(2)} ms, max ${latency.max.toFixed(2)} ms`;
+  const without = failed > 0 && calls > failed ? ' (without failed calls)' : '';
+  const summary = `${calls} calls, ${Math.round(rate)}/s, ${failed} failed; ${latencies}${without}`;
   const rows = histogram.map(({ limit, count }, at) => {
     const top = HEADER_HEIGHT + at * ROW_HEIGHT;
     const width = Math.max(1, Math.round((count / most) * BAR_WIDTH));

@@ -194,6 +194,63 @@ describe('getty contract diff', () => {
     expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('no unread service') });
   });
 
+  test('does not take the services that one server of a registry does not offer for gone', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a', { services: [greeter(), shop(Item), shop(Item, 'v2')] });
+    await using same = await serveShop(shop(Item, 'v2'));
+    await using other = await serveShop(shop(SizedItem, 'v2'));
+    const ofOne = await getty('contract', 'diff', fleet.url, same.address);
+    expect(ofOne).toMatchObject({ code: 0, stderr: '' });
+    expect(ofOne.stdout).toContain('not compared  Greeter v1: NEW does not offer it\n');
+    expect(ofOne.stdout).toContain('not compared  Shop v1: NEW does not offer it\n');
+    expect(ofOne.stdout).toMatch(/\nno changes, not compared: 3\n$/);
+    const changed = await getty('contract', 'diff', fleet.url, other.address);
+    expect(changed.code).toBe(1);
+    expect(changed.stdout).toMatch(/\nchanges: 1, breaking: 1, not compared: 3\n$/);
+    // Of two addresses, and of a registry as NEW, a service that is missing is gone.
+    await using whole = await serveShop(testService(), shop(Item, 'v2'));
+    for (const to of [same.address, fleet.url]) {
+      const { code, stdout } = await getty('contract', 'diff', whole.address, to);
+      expect(code).toBe(1);
+      expect(stdout).toContain('breaks callers  TestService v1.0: gone; ');
+    }
+  });
+
+  test('compares one service with --service, which is gone if NEW does not offer it', async () => {
+    await using folder = await temporaryFolder();
+    await using fleet = openFleet();
+    await fleet.provide('a', { services: [greeter(), shop(Item)] });
+    await using server = await serveShop(shop(Item));
+    const file = join(folder.path, 'contracts.json');
+    await writeFile(file, (await getty('contract', 'snapshot', server.address)).stdout);
+    const diff = (from: string, to: string, service: string) =>
+      getty('contract', 'diff', from, to, '--service', service);
+    expect((await diff(fleet.url, server.address, 'Shop')).code).toBe(0);
+    for (const to of [server.address, file]) {
+      const { code, stdout } = await diff(fleet.url, to, 'Greeter');
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/^breaks callers {2}Greeter v1: gone; .*\nchanges: 1, breaking: 1\n$/);
+    }
+    const added = await diff(file, fleet.url, 'Greeter');
+    expect(added.code).toBe(0);
+    expect(added.stdout).toMatch(/^breaks none {2}Greeter v1: new service; /);
+    expect(await diff(fleet.url, file, 'Gretter')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--service: got "Gretter", expected a service of OLD or NEW'),
+    });
+  });
+
+  test('reads with --service no node of another service of a registry', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a');
+    const [published] = await fleet.registry.list();
+    const entry = published as NonNullable<typeof published>;
+    await fleet.registry.register({ ...entry, service: 'Shop', address: 'tcp://127.0.0.1:1' });
+    const args = ['contract', 'diff', fleet.url, fleet.url, '--service'];
+    expect((await getty(...args, 'Greeter')).code).toBe(0);
+    expect((await getty(...args, 'Shop')).code).toBe(1);
+  });
+
   test.each([
     ['', 'no JSON'],
     ['{', 'no JSON'],

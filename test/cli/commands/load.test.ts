@@ -76,6 +76,23 @@ describe('getty load', () => {
     expect(stdout).toMatch(/\nfailed {3}10: NOT_FOUND 10; first: no order\n/);
   });
 
+  test('reports the calls of each second, and those of them that failed', async () => {
+    await using server = await serveGreeter();
+    const args = ['load', server.address, 'Greeter/fail', '"x"', '--rate', '100', '--for', '1h'];
+    const load = startGetty(args);
+    const [, calls, failed] =
+      /^last second: (\d+) calls {2}failed (\d+) {2}in flight now \d+$/.exec(
+        await load.errors.next(),
+      ) ?? [];
+    expect(failed).toBe(calls);
+    load.interrupt();
+    const { code, stdout } = await finished(load);
+    expect(code).toBe(5);
+    const total = Number(/\nfailed {3}(\d+): /.exec(stdout)?.[1]);
+    expect(total).toBeGreaterThanOrEqual(Number(failed));
+    expect(stdout).toMatch(/\nlatency {2}no call has succeeded\n$/);
+  });
+
   test('ends on Ctrl-C with the report so far', async () => {
     const notes = new Inbox<string>('a note');
     await using server = await serveGreeter({ introspection: true }, [greeter('a', notes)]);

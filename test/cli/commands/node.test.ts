@@ -5,7 +5,7 @@ import { Admin, auth, contract, implement, serve, unary } from '../../../src/rpc
 import { noLeaks } from '../../fixtures/leaks.js';
 import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 import { gate } from '../../fixtures/waiting.js';
-import { Greeter, openFleet, serveGreeter } from '../greeter-servers.js';
+import { Greeter, greeter, openFleet, serveGreeter } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
 noLeaks();
@@ -42,6 +42,9 @@ describe('getty node', () => {
     [['drain', 'tcp://127.0.0.1:1', '5'], 'drain: a weight and the options of a service are for'],
     [['undrain', 'tcp://127.0.0.1:1', '--service', 'x'], 'undrain: a weight and the options'],
     [['undrain', 'tcp://127.0.0.1:1', '--wait', '1s'], '--wait: this option is for drain, not for'],
+    [['undrain', 'tcp://127.0.0.1:1', '--registry', 'file:///x'], '--registry: this option is for'],
+    [['drain', 'tcp://127.0.0.1:1', '--force'], '--force: this option needs --registry'],
+    [['drain', 'tcp://127.0.0.1:1', '--registry', 'tcp://x:1'], 'REGISTRY: got the address'],
     [['weight', 'tcp://127.0.0.1:1'], 'WEIGHT: got nothing, expected a whole number'],
     [['weight', 'tcp://127.0.0.1:1', '-5'], 'WEIGHT: got "-5", expected a whole number'],
     [['weight', 'tcp://127.0.0.1:1', '1000001'], 'expected a whole number from 0 to 1000000'],
@@ -85,6 +88,42 @@ describe('getty node', () => {
     expect(stderr).toMatch(/\nno sessions are left\n$/);
   });
 
+  test('ends --wait with a line of JSON when no sessions are left', async () => {
+    await using fleet = openFleet();
+    const { address } = await fleet.provide('a');
+    const { code, stdout } = await getty('node', 'drain', address, '--wait', '1m', '--json');
+    expect(code).toBe(0);
+    const [status, end] = stdout.trim().split('\n');
+    expect(JSON.parse(status ?? '')).toMatchObject({ state: 'draining' });
+    expect(JSON.parse(end ?? '')).toEqual({ sessions: 0, calls: 0 });
+  });
+
+  test('says on Ctrl-C in --wait that the provider stays drained', async () => {
+    await using fleet = openFleet();
+    const { address } = await fleet.provide('a');
+    const client = await connectOnce(address);
+    const drain = startGetty(['node', 'drain', address, '--wait', '1m']);
+    while ((await drain.errors.next()) !== 'sessions: 1, calls in flight: 0');
+    drain.interrupt();
+    const { code, stderr } = await finished(drain);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      new RegExp(`\nthe provider stays drained; \`getty node undrain ${address}\` publishes it`),
+    );
+    expect(await fleet.registry.list()).toEqual([]);
+
+    const inJson = startGetty(['node', 'drain', address, '--wait', '1m', '--json']);
+    await inJson.lines.next();
+    inJson.interrupt();
+    const ended = await finished(inJson);
+    expect(ended.code).toBe(1);
+    expect(JSON.parse(ended.stderr)).toEqual({
+      state: 'draining',
+      undo: `getty node undrain ${address}`,
+    });
+    client.destroy();
+  });
+
   test('says what is left after --wait, and ends with 4', async () => {
     await using fleet = openFleet();
     const started = gate();
@@ -117,6 +156,66 @@ describe('getty node', () => {
     expect(code).toBe(12);
     expect(stderr).toContain('introspection: true');
     expect(await fleet.registry.list()).toHaveLength(1);
+  });
+
+  test('with --registry refuses to drain the last node of a service', async () => {
+    await using fleet = openFleet();
+    const shop = contract('Shop', { close: unary<void, void>() }, { version: 'v2' });
+    const services = [implement(shop, { close: () => undefined })];
+    const a = await fleet.provide('a');
+    await fleet.provide('b', { group: 'sh', services: [greeter('b'), ...services] });
+    const safely = ['node', 'drain', a.address, '--registry', fleet.url];
+    const listed = async (): Promise<string[]> => (await fleet.registry.list()).map(({ id }) => id);
+    // The other Greeter is in another group.
+    expect(await getty(...safely)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr:
+        `getty node: drain: no other node in "${fleet.url}" offers Greeter v1 json; nothing is ` +
+        'changed; --force drains the provider\n',
+    });
+    expect(await listed()).toContain('a');
+    await fleet.provide('c');
+    expect(await getty(...safely)).toMatchObject({ code: 0, stderr: 'state: draining\n' });
+    expect(await listed()).not.toContain('a');
+    // It is drained already, so it is not the last node.
+    expect((await getty(...safely)).code).toBe(0);
+
+    const [b] = (await fleet.registry.list()).filter(({ id }) => id === 'b');
+    const last = await getty('node', 'drain', b?.address ?? '', '--registry', fleet.url);
+    expect(last.stderr).toContain('offers Greeter v1 json in the group sh, Shop v2 json in the');
+    const args = ['node', 'drain', b?.address ?? '', '--registry', fleet.url, '--force'];
+    expect(await getty(...args)).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^warning: no other node in .*\nstate: draining\n$/),
+    });
+  });
+
+  test('with --registry refuses a registry that does not list the provider', async () => {
+    await using fleet = openFleet();
+    await using other = openFleet();
+    const { address } = await fleet.provide('a');
+    await other.provide('b');
+    const wrong = await getty('node', 'drain', address, '--registry', other.url);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('does not list this provider, a; is it the right one?');
+    const file = await getty('node', 'drain', address, '--registry', 'etcd://127.0.0.1:1/x');
+    expect(file.code).toBe(1);
+    expect(file.stderr).toContain('REGISTRY_FAILED');
+    expect(await fleet.registry.list()).toHaveLength(1);
+  });
+
+  test('fails after undrain if the registry does not have the entries yet', async () => {
+    const Fake = contract(Admin.name, { undrain: unary<void, unknown>() });
+    const answer = { state: 'waiting', reason: 'etcd is away', id: 'a', total: 0, entries: [] };
+    await using server = await serve(freeMemoryAddress(), [
+      implement(Fake, { undrain: () => answer }),
+    ]);
+    const { code, stderr } = await getty('node', 'undrain', server.address);
+    expect(code).toBe(14);
+    expect(stderr).toMatch(
+      /^state: waiting: etcd is away\ngetty node: UNAVAILABLE: .* yet: etcd is away \(.*doctor.*\n$/,
+    );
   });
 
   test('shows the entries of a provider to ask for', async () => {

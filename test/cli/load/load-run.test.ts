@@ -122,6 +122,56 @@ test('failed calls are counted by code, and the first one is kept', async () => 
   );
 });
 
+test('the latencies are those of calls that succeed', async () => {
+  let calls = 0;
+  const call = async (): Promise<void> => {
+    if (++calls % 4 !== 0) throw new RpcError('RESOURCE_EXHAUSTED', 'no room');
+    const start = performance.now();
+    while (performance.now() - start < 20);
+  };
+  const run = new LoadRun(call, { rate: 1_000 }, 8, never);
+  await run.run();
+  const report = reportOf(run);
+  expect(report).toMatchObject({ calls: 8, failed: 6 });
+  expect(report.histogram.reduce((sum, { count }) => sum + count, 0)).toBe(2);
+  expect(run.latency.count).toBe(2);
+  expect(report.latency.p50).toBeGreaterThan(15);
+  expect(report.failedMean).toBeGreaterThan(0);
+  const lines = reportLines(report, run.firstFailure);
+  expect(lines[2]).toMatch(/^ {9}mean [\d.]+ ms until a call has failed$/);
+  expect(lines[3]).toMatch(/^latency {2}mean .* \(without failed calls\)$/);
+  expect(loadSvg(report, 'A/b')).toContain('6 failed; p50 ');
+  expect(loadSvg(report, 'A/b')).toContain('(without failed calls)');
+});
+
+test('a load without a call that succeeds has no latencies', async () => {
+  const fail = async (): Promise<void> => {
+    throw new RpcError('UNAVAILABLE', 'gone');
+  };
+  const run = new LoadRun(fail, { rate: 1_000 }, 3, never);
+  await run.run();
+  const report = reportOf(run);
+  expect(report).toMatchObject({ histogram: [], latency: { p50: 0, max: 0 } });
+  expect(reportLines(report, run.firstFailure).slice(3)).toEqual([
+    'latency  no call has succeeded',
+  ]);
+  expect(loadSvg(report, 'A/b')).toContain('3 failed; no call has succeeded<');
+});
+
+test('a second has the calls that ended in it, and how many of them failed', async () => {
+  let calls = 0;
+  const call = async (): Promise<void> => {
+    if (++calls === 1) throw new RpcError('UNAVAILABLE', 'gone');
+  };
+  const run = new LoadRun(call, { rate: 1_000 }, 4, never);
+  await run.run();
+  const second = run.takeSecond();
+  expect([second.latency.count, second.failed]).toEqual([3, 1]);
+  const next = run.takeSecond();
+  expect([next.latency.count, next.failed]).toEqual([0, 0]);
+  expect([run.ended, run.failed]).toEqual([4, 1]);
+});
+
 test('the histogram has each latency once', () => {
   const run = new LoadRun(async () => {}, { rate: 1 }, 5, never);
   for (const latency of [0.1, 0.1, 3, 100]) run.latency.add(latency);
