@@ -32,7 +32,10 @@ export async function openConsole(
   args: readonly string[] = [],
   { environment = {} }: OpenSettings = {},
 ): Promise<OpenConsole> {
-  const running = startGetty(['console', target, '--json', '--no-open', ...args], { environment });
+  const running = startGetty(
+    ['console', target, '--json', ...(args.includes('--open') ? [] : ['--no-open']), ...args],
+    { environment },
+  );
   const early = running.ended.then(() => {
     throw new Error(`the console has ended: ${running.stderr.text}`);
   });
