@@ -1,5 +1,6 @@
 /** Nodes and registries that say what they like cost the console a limited amount. */
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { createServer, connect as dial, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { exampleOf, formSchemaOf } from '../../../src/cli/console/call/form-schema.js';
 import { EventLog } from '../../../src/cli/console/fleet/event-log.js';
@@ -13,6 +14,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { until } from '../../fixtures/waiting.js';
 import { openConsole, startTerminal, stateOf, Watch } from './open-console.js';
 
 noLeaks();
@@ -167,6 +169,40 @@ describe('a hostile node', () => {
       expect(nodes[0]?.reason).toBe('it has another protocol');
     }
     await new Promise((resolve) => other.close(resolve));
+  });
+});
+
+describe('a hostile client', () => {
+  /** Sends `request`, and never closes its side. */
+  function send(url: string, request: string): Socket {
+    const { port, host } = new URL(url);
+    const socket = dial({ port: Number(port), host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => {});
+    socket.write(`${request}\r\nHost: ${host}\r\n`);
+    return socket;
+  }
+
+  test('that keeps refused WebSockets open does not lock the console', async () => {
+    await using server = await serveLies({});
+    await using console = await openConsole(server.address);
+    const sockets = Array.from({ length: 200 }, () => {
+      const socket = send(console.url, 'GET /rpc HTTP/1.1');
+      socket.write('Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://evil\r\n\r\n');
+      return socket;
+    });
+    const answers = await Promise.all(sockets.map((socket) => once(socket, 'data')));
+    for (const [answer] of answers) expect(String(answer)).toMatch(/^HTTP\/1\.1 403 /);
+    // None of the 200 sockets, the most that the console accepts, has closed its side.
+    await until(
+      () =>
+        fetch(console.url).then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      'an answer',
+      5_000,
+    );
+    for (const socket of sockets) socket.destroy();
   });
 });
 
