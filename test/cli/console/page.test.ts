@@ -374,7 +374,7 @@ test('says that the process is lost, and goes on when it is back', async () => {
   await page.getByText('The process of the console does not answer').waitFor({ state: 'hidden' });
   await row('Nodes', 'server').waitFor();
   // The browser reports each attempt to connect.
-  problems = problems.filter((text) => !text.includes('WebSocket'));
+  problems = problems.filter((text) => !/WebSocket|ERR_CONNECTION_REFUSED/.test(text));
   await context.close();
   server.destroy();
 });
