@@ -14,9 +14,9 @@ export interface RunSettings extends ConsoleSettings {
 }
 
 /**
- * Calls `onReady` with the URL of the page, and disposes of its result at the end. Resolves when the
- * signal of the terminal has aborted. Rejects if the registry cannot be opened or listed, and if the
- * port cannot be used.
+ * Calls `onReady` with the URL of the page, and disposes of its result at the end. Resolves when
+ * the signal of the terminal has aborted. Rejects if the registry cannot be opened or listed, and
+ * if the port cannot be used.
  */
 export async function runConsole(
   target: Target,
