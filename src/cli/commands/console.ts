@@ -1,4 +1,5 @@
 /** `getty console`: a page in the browser that shows services, nodes and calls. */
+import { messageOf } from '../../core/errors.js';
 import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } from '../command.js';
 import { parseListenAddress } from '../console/http/listen-address.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
@@ -45,9 +46,13 @@ export const defineConsole: DefineCommand = (program, terminal) => {
     await runConsole(target, { ...options, listen, hosts }, terminal, async (url) => {
       await (output.isJson ? output.jsonLine({ url }) : output.line(url));
       output.progress('the console is at this address until Ctrl-C');
-      const isWanted = options.open ?? output.isTerminal;
-      if (isWanted && !(await openBrowser(url, terminal.environment)))
-        output.progress('no browser was found; open the address yourself');
+      if (!(options.open ?? output.isTerminal)) return undefined;
+      try {
+        return await openBrowser(url, terminal.environment);
+      } catch (error) {
+        output.progress(`${messageOf(error)}; open the address yourself`);
+        return undefined;
+      }
     });
   });
   addJsonAndExamples(

@@ -14,14 +14,15 @@ export interface RunSettings extends ConsoleSettings {
 }
 
 /**
- * Calls `onReady` with the URL of the page. Resolves when the signal of the terminal has aborted.
- * Rejects if the registry cannot be opened or listed, and if the port cannot be used.
+ * Calls `onReady` with the URL of the page, and disposes of its result at the end. Resolves when
+ * the signal of the terminal has aborted. Rejects if the registry cannot be opened or listed, and
+ * if the port cannot be used.
  */
 export async function runConsole(
   target: Target,
   settings: RunSettings,
   terminal: Terminal,
-  onReady: (url: string) => Promise<void>,
+  onReady: (url: string) => Promise<AsyncDisposable | undefined>,
 ): Promise<void> {
   const { signal } = terminal;
   await using registry =
@@ -37,7 +38,7 @@ export async function runConsole(
     hosts: settings.hosts,
     needsToken: hasCredentials(settings, terminal),
   });
-  await onReady(server.url);
+  await using _ = await onReady(server.url);
   await Promise.all([
     fleet.run(signal),
     registry === undefined

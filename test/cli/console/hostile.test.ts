@@ -1,9 +1,11 @@
 /** Nodes and registries that say what they like cost the console a limited amount. */
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { createServer, connect as dial, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { exampleOf, formSchemaOf } from '../../../src/cli/console/call/form-schema.js';
 import { EventLog } from '../../../src/cli/console/fleet/event-log.js';
 import { Fleet } from '../../../src/cli/console/fleet/fleet.js';
+import { ConsoleServer } from '../../../src/cli/console/http/console-server.js';
 import type { FormSchema } from '../../../src/cli/console/types.js';
 import {
   contract,
@@ -13,6 +15,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { until, within } from '../../fixtures/waiting.js';
 import { openConsole, startTerminal, stateOf, Watch } from './open-console.js';
 
 noLeaks();
@@ -167,6 +170,74 @@ describe('a hostile node', () => {
       expect(nodes[0]?.reason).toBe('it has another protocol');
     }
     await new Promise((resolve) => other.close(resolve));
+  });
+});
+
+describe('a hostile client', () => {
+  /** Sends `request`, and never closes its side. */
+  function send(url: string, request: string): Socket {
+    const { port, host } = new URL(url);
+    const socket = dial({ port: Number(port), host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => {});
+    socket.write(`${request}\r\nHost: ${host}\r\n`);
+    return socket;
+  }
+
+  test('that keeps refused WebSockets open does not lock the console', async () => {
+    await using server = await serveLies({});
+    await using console = await openConsole(server.address);
+    const sockets = Array.from({ length: 200 }, () => {
+      const socket = send(console.url, 'GET /rpc HTTP/1.1');
+      socket.write('Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://evil\r\n\r\n');
+      return socket;
+    });
+    const answers = await Promise.all(sockets.map((socket) => once(socket, 'data')));
+    for (const [answer] of answers) expect(String(answer)).toMatch(/^HTTP\/1\.1 403 /);
+    // None of the 200 sockets, the most that the console accepts, has closed its side.
+    await until(
+      () =>
+        fetch(console.url).then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      'an answer',
+      5_000,
+    );
+    for (const socket of sockets) socket.destroy();
+  });
+
+  test('that sends half a request, reads nothing, or has a silent WebSocket is closed', async () => {
+    using server = await ConsoleServer.start(
+      implement(contract('Echo', { echo: unary() }), { echo: () => undefined }),
+      {
+        listen: { host: '127.0.0.1', port: 0 },
+        hosts: [],
+        needsToken: false,
+        httpTimeout: 200,
+        socketTimeout: 200,
+      },
+    );
+    const { origin, host } = new URL(server.url);
+    const half = send(server.url, 'GET / HTTP/1.1');
+    const silent = send(server.url, 'GET /rpc HTTP/1.1');
+    silent.write(`Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: ${origin}\r\n`);
+    silent.write(
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    const [answer] = await within(once(silent, 'data'), 'the answer');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 101 /);
+    // It reads none of its answers, which are more than the system keeps.
+    const unread = send(server.url, 'GET / HTTP/1.1').pause();
+    const rest = `GET /page.js HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+    unread.write(`\r\n${rest.repeat(500)}`);
+    await Promise.all(
+      [half, silent].map((each) => within(once(each.resume(), 'end'), 'the end of a connection')),
+    );
+    await until(() => {
+      if (!unread.destroyed) unread.write('x');
+      return unread.destroyed;
+    }, 'the reset of the third one');
+    for (const each of [half, silent, unread]) each.destroy();
   });
 });
 

@@ -159,30 +159,45 @@ describe('the page with a token', () => {
     server.destroy();
   });
 
-  const pathOf = ({ url }: OpenConsole): string => url.slice(new URL(url).origin.length);
-
   test('needs it when it listens elsewhere', async () => {
     expect(console.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/\?token=[\w-]{32}$/);
-    for (const path of ['/', '/page.js', '/?token=', '/?token=wrong'])
+    const socket = upgrade({ Origin: console.origin });
+    for (const path of ['/rpc', '/rpc?token=', '/rpc?token=wrong', `${console.rpcPath}x`]) {
+      expect((await ask(console, path, socket)).status).toBe(401);
       expect((await ask(console, path)).status).toBe(401);
-    expect((await ask(console, '/rpc', upgrade({ Origin: console.origin }))).status).toBe(401);
+    }
+    expect((await ask(console, console.rpcPath, socket)).status).toBe(101);
+    expect((await ask(console, console.rpcPath)).status).toBe(204);
   });
 
-  test('exchanges it for a cookie that no script and no other site can use', async () => {
-    const { status, headers } = await ask(console, pathOf(console));
-    expect(status).toBe(200);
-    expect(headers['set-cookie']).toEqual([`${console.cookie}; Path=/; HttpOnly; SameSite=Strict`]);
-    const cookie = { Cookie: `a=b; ${console.cookie}` };
-    expect((await ask(console, '/page.js', cookie)).status).toBe(200);
-    const socket = upgrade({ Origin: console.origin, ...cookie });
-    expect((await ask(console, '/rpc', socket)).status).toBe(101);
-    expect((await ask(console, '/page.js', { Cookie: `${console.cookie}x` })).status).toBe(401);
+  test('needs none for the files of the page, which are no secret', async () => {
+    for (const path of ['/', '/page.js', '/page.css', '/icon.svg'])
+      expect((await ask(console, path)).status).toBe(200);
+  });
+
+  test('sets no cookie, which the browser would send to other ports, and takes none', async () => {
+    const [token] = /[\w-]+$/.exec(console.url) ?? [];
+    expect((await ask(console, `/?token=${token}`)).headers).not.toHaveProperty('set-cookie');
+    const headers = {
+      Origin: console.origin,
+      Cookie: `getty-console-${new URL(console.url).port}=${token}`,
+    };
+    expect((await ask(console, '/rpc', upgrade(headers))).status).toBe(401);
+  });
+
+  test('needs the own origin and an allowed host also with the token', async () => {
+    for (const Origin of ['https://evil.example', 'http://127.0.0.1:1', 'null'])
+      expect((await ask(console, console.rpcPath, upgrade({ Origin }))).status).toBe(403);
+    const Host = 'evil.example';
+    const headers = upgrade({ Host, Origin: `http://${Host}` });
+    expect((await ask(console, console.rpcPath, headers)).status).toBe(403);
+    expect((await ask(console, console.rpcPath, { Host })).status).toBe(403);
   });
 
   test('--allow-host names a host by which browsers reach it', async () => {
     const Host = 'ops.example:8850';
-    expect((await ask(console, pathOf(console), { Host })).status).toBe(200);
-    expect((await ask(console, pathOf(console), { Host: 'other.example' })).status).toBe(403);
+    expect((await ask(console, console.rpcPath, { Host })).status).toBe(204);
+    expect((await ask(console, console.rpcPath, { Host: 'other.example' })).status).toBe(403);
   });
 
   test.each([
@@ -191,8 +206,8 @@ describe('the page with a token', () => {
     ['GETTY_TOKEN', [], { GETTY_TOKEN: 'secret' }],
   ])('needs it on this machine too with %s', async (_, args, environment) => {
     await using other = await openConsole(server.address, args, { environment });
-    expect((await ask(other, '/')).status).toBe(401);
-    expect((await ask(other, pathOf(other))).status).toBe(200);
+    expect((await ask(other, '/rpc')).status).toBe(401);
+    expect((await ask(other, other.rpcPath)).status).toBe(204);
   });
 });
 

@@ -12,8 +12,8 @@ export interface OpenConsole extends AsyncDisposable {
   /** What the command has printed: the address of the page, with its token. */
   readonly url: string;
   readonly origin: string;
-  /** The value of the header Cookie; empty without a token. */
-  readonly cookie: string;
+  /** The path of the WebSocket, with the token if there is one. */
+  readonly rpcPath: string;
   /** Connects as the page does. */
   connect(): Promise<PageClient>;
 }
@@ -32,25 +32,27 @@ export async function openConsole(
   args: readonly string[] = [],
   { environment = {} }: OpenSettings = {},
 ): Promise<OpenConsole> {
-  const running = startGetty(['console', target, '--json', '--no-open', ...args], { environment });
+  const running = startGetty(
+    ['console', target, '--json', ...(args.includes('--open') ? [] : ['--no-open']), ...args],
+    { environment },
+  );
   const early = running.ended.then(() => {
     throw new Error(`the console has ended: ${running.stderr.text}`);
   });
   early.catch(() => {});
   const { url } = JSON.parse(await Promise.race([running.lines.next(), early])) as { url: string };
-  const { origin, host, port, searchParams } = new URL(url);
-  const token = searchParams.get('token');
-  const cookie = token === null ? '' : `getty-console-${port}=${token}`;
+  const { origin, host, search } = new URL(url);
+  const rpcPath = `/rpc${search}`;
   return {
     running,
     url,
     origin,
-    cookie,
+    rpcPath,
     async connect() {
-      const client = await connect(`ws://${host}/rpc`, {
+      const client = await connect(`ws://${host}${rpcPath}`, {
         reconnect: false,
         session: { maxMessageBytes: 2 ** 23 },
-        websocket: { headers: { Origin: origin, ...(cookie !== '' && { Cookie: cookie }) } },
+        websocket: { headers: { Origin: origin } },
       });
       return { client, stub: client.stub(contract), [Symbol.dispose]: () => client.destroy() };
     },

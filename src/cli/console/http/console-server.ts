@@ -1,18 +1,17 @@
 /** The HTTP server of the console: its page, and the WebSocket of the page. */
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { AddressInfo, Socket } from 'node:net';
 import { messageOf } from '../../../core/errors.js';
 import { type RpcServer, type Service, serve } from '../../../rpc/index.js';
 import { AdvisedError } from '../../failure.js';
 import { isLoopback, type ListenAddress, urlHost } from './listen-address.js';
 import { type PageFile, readPageFiles } from './page-files.js';
 import {
-  hasToken,
   isHostAllowed,
   isOwnOrigin,
-  isToken,
+  isTokenValid,
+  parseRequestUrl,
   type RequestPolicy,
 } from './request-policy.js';
 import { UpgradeRelay } from './upgrade-relay.js';
@@ -20,10 +19,10 @@ import { UpgradeRelay } from './upgrade-relay.js';
 /** The most connections, and the most pages that are open: a few tabs of a few people. */
 const MAX_CONNECTIONS = 200;
 const MAX_PAGES = 50;
+/** The path of the WebSocket. */
+const RPC_PATH = '/rpc';
 /** Bytes of the headers of a request. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Milliseconds for a request, and until an idle connection is closed. */
-const HTTP_TIMEOUT = 10_000;
 
 export interface ConsoleServerOptions {
   readonly listen: ListenAddress;
@@ -31,6 +30,10 @@ export interface ConsoleServerOptions {
   readonly hosts: readonly string[];
   /** Whether a token is needed on this machine too. It is always needed elsewhere. */
   readonly needsToken: boolean;
+  /** Milliseconds for a request, and until an idle connection is closed. Default: 10,000. */
+  readonly httpTimeout?: number;
+  /** Milliseconds until a WebSocket that sends and receives nothing is closed. Default: 60,000. */
+  readonly socketTimeout?: number;
 }
 
 export class ConsoleServer implements Disposable {
@@ -39,33 +42,49 @@ export class ConsoleServer implements Disposable {
   readonly #relay: UpgradeRelay;
   readonly #files: ReadonlyMap<string, PageFile>;
   readonly #host: string;
-  #policy: RequestPolicy;
+  readonly #policy: RequestPolicy;
 
   private constructor(
     rpc: RpcServer,
     path: string,
     files: ReadonlyMap<string, PageFile>,
-    { listen, hosts, needsToken }: ConsoleServerOptions,
+    {
+      listen,
+      hosts,
+      needsToken,
+      httpTimeout = 10_000,
+      socketTimeout = 60_000,
+    }: ConsoleServerOptions,
   ) {
     this.#rpc = rpc;
     this.#files = files;
     this.#host = listen.host;
-    this.#relay = new UpgradeRelay({ port: Number(new URL(rpc.address).port), path });
+    this.#relay = new UpgradeRelay({
+      port: Number(new URL(rpc.address).port),
+      path,
+      timeout: socketTimeout,
+    });
     this.#policy = {
       hosts: [listen.host, ...hosts.map((name) => name.toLowerCase())],
       token:
         needsToken || !isLoopback(listen.host) ? randomBytes(24).toString('base64url') : undefined,
-      cookie: 'getty-console',
     };
     this.#http = createServer({
       maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HTTP_TIMEOUT,
-      requestTimeout: HTTP_TIMEOUT,
-      keepAliveTimeout: HTTP_TIMEOUT,
+      headersTimeout: httpTimeout,
+      requestTimeout: httpTimeout,
+      keepAliveTimeout: httpTimeout,
+      // By default Node.js checks the first two each 30 s.
+      connectionsCheckingInterval: httpTimeout / 4,
     });
+    // The other limits do not apply to a client that does not read its answers.
+    this.#http.timeout = httpTimeout;
     this.#http.maxConnections = MAX_CONNECTIONS;
     this.#http.on('request', (request, response) => this.#answer(request, response));
-    this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    // Without TLS, the socket of each request is one of node:net.
+    this.#http.on('upgrade', (request, socket, head) =>
+      this.#upgrade(request, socket as Socket, head),
+    );
   }
 
   /** Rejects with AdvisedError if the port cannot be used. */
@@ -95,7 +114,6 @@ export class ConsoleServer implements Disposable {
       );
       this.#http.listen(port, host, resolve);
     });
-    this.#policy = { ...this.#policy, cookie: `getty-console-${this.#port}` };
   }
 
   get #port(): number {
@@ -111,26 +129,22 @@ export class ConsoleServer implements Disposable {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    const { headers, method, url = '' } = request;
+    const { headers, method, url } = request;
     setSecurityHeaders(response, headers.host ?? '');
     if (!isHostAllowed(headers.host, this.#policy))
       return refuse(response, 403, 'This host name is not allowed; see --allow-host.');
     if (method !== 'GET' && method !== 'HEAD') return refuse(response, 405, 'Only GET is allowed.');
-    const at = url.indexOf('?');
-    const path = at < 0 ? url : url.slice(0, at);
-    const given = path === '/' && at >= 0 ? new URLSearchParams(url.slice(at)).get('token') : null;
-    // The address that the command prints has the token. The answer stores it as a cookie.
-    const isNew = isToken(given, this.#policy);
-    if (!isNew && !hasToken(headers, this.#policy))
-      return refuse(response, 401, 'Open the address that `getty console` has printed.');
+    const { path, token } = parseRequestUrl(url);
+    if (path === RPC_PATH) {
+      // A browser does not tell the page why its WebSocket was refused, so the page asks here.
+      if (!isTokenValid(token, this.#policy))
+        return refuse(response, 401, 'The token is not valid.');
+      response.writeHead(204).end();
+      return;
+    }
+    // The files of the page are no secret, and need no token.
     const file = this.#files.get(path);
     if (file === undefined) return refuse(response, 404, 'There is no such page.');
-    // Not a redirect: a browser that comes from another site would not send the cookie to it.
-    if (isNew)
-      response.setHeader(
-        'Set-Cookie',
-        `${this.#policy.cookie}=${given}; Path=/; HttpOnly; SameSite=Strict`,
-      );
     response.writeHead(200, {
       'Content-Type': file.type,
       'Content-Length': file.content.length,
@@ -138,12 +152,13 @@ export class ConsoleServer implements Disposable {
     response.end(method === 'HEAD' ? undefined : file.content);
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     const { headers, url } = request;
     if (!isHostAllowed(headers.host, this.#policy) || !isOwnOrigin(headers))
       return refuseUpgrade(socket, '403 Forbidden');
-    if (!hasToken(headers, this.#policy)) return refuseUpgrade(socket, '401 Unauthorized');
-    if (url !== '/rpc') return refuseUpgrade(socket, '404 Not Found');
+    const { path, token } = parseRequestUrl(url);
+    if (path !== RPC_PATH) return refuseUpgrade(socket, '404 Not Found');
+    if (!isTokenValid(token, this.#policy)) return refuseUpgrade(socket, '401 Unauthorized');
     this.#relay.open(request, socket, head);
   }
 
@@ -180,7 +195,13 @@ function refuse(response: ServerResponse, status: number, text: string): void {
   response.end(body);
 }
 
-function refuseUpgrade(socket: Duplex, status: string): void {
-  socket.on('error', () => {});
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/** The HTTP server has let go of the socket, so it must not wait for the client to close it. */
+function refuseUpgrade(socket: Socket, status: string): void {
+  socket.on('error', () => {}).once('timeout', () => socket.destroy());
+  // A client that has not read its earlier answers may never read this one.
+  if (socket.writableLength > 0) socket.destroy();
+  else {
+    socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    socket.destroySoon();
+  }
 }

@@ -12,8 +12,6 @@ export interface RequestPolicy {
   readonly hosts: readonly string[];
   /** Undefined: no token is needed. */
   readonly token: string | undefined;
-  /** The name of the cookie with the token. Cookies of all ports of a host are sent together. */
-  readonly cookie: string;
 }
 
 /** The name in a Host header, without its port; undefined if it is malformed. */
@@ -38,16 +36,17 @@ export function isOwnOrigin({ host, origin }: IncomingHttpHeaders): boolean {
   return host !== undefined && (origin === `http://${host}` || origin === `https://${host}`);
 }
 
-export function hasToken({ cookie }: IncomingHttpHeaders, policy: RequestPolicy): boolean {
-  if (policy.token === undefined) return true;
-  const prefix = `${policy.cookie}=`;
-  const found = cookie?.split(';', 100).find((each) => each.trim().startsWith(prefix));
-  return found !== undefined && isToken(found.trim().slice(prefix.length), policy);
+/** The path of a request, and its parameter `token`. */
+export function parseRequestUrl(url = ''): { readonly path: string; readonly token?: string } {
+  const at = url.indexOf('?');
+  if (at < 0) return { path: url };
+  const token = new URLSearchParams(url.slice(at)).get('token');
+  return { path: url.slice(0, at), ...(token !== null && { token }) };
 }
 
 /** Compares in constant time. */
-export function isToken(given: string | null, { token }: RequestPolicy): boolean {
-  if (token === undefined || given === null) return false;
-  const [a, b] = [Buffer.from(given), Buffer.from(token)];
+export function isTokenValid(given: string | undefined, { token }: RequestPolicy): boolean {
+  if (token === undefined) return true;
+  const [a, b] = [Buffer.from(given ?? ''), Buffer.from(token)];
   return a.length === b.length && timingSafeEqual(a, b);
 }

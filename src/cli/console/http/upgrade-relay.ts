@@ -4,11 +4,12 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 
 export interface RelayTarget {
   readonly port: number;
   readonly path: string;
+  /** Milliseconds until a WebSocket that sends and receives nothing is closed. */
+  readonly timeout: number;
 }
 
 /** The headers of the page's request that the rpc server needs. */
@@ -17,14 +18,14 @@ const PASSED = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-ext
 export class UpgradeRelay {
   readonly #target: RelayTarget;
   /** The sockets of the pages, so that close() can end them. */
-  readonly #sockets = new Set<Duplex>();
+  readonly #sockets = new Set<Socket>();
 
   constructor(target: RelayTarget) {
     this.#target = target;
   }
 
   /** Passes on an upgrade request that was checked. `head`: bytes after the request. */
-  open({ headers }: IncomingMessage, page: Duplex, head: Buffer): void {
+  open({ headers }: IncomingMessage, page: Socket, head: Buffer): void {
     const { port, path } = this.#target;
     const server = connect({ host: '127.0.0.1', port, noDelay: true });
     this.#link(page, server);
@@ -44,13 +45,15 @@ export class UpgradeRelay {
     server.pipe(page);
   }
 
-  #link(page: Duplex, server: Socket): void {
+  #link(page: Socket, server: Socket): void {
     const close = (): void => {
       page.destroy();
       server.destroy();
       this.#sockets.delete(page);
     };
     this.#sockets.add(page);
+    // The rpc server cannot tell that a page does not read: the relay has taken its bytes.
+    page.setTimeout(this.#target.timeout).on('timeout', close);
     // An error without a listener would end the process. The 'close' event follows it.
     for (const socket of [page, server]) socket.on('error', () => {}).on('close', close);
   }

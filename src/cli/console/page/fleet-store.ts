@@ -5,6 +5,7 @@ import { connect, type RpcClient, type StubOf } from '../../../web/rpc.js';
 import { ConsoleContract } from '../contract.js';
 import { MAX_EVENTS, MAX_POINTS } from '../limits.js';
 import type { FleetEvent, FleetHistory, FleetMessage, FleetUpdate, Point } from '../types.js';
+import { isTokenRefused, keepToken, rpcAddress } from './token.js';
 
 /** Milliseconds between attempts to reach the process again. */
 const RETRY_DELAY = 1_000;
@@ -37,7 +38,8 @@ type Values = (number | null)[];
 export const serviceKey = (name: string, version: string): string => `${name}\n${version}`;
 
 export class FleetStore {
-  state: 'connecting' | 'live' | 'lost' = 'connecting';
+  /** `refused`: the process does not accept the token of the page. */
+  state: 'connecting' | 'live' | 'lost' | 'refused' = 'connecting';
   failure = '';
   isAdminAllowed = false;
   update: FleetUpdate | undefined;
@@ -47,13 +49,11 @@ export class FleetStore {
   readonly nodes = new Map<string, History>();
   /** Newest first. */
   readonly events: FleetEvent[] = [];
-  readonly #address: string;
   readonly #onChange: () => void;
   #client: RpcClient | undefined;
 
   /** `onChange` is called each second, and when the process is lost. */
-  constructor(address: string, onChange: () => void) {
-    this.#address = address;
+  constructor(onChange: () => void) {
     this.#onChange = onChange;
   }
 
@@ -73,19 +73,20 @@ export class FleetStore {
       }
       this.#client?.destroy();
       this.#client = undefined;
-      this.state = 'lost';
+      this.state = (await isTokenRefused()) ? 'refused' : 'lost';
       this.#onChange();
       await pause(RETRY_DELAY, undefined);
     }
   }
 
   async #follow(): Promise<void> {
-    this.#client = await connect(this.#address, {
+    this.#client = await connect(rpcAddress('ws'), {
       reconnect: false,
       heartbeatPeriod: SILENCE_LIMIT / 2,
       session: { maxMessageBytes: 2 ** 23 },
       maxDecodedObjects: 1_000_000,
     });
+    keepToken();
     for await (const message of this.#client.stub(ConsoleContract).watch()) this.#add(message);
   }
 

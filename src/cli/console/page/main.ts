@@ -29,10 +29,7 @@ class Page {
   #hash: string | undefined;
 
   constructor() {
-    const { protocol, host } = location;
-    this.#store = new FleetStore(`${protocol === 'https:' ? 'wss' : 'ws'}://${host}/rpc`, () =>
-      this.#update(),
-    );
+    this.#store = new FleetStore(() => this.#update());
     this.#status.append(h('span', { class: 'dot', 'aria-hidden': 'true' }), this.#statusText);
     this.#main.append(h('p', { class: 'empty loading' }, 'Connecting to the console …'));
     document.body.append(
@@ -62,18 +59,14 @@ class Page {
   }
 
   #update(): void {
-    const { state, failure, update } = this.#store;
-    this.#banner.hidden = state !== 'lost';
-    setText(
-      this.#banner,
-      state === 'lost'
-        ? `The process of the console does not answer; the page tries again (${failure})`
-        : '',
-    );
-    setClass(this.#main, state === 'lost' && update !== undefined ? 'stale' : '');
+    const { update } = this.#store;
+    const problem = problemOf(this.#store);
+    this.#banner.hidden = problem === '';
+    setText(this.#banner, problem);
+    setClass(this.#main, problem !== '' && update !== undefined ? 'stale' : '');
     if (update === undefined) {
       const loading = this.#main.querySelector('.loading');
-      if (loading !== null && state === 'lost') setText(loading, 'The console is not connected.');
+      if (loading !== null && problem !== '') setText(loading, 'The console is not connected.');
       return;
     }
     const { target } = update;
@@ -126,6 +119,15 @@ class Page {
   }
 }
 
+/** Why the data is not live; empty if it is. */
+function problemOf({ state, failure }: FleetStore): string {
+  if (state === 'refused')
+    return 'This console needs a token: open the address that its command has printed.';
+  if (state === 'lost')
+    return `The process of the console does not answer; the page tries again (${failure})`;
+  return '';
+}
+
 function notFound(): HTMLElement {
   return h(
     'div',
@@ -135,6 +137,6 @@ function notFound(): HTMLElement {
   );
 }
 
-// The token is in a cookie now. It must not stay in the history of the browser.
+// The page has read the token. It must not stay in the history of the browser.
 if (location.search !== '') history.replaceState(null, '', `${location.pathname}${location.hash}`);
 new Page().start();
