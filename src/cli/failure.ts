@@ -48,7 +48,17 @@ export class AdvisedError extends Error {
   }
 }
 
-function adviceFor(code: string | undefined, timeout: number | undefined): string | undefined {
+/** What the system says of a host without an address. */
+const NO_HOST = /\b(?:ENOTFOUND|EAI_AGAIN)\b/;
+const HOST_ADVICE = 'the host name has no address: check its spelling, or the DNS';
+
+function adviceFor(
+  code: string | undefined,
+  message: string,
+  timeout: number | undefined,
+): string | undefined {
+  if ((code === 'CONNECT_FAILED' || code === 'REGISTRY_FAILED') && NO_HOST.test(message))
+    return HOST_ADVICE;
   if (code === 'DEADLINE_EXCEEDED' && timeout !== undefined)
     return `the timeout is ${timeText(timeout)}; give it more time with --timeout`;
   return code === undefined ? undefined : ADVICE[code];
@@ -68,7 +78,7 @@ export function failureLine(
   const code = error instanceof UsageError ? 'USAGE' : codeOf(error);
   // The errors of OpenSSL end with a line feed.
   const message = messageOf(error).trim();
-  const advice = thrown instanceof AdvisedError ? thrown.advice : adviceFor(code, timeout);
+  const advice = thrown instanceof AdvisedError ? thrown.advice : adviceFor(code, message, timeout);
   if (isJson)
     return jsonText({
       error: {

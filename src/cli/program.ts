@@ -115,7 +115,17 @@ function findCommand(
   return { name, command };
 }
 
+/** Options that users expect of a command that has none like them, with what to use instead. */
+const MISSING_OPTIONS: Readonly<Record<string, string>> = {
+  'getty explain --node':
+    'explain has no --node: it shows all nodes of the service, with --json as JSON; ' +
+    '`getty doctor ADDRESS` checks one node',
+};
+
 function usageErrorOf({ code, message }: CommanderError, command: string): UsageError {
+  const [, option = ''] = /unknown option '(--[a-z-]+)/.exec(message) ?? [];
+  const missing = `${command} ${option}`;
+  if (Object.hasOwn(MISSING_OPTIONS, missing)) return new UsageError(MISSING_OPTIONS[missing]);
   // A command that has only commands in it shows its help, which is not written on an error.
   const line =
     code === 'commander.help'

@@ -6,6 +6,8 @@ export interface TextStream {
   readonly isTTY?: boolean | undefined;
   /** The columns of the terminal. */
   readonly columns?: number | undefined;
+  /** The rows of the terminal. */
+  readonly rows?: number | undefined;
   /** False: wait for `drain` before more is written. */
   write(text: string): boolean;
   once(event: 'drain' | 'close', listener: () => void): unknown;

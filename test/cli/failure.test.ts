@@ -1,6 +1,7 @@
 /** The line that reports a failure. */
 import { expect, test } from 'vitest';
 import { AdvisedError, failureLine } from '../../src/cli/failure.js';
+import { GettyError } from '../../src/core/errors.js';
 import { RpcError } from '../../src/rpc/index.js';
 
 test('an exceeded deadline names the timeout of the command', () => {
@@ -17,3 +18,15 @@ test('the message and the advice of an error are cut, also in JSON', () => {
   expect(inJson.error.advice).toHaveLength(2_000);
   expect(failureLine('getty call', error, false).length).toBeLessThan(4_010);
 });
+
+test.each(['CONNECT_FAILED', 'REGISTRY_FAILED'] as const)(
+  '%s of an unknown host advises its name',
+  (code) => {
+    for (const reason of ['getaddrinfo ENOTFOUND localhos', 'getaddrinfo EAI_AGAIN localhos']) {
+      const error = new GettyError(code, reason);
+      expect(failureLine('getty call', error, false)).toMatch(/\(the host name has no address: /);
+    }
+    const refused = new GettyError(code, 'connect ECONNREFUSED');
+    expect(failureLine('getty call', refused, false)).toMatch(/\(is the (server|registry) /);
+  },
+);

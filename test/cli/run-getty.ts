@@ -1,4 +1,5 @@
 /** Runs the command line within the test, with streams that the test reads and writes. */
+import type { ScreenSize } from '../../src/cli/output/table.js';
 import { run } from '../../src/cli/program.js';
 import type { Terminal, TextStream } from '../../src/cli/terminal.js';
 import { Inbox, within } from '../fixtures/waiting.js';
@@ -22,13 +23,16 @@ export const COMMANDS = [
 
 class RecordingStream implements TextStream {
   readonly isTTY: boolean;
-  readonly columns = 80;
+  readonly columns: number | undefined;
+  readonly rows: number | undefined;
   readonly lines: Inbox<string>;
   text = '';
   #rest = '';
 
-  constructor(name: string, isTTY: boolean) {
+  constructor(name: string, isTTY: boolean, size?: ScreenSize) {
     this.isTTY = isTTY;
+    this.columns = size?.columns;
+    this.rows = size?.rows;
     this.lines = new Inbox<string>(`a line of ${name}`, () => this.text);
   }
 
@@ -65,15 +69,17 @@ interface RunSettings {
   readonly environment?: Readonly<Record<string, string>>;
   /** Whether standard output is a terminal. */
   readonly isTTY?: boolean;
+  /** The size of the terminal. Default: unknown. */
+  readonly size?: ScreenSize;
 }
 
 /** Starts a command line. */
 export function startGetty(
   args: readonly string[],
-  { environment = {}, isTTY = false }: RunSettings = {},
+  { environment = {}, isTTY = false, size }: RunSettings = {},
 ): RunningCommand {
   const interrupt = new AbortController();
-  const output = new RecordingStream('standard output', isTTY);
+  const output = new RecordingStream('standard output', isTTY, size);
   const errors = new RecordingStream('standard error', isTTY);
   const input = new Inbox<string | undefined>('a line of standard input');
   const terminal: Terminal = {

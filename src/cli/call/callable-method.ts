@@ -16,6 +16,7 @@ import {
 } from '../../rpc/index.js';
 import { unknownName } from '../unknown-name.js';
 import { checkFields, type MessageFields } from './argument-fields.js';
+import { unknownProperties } from './argument-properties.js';
 
 type SpecMaker = (options?: { protobuf: MethodClasses }) => MethodSpecs[string];
 
@@ -26,6 +27,8 @@ export interface CallableMethod {
   readonly kind: MethodKind;
   /** The message of a JSON value. Throws an Error if it does not fit. */
   encode(value: unknown): unknown;
+  /** What is suspicious in a JSON value that fits. Undefined: nothing is known of it. */
+  readonly warningsOf?: ((value: unknown) => readonly string[]) | undefined;
   /** The JSON value of a message. */
   decode(message: unknown): unknown;
 }
@@ -50,7 +53,7 @@ export function jsonMethod(
   version: string,
   method: string,
   kind: MethodKind,
-  input: MessageFields = {},
+  input: MessageFields & { readonly jsonSchema?: object | undefined } = {},
 ): CallableMethod {
   return {
     contract: contract(service, { [method]: SPECS[kind]() }, { version }),
@@ -60,6 +63,8 @@ export function jsonMethod(
       checkFields(input, value);
       return value;
     },
+    warningsOf: (value) =>
+      input.jsonSchema === undefined ? [] : unknownProperties(input.jsonSchema, value),
     decode: (message) => message,
   };
 }

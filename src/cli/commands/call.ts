@@ -74,8 +74,9 @@ async function call(
     metadata: options.meta,
   };
   const isClientStream = kind === 'clientStream' || kind === 'duplex';
-  const lines = new MessageLines(method, json, terminal);
-  const input = isClientStream ? lines : await readMessage(method, json, terminal);
+  const warn = (warning: string): void => output.notice(`warning: ${warning}`, { warning });
+  const lines = new MessageLines(method, json, terminal, warn);
+  const input = isClientStream ? lines : await readMessage(method, json, terminal, warn);
   try {
     const answer = send(input, callOptions);
     if (Symbol.asyncIterator in answer) {

@@ -18,9 +18,10 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
     .command('doctor')
     .summary('check a server, or a registry and its nodes')
     .description(
-      'Check a server: its name, connection, certificate, answer and state. Or check a registry:\n' +
-        'whether it answers, whether each node can be reached and offers what it publishes, and\n' +
-        'whether versions, groups and addresses fit together. The exit code is 1 if a check fails.',
+      'Check a server: its name, connection, certificate, answer, state, failed calls and sessions.\n' +
+        'Or check a registry: whether it answers and has entries, whether each node can be reached\n' +
+        'and offers what it publishes, and whether versions, groups and addresses fit together. The\n' +
+        'exit code is 1 if a check fails.',
     )
     .argument('<target>', 'an address or a registry');
   addConnectionOptions(command);
@@ -40,6 +41,7 @@ export const defineDoctor: DefineCommand = (program, terminal) => {
     else
       output.progress(
         `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}` +
+          (count('note') > 0 ? `, notes: ${count('note')}` : '') +
           (count('unknown') > 0 ? `, unknown: ${count('unknown')}` : ''),
       );
     if (count('failed') > 0) throw new ExitCode(1);

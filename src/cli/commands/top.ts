@@ -8,55 +8,20 @@ import { addJsonAndExamples, type DefineCommand, type JsonOption, outputOf } fro
 import { AdvisedError } from '../failure.js';
 import { parseChoice, parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
-import { printable } from '../output/printable.js';
-import { type Column, tableLines } from '../output/table.js';
 import { addConnectionOptions, type ConnectionOptions } from '../target/connection-options.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
 import { parseTarget } from '../target/target.js';
-import { addressesOf, FleetMonitor, type FleetSample } from '../top/fleet-monitor.js';
-import { sortRates, TOP_ORDERS, type TopOrder } from '../top/method-order.js';
-import { type MethodRate, mergeNodes } from '../top/method-rates.js';
+import { FleetMonitor, type FleetSample } from '../top/fleet-monitor.js';
+import { addressesOf, checkOffered, firstAddressesOf } from '../top/followed-nodes.js';
+import { TOP_ORDERS } from '../top/method-order.js';
+import { type TopSettings, writeSample } from '../top/top-screen.js';
 
-interface TopOptions extends ConnectionOptions, JsonOption {
+interface TopOptions extends ConnectionOptions, JsonOption, Pick<TopSettings, 'nodes' | 'sort'> {
   readonly interval?: number;
   readonly count?: number;
-  readonly nodes?: boolean;
-  readonly sort?: TopOrder;
 }
 
 const DEFAULT_INTERVAL = 1_000;
-/** The most rows; the first ones in the order are shown. */
-const MAX_ROWS = 40;
-/** Moves the cursor to the first line, and clears the rest of the screen. */
-const REDRAW = '\u001b[H\u001b[J';
-
-const COLUMNS: readonly Column<MethodRate>[] = [
-  { title: 'METHOD', cell: ({ service, method }) => `${service}/${method}` },
-  { title: 'VERSION', cell: ({ version }) => version },
-  { title: 'NODE', cell: ({ node }) => node },
-  { title: 'CALLS/S', cell: ({ rate }) => perSecond(rate) },
-  { title: 'FAILED/S', cell: ({ failures }) => perSecond(failures) },
-  { title: 'IN FLIGHT', cell: ({ inFlight }) => inFlight },
-  { title: 'MEAN', cell: ({ mean }) => milliseconds(mean) },
-  { title: 'P50', cell: ({ p50 }) => milliseconds(p50) },
-  { title: 'P99', cell: ({ p99 }) => milliseconds(p99) },
-  {
-    title: 'CODES',
-    cell: ({ codes }) =>
-      Object.entries(codes)
-        .map(([code, rate]) => `${code} ${perSecond(rate)}`)
-        .join(', '),
-  },
-];
-
-/** Few calls have a decimal place. More than none is at least 0.1. */
-function perSecond(rate: number): number {
-  if (rate >= 10 || rate === 0) return Math.round(rate);
-  return Math.max(0.1, Number(rate.toFixed(1)));
-}
-
-const milliseconds = (ms: number | undefined): string =>
-  ms === undefined ? '–' : `${ms.toFixed(ms < 10 ? 2 : 0)} ms`;
 
 export const defineTop: DefineCommand = (program, terminal) => {
   const command = program
@@ -64,9 +29,11 @@ export const defineTop: DefineCommand = (program, terminal) => {
     .summary('show the calls of each method, each second')
     .description(
       'Show how many calls each method serves, the busiest first, until Ctrl-C. MEAN, P50 and P99\n' +
-        'are those of the interval. Servers need the option introspection: true.',
+        'are those of the handlers in the interval. With a service, show its methods and their\n' +
+        'total. Servers need the option introspection: true.',
     )
     .argument('<target>', 'an address, or a registry, of which all nodes are asked')
+    .argument('[service]', 'show this service only, and its total')
     .option('--nodes', 'a row for each node')
     .option(
       '--sort <order>',
@@ -80,7 +47,7 @@ export const defineTop: DefineCommand = (program, terminal) => {
       parseInteger('--count', text, 1, 1_000_000),
     );
   addConnectionOptions(command);
-  command.action(async (text: string, options: TopOptions) => {
+  command.action(async (text: string, service: string | undefined, options: TopOptions) => {
     const output = outputOf(terminal, options);
     const target = parseTarget(text, options);
     await using registry =
@@ -89,17 +56,20 @@ export const defineTop: DefineCommand = (program, terminal) => {
     monitor.follow(
       registry === undefined
         ? new Map([[target.url, 'server']])
-        : await untilAborted(addressesOf(registry), terminal.signal),
+        : await untilAborted(firstAddressesOf(registry, service), terminal.signal),
     );
+    if (registry === undefined && service !== undefined)
+      await checkOffered(target.url, service, options, terminal);
     const first = await monitor.sample();
     if (terminal.signal.aborted) return;
     checkFirst(first);
     const { interval = DEFAULT_INTERVAL, count = Number.POSITIVE_INFINITY } = options;
     for (let at = 0; at < count && (await pause(interval, terminal.signal)); at++) {
-      if (registry !== undefined) await followAgain(registry, monitor, output, terminal.signal);
+      if (registry !== undefined)
+        await followAgain(registry, service, monitor, output, terminal.signal);
       const sample = await monitor.sample();
       if (terminal.signal.aborted) return;
-      await write(sample, options, output);
+      await writeSample(sample, { ...options, service }, output);
     }
   });
   addJsonAndExamples(
@@ -121,35 +91,15 @@ function checkFirst({ nodes, failures: [first, ...others] }: FleetSample): void 
 
 async function followAgain(
   registry: Registry,
+  service: string | undefined,
   monitor: FleetMonitor,
   output: Output,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    monitor.follow(await untilAborted(addressesOf(registry), signal));
+    monitor.follow(await untilAborted(addressesOf(registry, service), signal));
   } catch (error) {
     if (signal.aborted) return;
     output.progress(`${messageOf(error)}; the last list is kept`);
   }
-}
-
-async function write(
-  sample: FleetSample,
-  { nodes: byNode = false, sort: order = 'calls' }: TopOptions,
-  output: Output,
-): Promise<void> {
-  const rates = byNode ? sample.rates : mergeNodes(sample.rates);
-  const sorted = sortRates(rates, order);
-  const { nodes } = sample;
-  const failures = sample.failures.map(({ node, error }) => ({ node, reason: messageOf(error) }));
-  if (output.isJson)
-    return output.jsonLine({ time: new Date().toISOString(), nodes, failures, methods: sorted });
-  const total = sorted.reduce((sum, { rate }) => sum + rate, 0);
-  const silent = failures.map(({ node, reason }) => `${node}: ${reason}`).join('; ');
-  const summary = `${new Date().toTimeString().slice(0, 8)}  nodes: ${nodes}  calls/s: ${Math.round(total)}`;
-  const lines = [
-    printable(silent === '' ? summary : `${summary}  no answer from ${silent}`, 300),
-    ...tableLines(sorted.slice(0, MAX_ROWS), COLUMNS),
-  ];
-  await output.raw(`${output.isTerminal ? REDRAW : ''}${lines.join('\n')}\n`);
 }

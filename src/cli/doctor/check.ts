@@ -1,7 +1,7 @@
 /** One result of `getty doctor`. */
 
-/** `unknown`: it could not be checked now. */
-export type CheckStatus = 'ok' | 'unknown' | 'warning' | 'failed';
+/** `unknown`: it could not be checked now. `note`: it may be intended. */
+export type CheckStatus = 'ok' | 'note' | 'unknown' | 'warning' | 'failed';
 
 export interface Check {
   readonly status: CheckStatus;
@@ -17,6 +17,13 @@ export interface Check {
 export type Report = (check: Check) => Promise<void>;
 
 export const ok = (name: string, detail: string): Check => ({ status: 'ok', name, detail });
+
+export const note = (name: string, detail: string, advice?: string): Check => ({
+  status: 'note',
+  name,
+  detail,
+  advice,
+});
 
 export const unknown = (name: string, detail: string, advice: string): Check => ({
   status: 'unknown',

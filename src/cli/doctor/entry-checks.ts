@@ -2,7 +2,7 @@
 import { redactUrl } from '../../core/redact.js';
 import type { ServiceNode } from '../../micro/index.js';
 import { weightOf } from '../target/node-rows.js';
-import { type Check, failed, warning } from './check.js';
+import { type Check, failed, note, warning } from './check.js';
 import { hostOf } from './server-checks.js';
 
 const EVERY_INTERFACE = /^(?:0\.0\.0\.0|::|)$/;
@@ -68,8 +68,9 @@ function checkService(service: string, entries: readonly ServiceNode[]): Check[]
     const counts = [...values].map(
       ([value, found]) => `${value || `no ${one}`} (${nodeCount(found)})`,
     );
+    // Most fleets have several on purpose, and the entries do not tell which ones are mistakes.
     checks.push(
-      warning(
+      note(
         service,
         `its nodes have ${values.size} ${many}: ${counts.join(', ')}`,
         `a consumer with a ${one} calls only the nodes of that ${one}`,

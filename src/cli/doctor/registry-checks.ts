@@ -39,8 +39,8 @@ export async function checkRegistry(
   }
   const time = (performance.now() - start).toFixed(1);
   if (nodes.length === 0) {
-    const advice = 'is a provider running, and does it use this root or directory?';
-    await report(warning('registry', `it has no entries; read in ${time} ms`, advice));
+    const advice = 'the root or directory may be wrong; or no provider runs with it';
+    await report(failed('registry', `it has no entries; read in ${time} ms`, advice));
     return;
   }
   await report(ok('registry', `${nodes.length} entries, read in ${time} ms`));

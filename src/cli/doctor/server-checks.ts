@@ -12,6 +12,7 @@ import { checkCertificate } from './certificate.js';
 import { type Check, failed, ok, type Report, warning } from './check.js';
 import { connectionAdvice } from './connection-advice.js';
 import { checkStatus, type StatusChecks } from './status-checks.js';
+import { checkTraffic } from './traffic-checks.js';
 
 /** Makes all checks of one address, and reports each of them. */
 export async function checkServer(
@@ -56,7 +57,8 @@ export async function checkAnswers(client: RpcClient, terminal: Terminal): Promi
     const names = services.map(({ name, version }) => `${name} ${version}`.trim()).join(', ');
     const checks = [ok('answer', `in ${time} ms; services: ${names || 'none'}`)];
     const status = await checkStatus(client, terminal);
-    return { ...status, checks: [...checks, ...status.checks], services };
+    const traffic = await checkTraffic(client, terminal);
+    return { ...status, checks: [...checks, ...status.checks, ...traffic], services };
   } catch (error) {
     if (terminal.signal.aborted) throw error;
     return { checks: [answerCheck(error)], services: undefined };
@@ -91,7 +93,7 @@ function answerCheck(thrown: unknown): Check {
     case 'DEADLINE_EXCEEDED':
       return failed('answer', message, 'does the server speak the rpc of getty? is it busy?');
     default:
-      return failed('answer', message);
+      return failed('answer', message, thrown instanceof AdvisedError ? thrown.advice : undefined);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Checks what a server tells of its state: its clock, its provider, and whom it refused. */
-import type { ProviderStatus, RpcClient, ServerStatus } from '../../rpc/index.js';
+import type { EventLoopDelay, ProviderStatus, RpcClient, ServerStatus } from '../../rpc/index.js';
 import { ageText, bytesText } from '../output/quantity.js';
 import { isUnimplemented, statusOfServer } from '../target/introspection.js';
 import type { Terminal } from '../terminal.js';
@@ -109,10 +109,14 @@ function checkRefusals(refusals: ServerStatus['refusals']): Check[] {
 /** What to do about an event loop that was not measured. A server reports 5 to 10 s. */
 export const MEASURE_AGAIN = 'this request starts the measurement: run it again in 5 s';
 
+/** Whether an event loop is blocked for so long that it delays all calls of its process. */
+export const isBlocked = ({ max }: EventLoopDelay): boolean =>
+  Math.round(max) > MAX_EVENT_LOOP_DELAY;
+
 function checkEventLoop({ process: { eventLoopDelay } }: ServerStatus): Check {
   if (eventLoopDelay === undefined) return unknown(EVENT_LOOP, 'not measured yet', MEASURE_AGAIN);
   const max = Math.round(eventLoopDelay.max);
-  if (max <= MAX_EVENT_LOOP_DELAY) return ok(EVENT_LOOP, `blocked for at most ${max} ms`);
+  if (!isBlocked(eventLoopDelay)) return ok(EVENT_LOOP, `blocked for at most ${max} ms`);
   return warning(
     EVENT_LOOP,
     `the process has blocked its event loop for up to ${max} ms`,

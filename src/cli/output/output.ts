@@ -1,7 +1,7 @@
 /** Writes the results of a command: text for people, or JSON. */
 import type { Terminal, TextStream } from '../terminal.js';
 import { jsonText, MAX_MESSAGE, printable } from './printable.js';
-import { type Column, tableLines } from './table.js';
+import { type Column, type ScreenSize, tableLines } from './table.js';
 
 /** Characters of JSON that are indented. Indented, deeply nested values are 100 times as long. */
 const MAX_INDENTED = 128 * 1024;
@@ -19,6 +19,13 @@ export class Output {
   /** Whether lines on standard output may be redrawn. */
   get isTerminal(): boolean {
     return this.#terminal.output.isTTY === true;
+  }
+
+  /** The size of the terminal. Undefined: standard output is none, or does not tell its size. */
+  get screen(): ScreenSize | undefined {
+    const { columns, rows } = this.#terminal.output;
+    // A terminal of unknown size may tell 0.
+    return this.isTerminal && columns && rows ? { columns, rows } : undefined;
   }
 
   /** Writes a line of a result, which must be printable. Settles when more may be written. */

@@ -30,6 +30,39 @@ export function tableLines<Row>(rows: readonly Row[], columns: readonly Column<R
   );
 }
 
+/** The size of a terminal, in characters. */
+export interface ScreenSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** The lines of a screen, from its top to its bottom. */
+export interface ScreenLines {
+  readonly head: readonly string[];
+  /** The last ones are left out if the screen has no room for them. */
+  readonly body: readonly string[];
+  readonly foot: readonly string[];
+}
+
+/**
+ * The lines that fit on a screen, with one row left for the cursor below them. Each is cut to the
+ * columns. The first line of `head` stays on every screen; then `foot` comes before `body`.
+ * `size`: undefined for no limit.
+ */
+export function fitScreen({ head, body, foot }: ScreenLines, size?: ScreenSize): string[] {
+  if (size === undefined) return [...head, ...body, ...foot];
+  const rows = Math.max(1, size.rows - 1);
+  const kept = Math.max(0, rows - head.length - foot.length);
+  return [...head, ...body.slice(0, kept), ...foot]
+    .slice(0, rows)
+    .map((line) => cutLine(line, size.columns));
+}
+
+function cutLine(line: string, columns: number): string {
+  const characters = [...line];
+  return characters.length > columns ? `${characters.slice(0, columns - 1).join('')}…` : line;
+}
+
 /** The number of characters; a character outside of the basic plane counts as one. */
 function widthOf(text: string): number {
   return [...text].length;

@@ -2,6 +2,7 @@
 import { codeOf } from '../../core/errors.js';
 import { Admin, type ProviderStatus, type RpcClient, type WeightRequest } from '../../rpc/index.js';
 import { AdvisedError } from '../failure.js';
+import { whenFree } from './overload.js';
 import { readProviderStatus } from './status-answer.js';
 
 export const NODE_ACTIONS = ['drain', 'undrain', 'weight'] as const;
@@ -27,11 +28,11 @@ export async function changeNode(
 ): Promise<ProviderStatus> {
   const stub = client.stub(Admin);
   try {
-    return readProviderStatus(
+    const ask = (): Promise<ProviderStatus> =>
       change.action === 'weight'
-        ? await stub.weight(change.request, { signal })
-        : await stub[change.action](undefined, { signal }),
-    );
+        ? stub.weight(change.request, { signal })
+        : stub[change.action](undefined, { signal });
+    return readProviderStatus(await whenFree(ask, signal));
   } catch (error) {
     const advice = ADVICE[codeOf(error) ?? ''];
     throw advice === undefined ? error : new AdvisedError(error, advice);

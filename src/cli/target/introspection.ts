@@ -1,6 +1,7 @@
 /** Asks a server about itself, through its introspection service. */
 import { codeOf } from '../../core/errors.js';
 import {
+  Admin,
   Introspection,
   type RpcClient,
   type ServerStatus,
@@ -14,6 +15,7 @@ import {
   readStatistics,
   type ServedReport,
 } from './introspection-answer.js';
+import { whenFree } from './overload.js';
 import { readStatus } from './status-answer.js';
 
 const NO_INTROSPECTION =
@@ -29,11 +31,12 @@ export async function describeServer(
   client: RpcClient,
   { signal }: IntrospectionSettings,
 ): Promise<ServiceDescription[]> {
-  const answer = await advised(client.stub(Introspection).services(undefined, { signal }));
+  const stub = client.stub(Introspection);
+  const answer = await advised(() => stub.services(undefined, { signal }), signal);
   const services = readServices(answer).filter(({ name }) => name !== Introspection.name);
   const incomplete = [...new Set(services.filter(isIncomplete).map(({ name }) => name))];
   for (const service of incomplete.slice(0, MAX_ASKED)) {
-    const again = await client.stub(Introspection).services({ service }, { signal });
+    const again = await advised(() => stub.services({ service }, { signal }), signal);
     for (const described of readServices(again)) {
       const at = services.findIndex(
         ({ name, version }) =>
@@ -61,19 +64,24 @@ export async function listSessions(
   limit: number,
   { signal }: IntrospectionSettings,
 ): Promise<SessionsReport> {
-  return readSessions(await advised(client.stub(Introspection).sessions({ limit }, { signal })));
+  const stub = client.stub(Introspection);
+  return readSessions(await advised(() => stub.sessions({ limit }, { signal }), signal));
 }
 
-/** The calls that a server has served, without those of its introspection. */
+/**
+ * The calls that a server has served. Those of its introspection are left out, unless
+ * `hasIntrospection` is true.
+ */
 export async function statisticsOfServer(
   client: RpcClient,
   { signal }: IntrospectionSettings,
+  hasIntrospection = false,
 ): Promise<ServedReport> {
   const stub = client.stub(Introspection);
-  const answer = await advised(stub.statistics({ buckets: true }, { signal }));
+  const answer = await advised(() => stub.statistics({ buckets: true }, { signal }), signal);
   const { since, limits, served } = readStatistics(answer);
   const isOther = ({ service }: { readonly service: string }): boolean =>
-    service !== Introspection.name;
+    hasIntrospection || service !== Introspection.name;
   return { since, limits, served: served.filter(isOther) };
 }
 
@@ -82,20 +90,25 @@ export async function statusOfServer(
   client: RpcClient,
   { signal }: IntrospectionSettings,
 ): Promise<ServerStatus> {
-  return readStatus(await advised(client.stub(Introspection).status(undefined, { signal })));
+  const stub = client.stub(Introspection);
+  return readStatus(await advised(() => stub.status(undefined, { signal }), signal));
 }
 
 const OTHER_PROTOCOL =
   'the server speaks another protocol: check the address, its port and its scheme';
 
-async function advised<T>(answer: Promise<T>): Promise<T> {
+async function advised<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
   try {
-    return await answer;
+    return await whenFree(ask, signal);
   } catch (error) {
     if (isOtherProtocol(error)) throw new AdvisedError(error, OTHER_PROTOCOL);
     throw hasNoIntrospection(error) ? new AdvisedError(error, NO_INTROSPECTION) : error;
   }
 }
+
+/** The services that commands use themselves. */
+export const isOwnService = (name: string): boolean =>
+  name === Introspection.name || name === Admin.name;
 
 /** Whether a server has no such method, because its version is older. */
 export function isUnimplemented(thrown: unknown): boolean {

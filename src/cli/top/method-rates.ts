@@ -98,24 +98,33 @@ export function mergeNodes(rates: readonly MethodRate[]): MethodRate[] {
   return [...merged.values()].map(mergeRates);
 }
 
-function mergeRates(rates: readonly MethodRate[]): MethodRate {
-  const [first] = rates as readonly [MethodRate];
-  if (rates.length === 1) return first;
-  const sum = (select: (rate: MethodRate) => number): number =>
-    rates.reduce((total, rate) => total + select(rate), 0);
+/** The sums of all rows. Without latencies: percentiles of several rows have no sum. */
+export type TotalRate = Pick<MethodRate, 'rate' | 'failures' | 'codes' | 'inFlight'>;
+
+export function totalOf(rates: readonly MethodRate[]): TotalRate {
   const codes: Partial<Record<RpcCode, number>> = {};
   for (const rate of rates)
     for (const [code, more] of Object.entries(rate.codes) as [RpcCode, number][])
       codes[code] = (codes[code] ?? 0) + more;
+  const sum = (select: (rate: MethodRate) => number): number =>
+    rates.reduce((total, rate) => total + select(rate), 0);
+  return {
+    rate: sum(({ rate }) => rate),
+    failures: sum(({ failures }) => failures),
+    codes,
+    inFlight: sum(({ inFlight }) => inFlight),
+  };
+}
+
+function mergeRates(rates: readonly MethodRate[]): MethodRate {
+  const [first] = rates as readonly [MethodRate];
+  if (rates.length === 1) return first;
   const timed = rates.filter(({ mean }) => mean !== undefined);
   const weight = timed.reduce((total, { rate }) => total + rate, 0);
   return {
     ...first,
     node: `${rates.length} nodes`,
-    rate: sum(({ rate }) => rate),
-    failures: sum(({ failures }) => failures),
-    codes,
-    inFlight: sum(({ inFlight }) => inFlight),
+    ...totalOf(rates),
     mean:
       weight > 0
         ? timed.reduce((total, { rate, mean = 0 }) => total + rate * mean, 0) / weight

@@ -14,7 +14,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemoryAddress } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
 import { pemPath } from '../../fixtures/tls-endpoints.js';
 import { until } from '../../fixtures/waiting.js';
 import { serveAsGo } from '../call/go-server.js';
@@ -289,11 +289,45 @@ describe('getty doctor of a registry', () => {
     });
   });
 
-  test('warns of an empty registry', async () => {
+  test('fails for a registry without entries, whose root may be wrong', async () => {
     await using fleet = openFleet();
     const { code, checks } = await checksOf(fleet.url);
+    expect(code).toBe(1);
+    expect(checks).toMatchObject([
+      { status: 'failed', name: 'registry', advice: expect.stringMatching(/root .* be wrong/) },
+    ]);
+  });
+
+  test('notes several groups, which are no warning', async () => {
+    await using fleet = openFleet();
+    await fleet.provide('a', { group: 'bj' });
+    await fleet.provide('b', { group: 'sh' });
+    const { code, stdout, stderr } = await getty('doctor', fleet.url);
     expect(code).toBe(0);
-    expect(checks).toMatchObject([{ status: 'warning', name: 'registry' }]);
+    expect(stdout).toMatch(/\nnote {5}Greeter: its nodes have 2 groups: bj \(1 node\), /);
+    expect(stderr).toMatch(/^failed: 0, warnings: 0, ok: 3, notes: 1/);
+  });
+
+  test('warns of a node whose calls fail', async () => {
+    await using fleet = openFleet();
+    const Shop = contract('Shop', { pay: unary<void, void>() }, { version: 'v1' });
+    const pay = () => {
+      throw new RpcError('INTERNAL', 'no');
+    };
+    const { address } = await fleet.provide('a', { services: [implement(Shop, { pay })] });
+    await using client = await connectOnce(address);
+    const stub = client.stub(Shop);
+    for (let at = 0; at < 100; at++) await stub.pay().catch(() => {});
+    const { code, checks } = await checksOf(fleet.url);
+    expect(code).toBe(0);
+    expect(checks).toContainEqual({
+      status: 'warning',
+      name: 'node a',
+      detail: expect.stringMatching(
+        /^tcp:\S+: 100\.0 % of 100 calls of Shop\/pay v1 have failed within \d+s: INTERNAL 100$/,
+      ),
+      advice: expect.stringContaining('getty top'),
+    });
   });
 
   test('says what to do about a registry that is away', async () => {

@@ -122,4 +122,12 @@ describe('getty explain', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^getty explain: REGISTRY_FAILED: .*ECONNREFUSED.*\n$/);
   });
+
+  test('says what to use instead of --node', async () => {
+    expect(await getty('explain', 'memory:x', 'Greeter', '--node', 'a')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^getty explain: explain has no --node: .*`getty doctor ADD/),
+    });
+  });
 });

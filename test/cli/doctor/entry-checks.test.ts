@@ -34,12 +34,12 @@ describe('checkEntries()', () => {
     [
       'several versions',
       [node('a'), node('a', { version: '' })],
-      /^warning TestService: its nodes have 2 versions: v1\.0 \(1 node\), no version \(1 node\)/,
+      /^note TestService: its nodes have 2 versions: v1\.0 \(1 node\), no version \(1 node\)/,
     ],
     [
       'several groups',
       [node('a'), node('a', { group: 'sh' })],
-      /^warning TestService: its nodes have 2 groups: bj \(1 node\), sh \(1 node\)/,
+      /^note TestService: its nodes have 2 groups: bj \(1 node\), sh \(1 node\)/,
     ],
     [
       'no weight',
