@@ -5,7 +5,7 @@ import { startInterval } from '../../core/timers.js';
 import type { RpcCode } from '../../rpc/index.js';
 import { RpcError } from '../../rpc/index.js';
 import { checkArgument } from '../call/call-input.js';
-import { addCallOptions, openCall } from '../call/open-call.js';
+import { addCallOptions, type OpenCall, openCall } from '../call/open-call.js';
 import {
   addJsonAndExamples,
   type DefineCommand,
@@ -20,6 +20,7 @@ import { LoadRun, type LoadShape } from '../load/load-run.js';
 import { loadSvg } from '../load/load-svg.js';
 import { parseDuration, parseInteger } from '../option-values.js';
 import type { Output } from '../output/output.js';
+import { printable } from '../output/printable.js';
 import { addConnectionOptions } from '../target/connection-options.js';
 import { tellNode } from '../target/server-connection.js';
 import { parseTarget } from '../target/target.js';
@@ -76,7 +77,7 @@ export const defineLoad: DefineCommand = (program, terminal) => {
       const opened = await openCall(text, name, options, terminal, output);
       if (options.node !== undefined) tellNode(opened.connection, output);
       else if (opened.connection.node !== undefined)
-        output.progress('all nodes of the registry that offer it are called');
+        output.progress(`all nodes of the registry that offer ${offerOf(opened)} are called`);
       try {
         await using fleet = await openFleet(
           parseTarget(text, options),
@@ -84,7 +85,10 @@ export const defineLoad: DefineCommand = (program, terminal) => {
           json,
           options,
           terminal,
+          (warning) => output.notice(`warning: ${warning}`, { warning }),
         );
+        // A node that is drained would wait for this session.
+        opened.connection.client.destroy();
         const duration = options.for ?? DEFAULT_DURATION;
         const run = new LoadRun(() => fleet.call(), shape, duration, terminal.signal);
         const progress = startInterval(() => reportSecond(run, output), REPORT_PERIOD);
@@ -106,6 +110,12 @@ export const defineLoad: DefineCommand = (program, terminal) => {
     `getty load file:///srv/getty/registry Greeter/hello '"world"' --in-flight 4 --for 1s --json`,
   );
 };
+
+/** The service that is called, in the version of the node that was asked. */
+function offerOf({ method }: OpenCall): string {
+  const { name, version } = method.contract;
+  return printable(version === '' ? name : `${name} ${version}`);
+}
 
 function shapeOf({ rate, inFlight }: LoadOptions): LoadShape {
   if (rate !== undefined && inFlight === undefined) return { rate };

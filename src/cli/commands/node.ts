@@ -88,7 +88,9 @@ export const defineNode: DefineCommand = (program, terminal) => {
         // A server that does not tell its sessions fails before the change.
         if (wait !== undefined) await otherSessions(client, terminal);
         if (registry !== undefined)
-          await checkOtherNodes(client, registry, force, output, terminal);
+          await checkOtherNodes(client, registry, force, output, terminal, (other) =>
+            canConnect(other, options, terminal),
+          );
         const status = await changeNode(client, change, terminal);
         await writeStatus(status, output);
         if (wait !== undefined) await waitForEnd(client, url, wait, output, terminal);
@@ -165,4 +167,17 @@ function changeOf(text: string, weight: string | undefined, options: NodeOptions
   if (weight !== undefined || service !== undefined || version !== undefined || codec !== undefined)
     throw new UsageError(`${action}: a weight and the options of a service are for \`weight\``);
   return { action };
+}
+
+async function canConnect(
+  address: string,
+  options: ConnectionOptions,
+  terminal: Terminal,
+): Promise<boolean> {
+  try {
+    (await connectTo(address, options, terminal)).destroy();
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,7 +1,7 @@
 /** Who is called by a load: one server, or all nodes of a registry as a consumer calls them. */
 import { consume, failfast } from '../../micro/index.js';
 import { type CallOptions, connect } from '../../rpc/index.js';
-import { readMessage } from '../call/call-input.js';
+import { readMessage, type Warn } from '../call/call-input.js';
 import type { CallableMethod } from '../call/callable-method.js';
 import type { CalledMethodOptions, OpenCall } from '../call/open-call.js';
 import { UsageError } from '../failure.js';
@@ -29,11 +29,12 @@ export async function openFleet(
   json: string | undefined,
   options: FleetOptions,
   terminal: Terminal,
+  warn: Warn,
 ): Promise<CalledFleet> {
   const { kind } = method;
   if (kind !== 'unary' && kind !== 'oneway' && kind !== 'noReply')
     throw new UsageError(`SERVICE/METHOD: got a method of the kind ${kind}, expected no stream`);
-  const input = await readMessage(method, json, terminal);
+  const input = await readMessage(method, json, terminal, warn);
   const { address } = connection;
   if (target.kind === 'registry' && options.node === undefined)
     return openConsumer(target.url, address, method, input, options, terminal);

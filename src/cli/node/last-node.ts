@@ -11,12 +11,17 @@ import { publishedNodes } from '../target/published-nodes.js';
 
 /** The most services that a message names. */
 const MAX_NAMES = 5;
+/** The most addresses of other nodes that are tried. Further ones count as reachable. */
+const MAX_TRIED = 20;
+
+/** Whether a server listens at an address. Does not reject. */
+export type CanReach = (address: string) => Promise<boolean>;
 
 /**
- * Checks that another node in the registry at `url` offers each service of the provider in the same
- * version, codec and group. Else it throws UsageError, or tells it with `isForced`. Rejects with
- * REGISTRY_FAILED if the registry cannot be read, and if the server has no introspection. The
- * answer is that of one moment: other providers may be drained meanwhile.
+ * Checks that another node in the registry at `url`, which can be reached, offers each service of
+ * the provider in the same version, codec and group. Else it throws UsageError, or tells it with
+ * `isForced`. Rejects with REGISTRY_FAILED if the registry cannot be read, and if the server has no
+ * introspection. The answer is that of one moment: other providers may be drained meanwhile.
  */
 export async function checkOtherNodes(
   client: RpcClient,
@@ -24,12 +29,13 @@ export async function checkOtherNodes(
   isForced: boolean,
   output: Output,
   settings: IntrospectionSettings,
+  canReach: CanReach,
 ): Promise<void> {
   const { provider } = await statusOfServer(client, settings);
   // A server without a provider refuses to be drained.
   if (provider === undefined) return;
   const nodes = await untilAborted(publishedNodes(url), settings.signal);
-  const problem = problemOf(provider, nodes, url);
+  const problem = await problemOf(provider, nodes, url, canReach);
   if (problem === undefined) return;
   if (!isForced)
     throw new UsageError(`drain: ${problem}; nothing is changed; --force drains the provider`);
@@ -37,11 +43,12 @@ export async function checkOtherNodes(
 }
 
 /** Why the provider should not be drained. */
-function problemOf(
+async function problemOf(
   { id, total, entries }: ProviderStatus,
   nodes: readonly ServiceNode[],
   url: string,
-): string | undefined {
+  canReach: CanReach,
+): Promise<string | undefined> {
   // Entries that are not published get no calls from consumers now.
   const published = entries.filter(({ isPublished }) => isPublished);
   const isOwn = (node: ServiceNode): boolean =>
@@ -49,11 +56,26 @@ function problemOf(
   const others = nodes.filter((node) => !isOwn(node));
   if (published.length > 0 && others.length === nodes.length)
     return `the registry ${showUrl(url)} does not list this provider, ${cut(id, MAX_CELL)}; is it the right one?`;
-  const last = published.filter((entry) => !others.some((node) => isSame(entry, node, false)));
-  if (last.length > 0) return `no other node in ${showUrl(url)} offers ${namesOf(last)}`;
+  const offered = others.filter((node) => published.some((entry) => isSame(entry, node, false)));
+  const reachable = await reachableOf(offered, canReach);
+  const last = published.filter((entry) => !reachable.some((node) => isSame(entry, node, false)));
+  if (last.length > 0) {
+    const which = reachable.length < offered.length ? 'that can be reached ' : '';
+    return `no other node ${which}in ${showUrl(url)} offers ${namesOf(last)}`;
+  }
   if (total > entries.length)
     return `the server tells ${entries.length} of its ${total} entries, so the others are not checked`;
   return undefined;
+}
+
+async function reachableOf(
+  nodes: readonly ServiceNode[],
+  canReach: CanReach,
+): Promise<ServiceNode[]> {
+  const addresses = [...new Set(nodes.map(({ address }) => address))].slice(0, MAX_TRIED);
+  const answers = await Promise.all(addresses.map(canReach));
+  const unreachable = new Set(addresses.filter((_, at) => !answers[at]));
+  return nodes.filter(({ address }) => !unreachable.has(address));
 }
 
 function isSame(entry: PublishedEntry, node: ServiceNode, hasAddress: boolean): boolean {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { Inbox } from '../../fixtures/waiting.js';
+import { Inbox, until } from '../../fixtures/waiting.js';
 import { greeter, openFleet, serveGreeter, temporaryFolder } from '../greeter-servers.js';
 import { finished, getty, startGetty } from '../run-getty.js';
 
@@ -43,7 +43,7 @@ describe('getty load', () => {
     const args = ['load', fleet.url, 'Greeter/hello', '"x"', '--rate', '1000', '--for', '20ms'];
     const all = await getty(...args);
     expect(all.code).toBe(0);
-    expect(all.stderr).toBe('all nodes of the registry that offer it are called\n');
+    expect(all.stderr).toBe('all nodes of the registry that offer Greeter v1 are called\n');
     // While the connection to one node is slow, the other one gets its calls.
     const [atA = 0, atB = 0] = counts();
     expect(atA + atB).toBe(20);
@@ -52,6 +52,25 @@ describe('getty load', () => {
       stderr: expect.stringMatching(/^node b at tcp:\S+\n$/),
     });
     expect(counts()).toEqual([atA, atB + 20]);
+  });
+
+  test('keeps no other session at a node than that of its calls', async () => {
+    await using fleet = openFleet();
+    const provider = await fleet.provide('a');
+    const running = startGetty(['load', fleet.url, 'Greeter/hello', '"x"', '--rate', '50']);
+    const peers = (): number => provider.statistics().peers.length;
+    const calls = (): number =>
+      provider.statistics().served.find(({ method }) => method === 'hello')?.started ?? 0;
+    await until(() => calls() > 0 && peers() === 1, 'only the session of the calls is open');
+    running.interrupt();
+    await finished(running);
+  });
+
+  test('warns of a property that the JSON Schema lacks', async () => {
+    await using server = await serveGreeter();
+    const args = ['load', server.address, 'Greeter/price', '{"itm":"x"}', '--rate', '10'];
+    const { stderr } = await getty(...args, '--for', '1ms');
+    expect(stderr).toContain('did you mean item?');
   });
 
   test('writes the histogram as a picture', async () => {

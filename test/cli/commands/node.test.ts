@@ -175,6 +175,10 @@ describe('getty node', () => {
         'changed; --force drains the provider\n',
     });
     expect(await listed()).toContain('a');
+    const base = { service: 'Greeter', version: 'v1', group: '', protocol: 'json' } as const;
+    const dead = { ...base, id: 'dead', address: 'tcp://127.0.0.1:1', metadata: {} };
+    await fleet.registry.register(dead);
+    expect((await getty(...safely)).stderr).toContain('no other node that can be reached in');
     await fleet.provide('c');
     expect(await getty(...safely)).toMatchObject({ code: 0, stderr: 'state: draining\n' });
     expect(await listed()).not.toContain('a');
