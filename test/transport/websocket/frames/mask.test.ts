@@ -4,7 +4,7 @@ import { applyMask, newMask } from '../../../../src/transport/websocket/frames/m
 
 it('masks words and single bytes in the same way, at every alignment', () => {
   for (let start = 0; start < 9; start++) {
-    for (const size of [0, 1, 127, 128, 129, 130, 131, 132, 133, 1_000]) {
+    for (const size of [0, 1, 2, 3, 4, 5, 6, 7, 8, 66, 127, 128, 129, 130, 131, 132, 133, 1_000]) {
       const plain = randomBytes(start + size + 5);
       const masked = Buffer.from(plain);
       const key = newMask();
