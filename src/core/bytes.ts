@@ -22,8 +22,11 @@ export interface ByteTools {
   /** A buffer with memory of its own. In Node.js its content is not initialized. */
   allocate(size: number): Bytes;
   copy(bytes: Uint8Array): Bytes;
-  /** A view of all of `buffer`; nothing is copied. */
-  wrap(buffer: ArrayBuffer): Bytes;
+  /**
+   * A view of `length` bytes of `buffer` from `offset` on. Default: of all bytes. Throws RangeError
+   * if the view would not be within the buffer.
+   */
+  wrap(buffer: ArrayBufferLike, offset?: number, length?: number): Bytes;
   /** `text` as UTF-8. A lone surrogate becomes U+FFFD. */
   encode(text: string): Bytes;
   /** The length of encode(text) in bytes. */
@@ -45,11 +48,24 @@ interface NativeBuffer {
   utf8Slice?(this: Uint8Array, start: number, end: number): string;
 }
 
+type WrapBuffer = new (buffer: ArrayBufferLike, offset?: number, length?: number) => Bytes;
+
+/**
+ * The class of which Node.js makes each Buffer. Its constructor takes a third of the time of
+ * Buffer.from() and of subarray().
+ */
+function nodeWrap(Buffer: BufferConstructor): ByteTools['wrap'] {
+  const Class = (Buffer as { [Symbol.species]?: WrapBuffer })[Symbol.species];
+  if (Class === undefined || Class.prototype !== Buffer.prototype)
+    return (buffer, offset, length) => Buffer.from(buffer as ArrayBuffer, offset, length);
+  return (buffer, offset, length) => new Class(buffer, offset, length);
+}
+
 function nodeTools(Buffer: BufferConstructor): ByteTools {
   return {
     allocate: (size) => Buffer.allocUnsafeSlow(size),
     copy: (bytes) => Buffer.from(bytes),
-    wrap: (buffer) => Buffer.from(buffer),
+    wrap: nodeWrap(Buffer),
     encode: (text) => Buffer.from(text),
     textBytes: (text) => Buffer.byteLength(text),
     writeText: (into, at, text) => into.write(text, at, 'utf8'),
@@ -105,7 +121,7 @@ function decodeArray(
 export const WEB_TOOLS: ByteTools = {
   allocate: (size) => new Uint8Array(size) as Bytes,
   copy: (bytes) => new Uint8Array(bytes) as Bytes,
-  wrap: (buffer) => new Uint8Array(buffer) as Bytes,
+  wrap: (buffer, offset, length) => new Uint8Array(buffer, offset, length) as Bytes,
   encode: (text) => encoder.encode(text) as Bytes,
   textBytes: (text) => encoder.encode(text).length,
   writeText: (into, at, text) => encoder.encodeInto(text, into.subarray(at)).written,

@@ -98,5 +98,12 @@ describe('WEB_TOOLS', () => {
     source[1] = 9;
     expectEqual(copy, Uint8Array.of(2, 3));
     expectEqual(wrapped, Uint8Array.of(1, 9, 3));
+    expectEqual(WEB_TOOLS.wrap(source.buffer, 1), Uint8Array.of(9, 3));
+    expectEqual(WEB_TOOLS.wrap(source.buffer, 1, 1), Uint8Array.of(9));
+    const node = TOOLS.wrap(source.buffer, 1, 1);
+    expect(node).toStrictEqual(Buffer.of(9));
+    expect(Object.getPrototypeOf(node)).toBe(Buffer.prototype);
+    for (const { wrap } of [TOOLS, WEB_TOOLS])
+      expect(() => wrap(source.buffer, 1, 3)).toThrow(RangeError);
   });
 });

@@ -146,6 +146,11 @@ describe('ByteReader', () => {
     const view = reader.take(3);
     expect(view.buffer).toBe(chunk.buffer);
     expect(view.toString()).toBe('abc');
+    const second = reader.take(2, 1);
+    expect([second.buffer === chunk.buffer, second.toString()]).toEqual([true, 'ef']);
+    expect(Object.getPrototypeOf(second)).toBe(Buffer.prototype);
+    reader.feed(Buffer.from('ghi'));
+    expect([reader.take(1).toString(), reader.take(1).toString()]).toEqual(['g', 'h']);
   });
 
   it('keeps views valid after later chunks, also views of a gathering buffer', () => {
