@@ -43,7 +43,7 @@ describe.each(OUTAGE_ROWS)('$name', (row) => {
     'loses no provider and logs the outage when it is frozen %s',
     async (_, ttl, duration) => {
       await using scenario = await OutageScenario.withCalls(row, ttl);
-      scenario.server.freeze();
+      await scenario.server.freeze();
       const start = performance.now();
       await until(
         () => scenario.log.linesWith('cannot be reached').length > 0,

@@ -169,7 +169,7 @@ describe.each(SERVERS)('a provider on %s', (_, create, open) => {
         await using provider = await provide({ registry, address: 'tcp://127.0.0.1:0', services });
         await until(() => provider.state === 'published', 'the node is published');
         if (fault === 'kill') await server.kill();
-        else server.freeze();
+        else await server.freeze();
         await expect(provider.drain()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
         expect([provider.state, provider.published.length]).toEqual(['draining', 1]);
         if (fault === 'kill') await server.start();

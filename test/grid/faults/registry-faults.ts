@@ -37,7 +37,7 @@ async function kill(cluster: GridCluster, { time }: Fault): Promise<void> {
 
 async function stop(cluster: GridCluster, { time }: Fault): Promise<void> {
   const server = await serverOf(cluster);
-  server.freeze();
+  await server.freeze();
   await elapse(time);
   server.thaw();
 }

@@ -53,7 +53,7 @@ describe('an etcd cluster', () => {
     const leader = await leaderOf(members);
     const others = members.filter((member) => member !== leader);
     if (how === 'kill') await leader.kill();
-    else leader.freeze();
+    else await leader.freeze();
 
     const start = performance.now();
     const late = open();

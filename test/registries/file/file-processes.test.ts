@@ -8,6 +8,7 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { isPending, node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
+import { suspend } from '../../fixtures/suspend.js';
 import { elapse, within } from '../../fixtures/waiting.js';
 import { children, directory, open, startProvider, TTL, useDirectory } from './directory.js';
 
@@ -26,7 +27,7 @@ describe('the file registry', () => {
     await using watch = new WatchReader(open());
     const child = await startProvider(node('a'));
     await watch.ids('a');
-    child.kill('SIGSTOP');
+    await suspend(child);
     await watch.ids();
     child.kill('SIGCONT');
     await watch.ids('a');

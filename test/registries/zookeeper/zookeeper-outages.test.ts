@@ -100,7 +100,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
       const { scenario, c } = await openScenario(server, { sessionTimeout });
       await using _ended = scenario;
       const outages = scenario.log.linesWith('ZooKeeper cannot be reached').length;
-      server.freeze();
+      await server.freeze();
       const start = performance.now();
       await scenario.log.waitFor('ZooKeeper cannot be reached', outages + 1);
       const logged = performance.now() - start;
@@ -129,7 +129,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await scenario.untilListed('a', 'b', 'c', 'd', 'e');
     scenario.startCalls();
     const frozen = ensemble[1] as ZooKeeperServer;
-    frozen.freeze();
+    await frozen.freeze();
     await elapse(6_000);
     await scenario.untilPublished(['a', 'b', 'c', 'd', 'e']);
     frozen.thaw();
