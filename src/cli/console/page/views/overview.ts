@@ -33,61 +33,19 @@ export class Overview implements View {
   readonly #nodeTile = new Tile('Nodes');
   readonly #services: LiveTable<ServiceRow>;
   readonly #nodes: LiveTable<NodeRow>;
-  readonly #events: LiveTable<FleetEvent>;
+  readonly #events = new LiveTable<FleetEvent>(
+    'Last events',
+    eventColumns(),
+    ({ number }) => String(number),
+    'Nothing has happened yet.',
+    ({ level }) => level,
+  );
   readonly #omitted = h('p', { class: 'note', hidden: true });
 
   constructor(store: FleetStore) {
     this.#store = store;
-    this.#services = new LiveTable<ServiceRow>(
-      'Services',
-      [
-        {
-          title: 'Service',
-          content: linkCell<ServiceRow>(
-            serviceName,
-            ({ name, version }) => serviceLink(name, version),
-            ({ groups }) => (groups.length === 0 ? '' : `groups ${groups.join(', ')}`),
-          ),
-        },
-        {
-          title: 'Nodes',
-          class: 'number',
-          text: ({ nodes, answering }) =>
-            answering === nodes ? count(nodes) : `${answering} of ${nodes}`,
-        },
-        ...pointColumns<ServiceRow>(({ name, version }) =>
-          store.services.get(serviceKey(name, version)),
-        ),
-      ],
-      ({ name, version }) => serviceKey(name, version),
-      'No node offers a service. Is it the root or directory that providers use?',
-      ({ nodes, answering }) => (answering < nodes ? 'attention' : ''),
-    );
-    this.#nodes = new LiveTable<NodeRow>(
-      'Nodes',
-      [
-        {
-          title: 'Node',
-          content: linkCell(
-            ({ id }) => id,
-            ({ key }) => nodeLink(key),
-            ({ key }) => key,
-          ),
-        },
-        stateColumn<NodeRow>((row) => row),
-        ...pointColumns<NodeRow>(({ key }) => store.nodes.get(key)).slice(0, 1),
-      ],
-      ({ key }) => key,
-      'There are no nodes.',
-      ({ state }) => (state === 'gone' ? 'gone' : ''),
-    );
-    this.#events = new LiveTable<FleetEvent>(
-      'Last events',
-      eventColumns(),
-      ({ number }) => String(number),
-      'Nothing has happened yet.',
-      ({ level }) => level,
-    );
+    this.#services = serviceTable(store);
+    this.#nodes = nodeTable(store);
     this.element = h(
       'div',
       {},
@@ -127,6 +85,55 @@ export class Overview implements View {
     this.#omitted.hidden = omitted === 0;
     this.#omitted.textContent = `There are ${count(omitted)} more nodes or services, which the console leaves out.`;
   }
+}
+
+function serviceTable(store: FleetStore): LiveTable<ServiceRow> {
+  return new LiveTable<ServiceRow>(
+    'Services',
+    [
+      {
+        title: 'Service',
+        content: linkCell<ServiceRow>(
+          serviceName,
+          ({ name, version }) => serviceLink(name, version),
+          ({ groups }) => (groups.length === 0 ? '' : `groups ${groups.join(', ')}`),
+        ),
+      },
+      {
+        title: 'Nodes',
+        class: 'number',
+        text: ({ nodes, answering }) =>
+          answering === nodes ? count(nodes) : `${answering} of ${nodes}`,
+      },
+      ...pointColumns<ServiceRow>(({ name, version }) =>
+        store.services.get(serviceKey(name, version)),
+      ),
+    ],
+    ({ name, version }) => serviceKey(name, version),
+    'No node offers a service. Is it the root or directory that providers use?',
+    ({ nodes, answering }) => (answering < nodes ? 'attention' : ''),
+  );
+}
+
+function nodeTable(store: FleetStore): LiveTable<NodeRow> {
+  return new LiveTable<NodeRow>(
+    'Nodes',
+    [
+      {
+        title: 'Node',
+        content: linkCell(
+          ({ id }) => id,
+          ({ key }) => nodeLink(key),
+          ({ key }) => key,
+        ),
+      },
+      stateColumn<NodeRow>((row) => row),
+      ...pointColumns<NodeRow>(({ key }) => store.nodes.get(key)).slice(0, 1),
+    ],
+    ({ key }) => key,
+    'There are no nodes.',
+    ({ state }) => (state === 'gone' ? 'gone' : ''),
+  );
 }
 
 /** The calls of all points. Its percentiles are the largest ones of the points. */
