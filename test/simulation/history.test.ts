@@ -1,7 +1,7 @@
 /** The history of calls finds what calls must not do. */
 import { expect, test } from 'vitest';
 import { RpcError } from '../../src/rpc/index.js';
-import { History } from './history.js';
+import { History, type RecordedCall } from './history.js';
 
 const ORDER = { kind: 'order', host: 'a', isIdempotent: false };
 const READ = { kind: 'read', host: 'a', isIdempotent: true };
@@ -79,4 +79,17 @@ test.each<[string, (history: History) => void]>([
   act(history);
   history.check();
   expect(history.violations).toEqual([]);
+});
+
+test('a call is unfinished until it has an outcome, and has run if it succeeded', () => {
+  const history = new History(() => now);
+  const [call, oneway] = [READ, { ...READ, isOneway: true }].map((kind) =>
+    history.begin(kind, 100),
+  );
+  expect(history.unfinishedCalls).toBe(2);
+  history.end(call as RecordedCall);
+  history.end(oneway as RecordedCall);
+  expect(history.unfinishedCalls).toBe(1);
+  history.run('1', 'b');
+  expect(history.unfinishedCalls).toBe(0);
 });

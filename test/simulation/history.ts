@@ -49,9 +49,12 @@ export class History {
     return this.#calls.size;
   }
 
-  /** How many calls have no outcome, and are not abandoned. */
-  get openCalls(): number {
-    return this.#open.size;
+  /**
+   * How many calls have no outcome and are not abandoned, or have succeeded and not run: the request
+   * of a call without an answer can be under way.
+   */
+  get unfinishedCalls(): number {
+    return this.#open.size + [...this.#calls.values()].filter(lacksRun).length;
   }
 
   begin(
@@ -132,11 +135,14 @@ export class History {
       if (outcomes.length !== 1 && !isAbandoned)
         this.#violate(call, `it has ${outcomes.length} outcomes`);
       if (!isIdempotent && runs > 1) this.#violate(call, `it is not idempotent, and ran ${runs}x`);
-      const hasSucceeded = outcome !== undefined && outcome.code === undefined;
-      if (hasSucceeded && runs < 1 && call.isOneway !== true)
-        this.#violate(call, 'it succeeded, and did not run');
+      if (lacksRun(call)) this.#violate(call, 'it succeeded, and did not run');
       if (outcome?.isUnsent === true && runs > 0)
         this.#violate(call, `it is reported as unsent, and ran ${runs}x`);
     }
   }
+}
+
+/** Whether the call has succeeded, should have run, and has not. */
+function lacksRun({ outcomes: [outcome], runs, isOneway }: RecordedCall): boolean {
+  return outcome !== undefined && outcome.code === undefined && runs < 1 && isOneway !== true;
 }

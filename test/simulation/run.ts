@@ -38,7 +38,7 @@ const RECOVERY = 60_000 + REGISTRY_TTL;
 const RECOVERY_CHECK_PERIOD = 500;
 /** Milliseconds after the end of all faults by which heartbeats have ended each dead stream. */
 const DEAD_STREAMS = HEARTBEAT_PERIOD + RPC_DEFAULTS.heartbeatTimeout + 2_000;
-/** Milliseconds after the end of the calls by which each must have its outcome. */
+/** Milliseconds after the end of the calls by which each must have its outcome and have run. */
 const LAST_CALLS = 10_000;
 /** Milliseconds for orderly ends. */
 const CLOSING = 30_000;
@@ -105,7 +105,7 @@ class ClusterRun {
     this.#bug.onFaultsEnd?.(this.#cluster);
     this.history.violations.push(...(await this.#recover(end)));
     this.recovery = clock.now - end;
-    await this.#until(LAST_CALLS, 100, () => this.history.openCalls === 0);
+    await this.#until(LAST_CALLS, 100, () => this.history.unfinishedCalls === 0);
     this.history.check();
     this.history.violations.push(...(await this.#closeAll()));
     this.duration = clock.now;
