@@ -2,10 +2,15 @@
  * Checks options and applies defaults. The message of each error says what was given and what is
  * expected. Each module has its defaults in one constant.
  */
-import { gettyError } from './errors.js';
+import { gettyError, messageOf } from './errors.js';
 
-/** The range of each numeric option. Without a range an option takes any number from 0. */
-export type Ranges<T> = { [K in keyof T]?: readonly [min: number, max: number] };
+/**
+ * The range of each numeric option. Without a range an option takes any number from 0. `'integer'`:
+ * the option is a count, so a fraction is refused.
+ */
+export type Ranges<T> = {
+  [K in keyof T]?: readonly [min: number, max: number, kind?: 'integer'];
+};
 
 /** UTF-16 units of a string in an error message. */
 const MAX_SHOWN_LENGTH = 200;
@@ -25,7 +30,7 @@ export function show(value: unknown): string {
 }
 
 /** False for a revoked Proxy. */
-function isArray(value: object): boolean {
+export function isArray(value: object): boolean {
   try {
     return Array.isArray(value);
   } catch {
@@ -49,23 +54,25 @@ export function badSecret(name: string, given: unknown, expected: string): Error
  * A copy of `defaults`, with the values that `given` has for the same options; `defaults` itself if
  * `given` is undefined. The `typeof` of a value must be that of its default, and a number must be
  * in its range; otherwise BAD_OPTION is thrown. Options without a default are neither checked nor
- * returned.
+ * returned. `of`: the option that `given` is, such as `reconnect`.
  */
 export function withDefaults<T extends object>(
   defaults: T,
   given: Partial<T> | undefined,
   ranges: Ranges<T> = {},
+  of?: string,
 ): T {
   if (given === undefined) return defaults;
-  if (typeof given !== 'object' || given === null) throw badOption('options', given, 'an object');
+  checkObject(of ?? 'options', given);
   const result: T = { ...defaults };
   for (const name of Object.keys(defaults) as (keyof T & string)[]) {
     const value = given[name];
     if (value === undefined) continue;
     const fallback = defaults[name];
-    const [min, max] = ranges[name] ?? [0, Number.POSITIVE_INFINITY];
-    if (typeof fallback === 'number') checkNumber(name, value, min, max);
-    else if (typeof value !== typeof fallback) throw badOption(name, value, kindOf(fallback));
+    const [min, max, kind] = ranges[name] ?? [0, Number.POSITIVE_INFINITY];
+    const shown = of === undefined ? name : `${of}.${name}`;
+    if (typeof fallback === 'number') checkNumber(shown, value, min, max, kind);
+    else if (typeof value !== typeof fallback) throw badOption(shown, value, kindOf(fallback));
     result[name] = value as T[typeof name];
   }
   return result;
@@ -76,12 +83,32 @@ function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-/** Throws BAD_OPTION unless `value` is a number from `min` to `max`. */
-export function checkNumber(name: string, value: unknown, min: number, max: number): void {
-  if (typeof value === 'number' && value >= min && value <= max) return;
-  const expected =
-    max === Number.POSITIVE_INFINITY ? `a number from ${min}` : `a number from ${min} to ${max}`;
-  throw badOption(name, value, expected);
+/**
+ * Throws BAD_OPTION unless `value` is a number from `min` to `max`. `'integer'`: an integer, or
+ * Infinity if that is `max`.
+ */
+export function checkNumber(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+  kind?: 'integer',
+): void {
+  if (
+    typeof value === 'number' &&
+    value >= min &&
+    value <= max &&
+    (kind === undefined || Number.isInteger(value) || value === Number.POSITIVE_INFINITY)
+  )
+    return;
+  const range = max === Number.POSITIVE_INFINITY ? `from ${min}` : `from ${min} to ${max}`;
+  throw badOption(name, value, `${kind === undefined ? 'a number' : 'an integer'} ${range}`);
+}
+
+/** Throws BAD_OPTION unless `value` is an object that is not an array. */
+export function checkObject(name: string, value: unknown): asserts value is object {
+  if (typeof value !== 'object' || value === null || isArray(value))
+    throw badOption(name, value, 'an object');
 }
 
 /**
@@ -94,11 +121,12 @@ export type Names = Readonly<Record<string, true>>;
 const NO_OTHER_PLACES: Readonly<Record<string, Names>> = {};
 
 /**
- * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`. The message names
- * the place of `elsewhere` that has the option, otherwise a similar known name, otherwise all known
- * names. `of`: the function or option that takes the options, such as `serve()` or `reconnect`.
- * `elsewhere`: the options of other places, by the place, such as `connect()`. This function
- * allocates nothing unless it throws.
+ * Throws BAD_OPTION unless `given` is undefined or an object whose options can be read, and for an
+ * own enumerable name in it that is not in `known`. The message names the place of `elsewhere` that
+ * has the option, otherwise a similar known name, otherwise all known names. `of`: the function or
+ * option that takes the options, such as `serve()` or `reconnect`. `elsewhere`: the options of
+ * other places, by the place, such as `connect()`. This function allocates nothing unless it
+ * throws.
  */
 export function checkNames(
   of: string,
@@ -106,10 +134,31 @@ export function checkNames(
   known: Names,
   elsewhere = NO_OTHER_PLACES,
 ): void {
-  if (typeof given !== 'object') return;
-  for (const name in given) {
-    if (known[name] !== true && Object.hasOwn(given as object, name))
-      throw unknownName(of, name, known, elsewhere);
+  if (given === undefined) return;
+  if (typeof given !== 'object' || given === null || isArray(given))
+    checkObject(placeOf(of), given);
+  const unknown = firstUnknown(of, given as Record<string, unknown>, known);
+  if (unknown !== undefined) throw unknownName(of, unknown, known, elsewhere);
+}
+
+/** The options of a function for an error message; the name of an option itself. */
+function placeOf(of: string): string {
+  return /^[a-z]\w*$/.test(of) ? of : `options of ${of}`;
+}
+
+/** Throws BAD_OPTION if `given` is a Proxy or has a getter that throws. */
+function firstUnknown(
+  of: string,
+  given: Record<string, unknown>,
+  known: Names,
+): string | undefined {
+  try {
+    for (const name in given) if (known[name] !== true && Object.hasOwn(given, name)) return name;
+    for (const name in known) given[name];
+    return undefined;
+  } catch (error) {
+    const message = `${placeOf(of)}: got an object that throws: ${messageOf(error)}`;
+    throw gettyError('BAD_OPTION', message, error);
   }
 }
 

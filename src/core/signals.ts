@@ -9,10 +9,18 @@ import { inTurns } from './turn.js';
 /** Throws BAD_OPTION unless `signal` is an AbortSignal or undefined. */
 export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
   if (signal === undefined) return;
-  // Not `instanceof`: the signal may be of another realm.
-  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
-  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
-    throw badOption('signal', signal, 'an AbortSignal');
+  if (!isSignal(signal)) throw badOption('signal', signal, 'an AbortSignal');
+}
+
+/** False also for a value that throws, such as a revoked Proxy. */
+function isSignal(value: unknown): boolean {
+  try {
+    // Not `instanceof`: the signal may be of another realm.
+    const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+    return typeof aborted === 'boolean' && typeof addEventListener === 'function';
+  } catch {
+    return false;
+  }
 }
 
 type Follower = () => void;

@@ -47,12 +47,16 @@ const MAX_PRINTED_LENGTH = 4 * MAX_MESSAGE_LENGTH;
 
 /**
  * Emits `error` as a warning of the process. In a browser it is reported as an uncaught error: to
- * the console and to the `error` listeners of the page. Of very many warnings most are suppressed.
+ * the console and to the `error` listeners of the page. Of very many warnings most are suppressed;
+ * WARNINGS_SUPPRESSED then has their number.
  */
 export function warn(error: Error): void {
   const suppressed = budget.take();
   if (suppressed === undefined) return;
-  if (suppressed > 0) emit(new Error(`${suppressed} warnings of getty-ts were suppressed`));
+  if (suppressed > 0) {
+    const message = `${suppressed} warnings of getty-ts were suppressed`;
+    emit(new GettyError('WARNINGS_SUPPRESSED', message));
+  }
   const code = codeOf(error) ?? 'HANDLER_FAILED';
   emit(isPrintable(error) ? error : new GettyError(code, messageOf(error)));
 }

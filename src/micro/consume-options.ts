@@ -2,7 +2,7 @@
 import { refusePromise } from '../core/callbacks.js';
 import { gettyError } from '../core/errors.js';
 import { type Logger, SILENT } from '../core/logger.js';
-import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
+import { badOption, checkObject, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { checkConnectionOptions } from '../rpc/consumer-connection.js';
 import {
@@ -97,8 +97,7 @@ export interface ConsumerSettings {
 
 /** Checks the options and adds the defaults. Throws BAD_OPTION. */
 export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
+  checkObject('options of consume()', options);
   checkRpcClientNames(options, 'consume()', NAMES, CONNECTION_NAMES);
   const {
     registry,

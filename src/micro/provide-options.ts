@@ -1,6 +1,13 @@
 /** The options of provide() and of Provider.update(), and the nodes that they define. */
 import { checkCallback } from '../core/callbacks.js';
-import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
+import {
+  badOption,
+  checkNames,
+  checkNumber,
+  checkObject,
+  type NamesOf,
+  pickNames,
+} from '../core/options.js';
 import type { RpcServerOptions, Service } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_OPTION_NAMES } from '../rpc/option-names.js';
 import { advertisedAddress, defaultId } from './advertised-address.js';
@@ -71,8 +78,7 @@ const NAMES = {
 
 /** Throws BAD_OPTION. The options of the server are checked by serve(). */
 export function checkProvideOptions(options: ProvideOptions): void {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
+  checkObject('options of provide()', options);
   checkRpcServerNames(options, 'provide()', NAMES);
   const { registry, services, onPublish } = options;
   checkRegistry(registry, 'register');
@@ -112,8 +118,7 @@ export function entryKey({ service, version, protocol }: EntryKey): string {
 
 /** Throws BAD_OPTION. */
 export function checkWeight(weight: unknown): void {
-  checkNumber('weight', weight, 0, MAX_WEIGHT);
-  if (!Number.isInteger(weight)) throw badOption('weight', weight, 'a whole number');
+  checkNumber('weight', weight, 0, MAX_WEIGHT, 'integer');
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Makes a registry from a URL: the scheme selects its kind. */
 import { fileURLToPath } from 'node:url';
 import { gettyError } from '../core/errors.js';
-import { badOption, checkNames, type NamesOf, pickNames } from '../core/options.js';
+import { checkNames, type NamesOf, pickNames } from '../core/options.js';
 import { showUrl } from '../core/redact.js';
 import type { Registry } from '../micro/types.js';
 import { ETCD_NAMES, type EtcdOptions } from './etcd/registry-options.js';
@@ -45,8 +45,6 @@ const ZOOKEEPER_URL = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
  * allowed URLs, or with BAD_OPTION.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
   checkNames('registry()', options, NAMES);
   const name = typeof url === 'string' ? MEMORY_URL.exec(url)?.[1] : undefined;
   if (name !== undefined) return memory(name === '' ? undefined : name);

@@ -2,7 +2,7 @@
 
 import { isBytes } from '../core/bytes.js';
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkObject } from '../core/options.js';
 import { setKey } from '../core/records.js';
 import { checkMetadata, NO_METADATA } from './codecs/metadata.js';
 import type { Metadata } from './codecs/types.js';
@@ -90,11 +90,9 @@ export class RpcError extends GettyError {
    * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details`
    * is no Uint8Array.
    */
-  constructor(
-    code: RpcCode,
-    message: string,
-    { metadata = NO_METADATA, details, cause, unsent = false, reason, method }: RpcErrorDetail = {},
-  ) {
+  constructor(code: RpcCode, message: string, options: RpcErrorDetail = {}) {
+    checkObject('options of RpcError', options);
+    const { metadata = NO_METADATA, details, cause, unsent = false, reason, method } = options;
     super(code, message, cause);
     this.name = 'RpcError';
     if (!isRpcCode(code)) throw badOption('code', code, 'an RpcCode');

@@ -49,5 +49,9 @@ export function connect(address: string, options?: RpcClientOptions): Promise<Rp
 }
 
 function enableInheritance(options: RpcOptions | undefined): void {
-  if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
+  try {
+    if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
+  } catch {
+    // serveOver() and connectOver() refuse options that cannot be read.
+  }
 }

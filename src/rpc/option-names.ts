@@ -123,6 +123,11 @@ export function checkCallNames(options: CallOptions): void {
   }
 }
 
+/** Throws BAD_OPTION for options of a call that cannot be read. */
+export function checkReadableCall(options: CallOptions | undefined): void {
+  checkNames('a call', options, CALL_OPTION_NAMES);
+}
+
 /** Checks the names of StubOptions. Throws BAD_OPTION. */
 export function checkStubNames(options: StubOptions): void {
   checkNames('a stub', options, STUB_OPTION_NAMES);

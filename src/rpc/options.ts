@@ -1,7 +1,7 @@
 /** The options that clients and servers share: defaults, ranges and checks. */
 
 import { guardedLogger, rateLimited, SILENT } from '../core/logger.js';
-import { badOption, type Ranges, withDefaults } from '../core/options.js';
+import { badOption, checkNumber, type Ranges, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { MAX_DECODED_OBJECTS } from '../transport/codecs/json-text.js';
 import { resolveSetup } from '../transport/session/session-options.js';
@@ -34,12 +34,12 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
   timeout: [1, Number.POSITIVE_INFINITY],
   heartbeatPeriod: [0, LONGEST_TIMER],
   heartbeatTimeout: [1, LONGEST_TIMER],
-  maxPendingCalls: [1, 2 ** 24],
-  maxPendingBytes: [1, Number.POSITIVE_INFINITY],
-  streamWindow: [INITIAL_WINDOW, 2 ** 30],
-  maxStreams: [0, 2 ** 24],
-  maxStreamBytes: [INITIAL_WINDOW, Number.POSITIVE_INFINITY],
-  maxDecodedObjects: [1, Number.POSITIVE_INFINITY],
+  maxPendingCalls: [1, 2 ** 24, 'integer'],
+  maxPendingBytes: [1, Number.POSITIVE_INFINITY, 'integer'],
+  streamWindow: [INITIAL_WINDOW, 2 ** 30, 'integer'],
+  maxStreams: [0, 2 ** 24, 'integer'],
+  maxStreamBytes: [INITIAL_WINDOW, Number.POSITIVE_INFINITY, 'integer'],
+  maxDecodedObjects: [1, Number.POSITIVE_INFINITY, 'integer'],
   busyPoll: [0, 1_000],
   drainTimeout: [0, LONGEST_TIMER],
 };
@@ -59,7 +59,6 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
       throw badOption('interceptors', interceptor, 'functions');
   if (typeof inheritContext !== 'boolean')
     throw badOption('inheritContext', inheritContext, 'a boolean');
-  if (session === null) throw badOption('session', session, 'an object');
   // A channel reads each frame into one object, so a frame cannot wait in a pool.
   if (session.taskPool !== undefined)
     throw badOption(
@@ -67,6 +66,7 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
       session.taskPool,
       'nothing: concurrencyLimit() limits handlers',
     );
+  if (heartbeatPeriod > 0) checkNumber('heartbeatPeriod', heartbeatPeriod, 1, LONGEST_TIMER);
   // Sessions are created later, when no call of the program could throw the error.
   resolveSetup({
     ...session,

@@ -111,10 +111,10 @@ export function codecCases<In, Out = In>(
     throw badOption('messages', messages, 'an array of at least one message');
   checkNames('codecCases()', options, OPTION_NAMES);
   const settings = withDefaults(CODEC_CASES_DEFAULTS, options as typeof CODEC_CASES_DEFAULTS, {
-    maxMessageBytes: [1, 2 ** 31 - 1],
-    seed: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+    maxMessageBytes: [1, 2 ** 31 - 1, 'integer'],
+    seed: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, 'integer'],
   });
-  checkNumber('garbageInputs', settings.garbageInputs, 0, 1_000_000);
+  checkNumber('garbageInputs', settings.garbageInputs, 0, 1_000_000, 'integer');
   return new CodecCases(codec, messages, settings).list();
 }
 

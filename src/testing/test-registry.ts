@@ -216,7 +216,7 @@ class DisturbedRegistry implements TestRegistry {
   async flap(filter?: NodeFilter, options: FlapOptions = {}): Promise<void> {
     checkNames('flap()', options, FLAP_NAMES);
     const { times, period } = withDefaults(FLAP_DEFAULTS, options, {
-      times: [1, Number.MAX_SAFE_INTEGER],
+      times: [1, Number.MAX_SAFE_INTEGER, 'integer'],
       period: [0, LONGEST_TIMER],
     });
     const entries = this.#select(filter);

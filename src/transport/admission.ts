@@ -3,7 +3,7 @@ import { notify } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { faultError } from '../core/guard.js';
 import { warn } from '../core/warning.js';
-import { type RefusalReason, RefusedError } from './refused-error.js';
+import { NO_REFUSALS, type RefusalReason, RefusedError } from './refused-error.js';
 import type { Admission, Peer, ServerOptions } from './types.js';
 
 /**
@@ -21,17 +21,7 @@ export type AdmissionLimits = Pick<
 >;
 
 export class AdmissionControl implements Admission {
-  readonly #refusals: Record<RefusalReason, number> = {
-    tls: 0,
-    timeout: 0,
-    request: 0,
-    path: 0,
-    host: 0,
-    origin: 0,
-    setup: 0,
-    limit: 0,
-    fault: 0,
-  };
+  readonly #refusals: Record<RefusalReason, number> = { ...NO_REFUSALS };
   readonly #serverAddress: () => string;
   readonly #maxSessions: number;
   readonly #maxSessionsPerAddress: number;

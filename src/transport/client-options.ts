@@ -17,11 +17,9 @@ export type ResolvedClientOptions = Pick<ClientOptions, 'tls' | 'udp' | 'websock
  */
 export function resolveClientOptions(options: ClientOptions): ResolvedClientOptions {
   const checked = withDefaults(CLIENT_DEFAULTS, options, {
-    connections: [1, 10_000],
+    connections: [1, 10_000, 'integer'],
     connectTimeout: [1, LONGEST_TIMER],
   });
-  if (!Number.isInteger(checked.connections))
-    throw badOption('connections', checked.connections, 'an integer');
   const { tls, udp, websocket, onState, reconnect } = options;
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))

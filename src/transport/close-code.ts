@@ -24,8 +24,6 @@ export function isCloseCode(code: number): boolean {
 
 /** Throws BAD_OPTION. */
 export function checkCloseOptions(options: CloseOptions): void {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('close()', options, 'an object with code and reason');
   checkNames('close()', options, OPTION_NAMES);
   const { code = NORMAL_CLOSE, reason = '' } = options;
   if (!Number.isInteger(code) || !isCloseCode(code))

@@ -145,16 +145,21 @@ export function checkSetupNames(setup: object): void {
 
 /** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
 export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
-  checkTlsAddress(options, address);
   checkNames('serve()', options, SERVER_OPTION_NAMES, MISPLACED_IN_SERVE);
+  checkTlsAddress(options, address);
   checkNestedNames(options);
 }
 
 /** As checkServerNames(). */
 export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
+  checkConnectNames(options);
   checkTlsAddress(options, address);
-  checkNames('connect()', options, CLIENT_OPTION_NAMES, MISPLACED_IN_CONNECT);
   checkNestedNames(options);
+}
+
+/** Checks the names of ClientOptions, but not those in its options. Throws BAD_OPTION. */
+export function checkConnectNames(options: ClientOptions | undefined): void {
+  checkNames('connect()', options, CLIENT_OPTION_NAMES, MISPLACED_IN_CONNECT);
 }
 
 function checkTlsAddress(
@@ -169,7 +174,9 @@ function checkTlsAddress(
 /** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
   const { reconnect, tls, udp, unix, websocket } = options ?? {};
-  if (typeof reconnect === 'object') checkNames('reconnect', reconnect, RECONNECT_NAMES);
+  // resolveReconnect() refuses any other value.
+  if (typeof reconnect === 'object' && reconnect !== null)
+    checkNames('reconnect', reconnect, RECONNECT_NAMES);
   checkTlsNames(tls);
   checkNames('udp', udp, UDP_NAMES);
   checkNames('unix', unix, UNIX_NAMES);

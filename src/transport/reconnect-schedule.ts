@@ -1,6 +1,6 @@
 /** When a client may dial again after failed attempts and lost sessions; ReconnectOptions. */
 import { GettyError } from '../core/errors.js';
-import { badOption, checkNumber, withDefaults } from '../core/options.js';
+import { badOption, checkNumber, type Ranges, withDefaults } from '../core/options.js';
 import { backoffDelay, LONGEST_TIMER, startTimer } from '../core/timers.js';
 import type { ClientOptions, ReconnectOptions } from './types.js';
 
@@ -25,18 +25,19 @@ export function resolveReconnect(given: ClientOptions['reconnect']): ResolvedRec
   if (given === false) return undefined;
   if (given === undefined || given === true)
     return { maxAttempts: Number.POSITIVE_INFINITY, ...RECONNECT_DEFAULTS };
-  if (typeof given !== 'object')
+  if (typeof given !== 'object' || given === null)
     throw badOption(
       'reconnect',
       given,
       'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }',
     );
-  const maxAttempts = given?.maxAttempts ?? Number.POSITIVE_INFINITY;
-  checkNumber('reconnect.maxAttempts', maxAttempts, 1, Number.POSITIVE_INFINITY);
-  const delays = withDefaults(RECONNECT_DEFAULTS, given, {
+  const maxAttempts = given.maxAttempts ?? Number.POSITIVE_INFINITY;
+  checkNumber('reconnect.maxAttempts', maxAttempts, 1, Number.POSITIVE_INFINITY, 'integer');
+  const ranges: Ranges<typeof RECONNECT_DEFAULTS> = {
     initialDelay: [1, LONGEST_TIMER],
     maxDelay: [1, LONGEST_TIMER],
-  });
+  };
+  const delays = withDefaults(RECONNECT_DEFAULTS, given, ranges, 'reconnect');
   return { maxAttempts, ...delays };
 }
 

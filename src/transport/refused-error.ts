@@ -1,7 +1,7 @@
 /** The error of a session that a server refuses. */
 
 import { GettyError } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkNames, type Names } from '../core/options.js';
 
 /**
  * Why a server refused a peer:
@@ -26,6 +26,21 @@ export type RefusalReason =
   | 'limit'
   | 'fault';
 
+/** The counters of a new server, in the order of `server.refusals`. */
+export const NO_REFUSALS: Readonly<Record<RefusalReason, number>> = {
+  tls: 0,
+  timeout: 0,
+  request: 0,
+  path: 0,
+  host: 0,
+  origin: 0,
+  setup: 0,
+  limit: 0,
+  fault: 0,
+};
+
+const OPTION_NAMES: Names = { status: true, reason: true, cause: true };
+
 /**
  * The error with which a server refuses a peer; its `code` is SESSION_REFUSED. Throw it in a setup
  * function to refuse a session and to choose the HTTP status of the answer to a WebSocket request.
@@ -43,7 +58,7 @@ export class RefusedError extends GettyError {
 
   /**
    * `status`: from 400 to 599, default 403. `reason`: default `'setup'`. `cause`: default none.
-   * Throws BAD_OPTION for a status out of range.
+   * Throws BAD_OPTION for a status out of range and an unknown reason.
    */
   constructor(
     message: string,
@@ -53,8 +68,11 @@ export class RefusedError extends GettyError {
       cause?: unknown;
     } = {},
   ) {
+    checkNames('RefusedError', options, OPTION_NAMES);
     const { status = 403, reason = 'setup', cause } = options;
     super('SESSION_REFUSED', message, cause);
+    if (!Object.hasOwn(NO_REFUSALS, reason))
+      throw badOption('reason', reason, Object.keys(NO_REFUSALS).join(', '));
     if (!Number.isInteger(status) || status < 400 || status > 599)
       throw badOption('status', status, 'an integer from 400 to 599');
     this.name = 'RefusedError';

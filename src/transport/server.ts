@@ -148,13 +148,13 @@ export async function serveOn<In, Out>(
   const resolved = {
     ...options,
     ...withDefaults(SERVER_DEFAULTS, options, {
-      backlog: [1, 65535],
+      backlog: [1, 65535, 'integer'],
       handshakeTimeout: [1, LONGEST_TIMER],
     }),
   };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined)
-      checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
+      checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY, 'integer');
   }
   checkCallback('onRefused', resolved.onRefused);
   const { maxSessions = target.transport.maxSessions } = resolved;

@@ -1,6 +1,7 @@
 /** connect() for a page. */
 import { badOption } from '../core/options.js';
 import { connectOn } from '../transport/client.js';
+import { checkConnectNames } from '../transport/option-names.js';
 import type { Platform } from '../transport/platform.js';
 import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transport/types.js';
 import { checkPageOptions, webSocket } from './websocket.js';
@@ -46,6 +47,7 @@ export async function connect<In, Out = In>(
   setup: Setup<In, Out>,
   options: WebClientOptions = {},
 ): Promise<Client<In, Out>> {
+  checkConnectNames(options);
   checkPageOptions(options);
   return connectOn(BROWSER, address, setup, options);
 }

@@ -212,8 +212,8 @@ it('throws BAD_OPTION for arguments of a wrong type', async () => {
   await using registry = memory();
   await using consumer = consume({ registry });
   const wrong: [string, () => unknown][] = [
-    ['options', () => consume(null as never)],
-    ['options', () => consume(5 as never)],
+    ['options of consume()', () => consume(null as never)],
+    ['options of consume()', () => consume(5 as never)],
     ['contract', () => consumer.resolver({} as never)],
     ['contract', () => consumer.notify(undefined as never, () => {})],
     ['protocol', () => consumer.notify(Greeter, () => {}, { codec: 'x' as never })],

@@ -139,7 +139,7 @@ describe('provide', () => {
       { registry: memory(), services: [greeter('a')], address: ADDRESS, timeout: 0 },
       'timeout: got 0, expected a number from 1',
     ],
-    ['options', null, 'options: got null, expected an object'],
+    ['options', null, 'options of provide(): got null, expected an object'],
     [
       'registry',
       { registry: Promise.resolve(memory()), services: [greeter('a')] },

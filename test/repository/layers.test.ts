@@ -116,7 +116,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'testing'],
     'serve() and connect() of rpc choose the transports of Node.js; a simulation adds its own',
   ],
-  'transport/option-names.ts': [['rpc'], 'the options of rpc include those of the transport'],
+  'transport/option-names.ts': [
+    ['rpc', 'web'],
+    'the options of rpc and of a page include those of the transport',
+  ],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
   'transport/session/busy-poll.ts': [
     ['rpc', 'testing'],

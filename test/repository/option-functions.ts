@@ -1,5 +1,6 @@
 /** All functions that take options, and a server and a registry that they must not use. */
 import { createServer, type Server as NetServer } from 'node:net';
+import { types } from 'node:util';
 import { afterAll, beforeAll } from 'vitest';
 import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import { tracing } from '../../src/adapters/opentelemetry/index.js';
@@ -97,6 +98,12 @@ const FREE_TLS = 'tls://127.0.0.1:0';
 
 /** Options with an unknown name, which the compiler refuses. */
 type Wrong = object;
+/** `wrong` with `required`; `wrong` itself unless it is an object whose options can be read. */
+function withRequired<T extends object>(required: T, wrong: unknown): T {
+  const isPlain =
+    typeof wrong === 'object' && wrong !== null && !types.isProxy(wrong) && !Array.isArray(wrong);
+  return isPlain ? { ...required, ...wrong } : (wrong as T);
+}
 /** Passes options to a function. */
 type PassOptions = (wrong: Wrong) => unknown;
 
@@ -104,12 +111,12 @@ const serving = (options: (wrong: Wrong) => ServerOptions): Record<string, PassO
   'serve()': (wrong) => serve(FREE, setup, options(wrong)),
   'serve() of rpc': (wrong) => rpc.serve(FREE, [greeter], options(wrong)),
   'provide()': (wrong) =>
-    provide({ registry: unusedRegistry, services: [greeter], ...options(wrong) }),
+    provide(withRequired({ registry: unusedRegistry, services: [greeter] }, options(wrong))),
 });
 const dialing = (options: (wrong: Wrong) => ClientOptions): Record<string, PassOptions> => ({
   'connect()': (wrong) => connect(`tcp://127.0.0.1:${port}`, setup, options(wrong)),
   'connect() of rpc': (wrong) => rpc.connect(`tcp://127.0.0.1:${port}`, options(wrong)),
-  'consume()': (wrong) => consume({ registry: unusedRegistry, ...options(wrong) }),
+  'consume()': (wrong) => consume(withRequired({ registry: unusedRegistry }, options(wrong))),
 });
 const servingAndDialing = (
   options: (wrong: Wrong) => ServerOptions & ClientOptions,
@@ -123,8 +130,8 @@ const withRpcOptions = (
   'serve() of rpc': (wrong) => rpc.serve(FREE, [greeter], options(wrong)),
   'connect() of rpc': (wrong) => rpc.connect(`tcp://127.0.0.1:${port}`, options(wrong)),
   'provide()': (wrong) =>
-    provide({ registry: unusedRegistry, services: [greeter], ...options(wrong) }),
-  'consume()': (wrong) => consume({ registry: unusedRegistry, ...options(wrong) }),
+    provide(withRequired({ registry: unusedRegistry, services: [greeter] }, options(wrong))),
+  'consume()': (wrong) => consume(withRequired({ registry: unusedRegistry }, options(wrong))),
 });
 
 async function withRpc(use: (client: rpc.RpcClient) => unknown): Promise<unknown> {
@@ -143,11 +150,11 @@ async function collect(replies: AsyncIterable<unknown>): Promise<void> {
 }
 
 const SETUPS: Record<string, PassOptions> = {
-  'serve()': (wrong) => serve(FREE, { ...setup, ...wrong }),
-  'connect()': (wrong) => connect(`tcp://127.0.0.1:${port}`, { ...setup, ...wrong }),
+  'serve()': (wrong) => serve(FREE, withRequired(setup, wrong)),
+  'connect()': (wrong) => connect(`tcp://127.0.0.1:${port}`, withRequired(setup, wrong)),
   'a setup function': async (wrong) => {
     await using server = await serve('memory://', setup);
-    return await connect(server.address, () => ({ ...setup, ...wrong }));
+    return await connect(server.address, () => withRequired(setup, wrong));
   },
 };
 const keys = new Uint8Array(32);
@@ -179,15 +186,15 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   UdpOptions: servingAndDialing((udp) => ({ udp })),
   UnixOptions: serving((unix) => ({ unix })),
   TlsOptions: {
-    'serve()': (wrong) => serve(FREE_TLS, setup, { tls: { ...SERVER_TLS, ...wrong } }),
+    'serve()': (wrong) => serve(FREE_TLS, setup, { tls: withRequired(SERVER_TLS, wrong) }),
     'connect()': (tls) => connect(`tls://127.0.0.1:${port}`, setup, { tls }),
     'serve() of rpc': (wrong) =>
-      rpc.serve(FREE_TLS, [greeter], { tls: { ...SERVER_TLS, ...wrong } }),
+      rpc.serve(FREE_TLS, [greeter], { tls: withRequired(SERVER_TLS, wrong) }),
     'connect() of rpc': (tls) => rpc.connect(`tls://127.0.0.1:${port}`, { tls }),
     'consume()': (tls) => consume({ registry: unusedRegistry, tls }),
     'reloadTls()': async (wrong) => {
       await using server = await serve(FREE_TLS, setup, { tls: SERVER_TLS });
-      server.reloadTls({ ...identity('server'), ...wrong });
+      server.reloadTls(withRequired(identity('server'), wrong));
     },
     'etcd()': (tls) => etcd(`https://127.0.0.1:${port}`, { tls }),
     'zookeeper()': (tls) => zookeeper(`127.0.0.1:${port}`, { tls }),
@@ -233,9 +240,12 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
     'duplex()': rpc.duplex,
   },
   AuthOptions: {
-    'auth()': (wrong) => rpc.auth({ authenticate: () => ({ subject: 'Ann' }), ...wrong }),
+    'auth()': (wrong) =>
+      rpc.auth(withRequired({ authenticate: () => ({ subject: 'Ann' }) }, wrong)),
   },
-  JwtOptions: { 'jwt()': (wrong) => rpc.jwt({ keys, issuer: 'a', audience: 'b', ...wrong }) },
+  JwtOptions: {
+    'jwt()': (wrong) => rpc.jwt(withRequired({ keys, issuer: 'a', audience: 'b' }, wrong)),
+  },
   RetryOptions: { 'retry()': rpc.retry },
   RetryBudgetOptions: {
     RetryBudget: (wrong) => new rpc.RetryBudget(wrong),
@@ -248,11 +258,14 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   RateLimitOptions: { 'rateLimit()': rpc.rateLimit },
   SimulationOptions: { 'simulate()': (wrong) => simulate(wrong, () => {}) },
   LinkOptions: { 'simulate()': (wrong) => simulate({ link: wrong }, () => {}) },
-  LoggingOptions: { 'logging()': (wrong) => rpc.logging({ logger: console, ...wrong }) },
+  LoggingOptions: { 'logging()': (wrong) => rpc.logging(withRequired({ logger: console }, wrong)) },
   ProvideOptions: {
-    'provide()': (wrong) => provide({ registry: unusedRegistry, services: [greeter], ...wrong }),
+    'provide()': (wrong) =>
+      provide(withRequired({ registry: unusedRegistry, services: [greeter] }, wrong)),
   },
-  ConsumeOptions: { 'consume()': (wrong) => consume({ registry: unusedRegistry, ...wrong }) },
+  ConsumeOptions: {
+    'consume()': (wrong) => consume(withRequired({ registry: unusedRegistry }, wrong)),
+  },
   ResolverOptions: { Resolver: (wrong) => new Resolver(unusedRegistry, { service: 'A' }, wrong) },
   FailoverOptions: { 'failover()': failover },
   HedgeOptions: { 'hedge()': hedge },
@@ -283,7 +296,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
     'create()': (wrong) => withZooKeeper((client) => client.create('/a', keys, wrong)),
     'multi()': (wrong) =>
       withZooKeeper((client) =>
-        client.multi([{ type: 'create', path: '/a', data: keys, ...wrong }]),
+        client.multi([withRequired({ type: 'create' as const, path: '/a', data: keys }, wrong)]),
       ),
   },
   CodecCasesOptions: { 'codecCases()': (wrong) => codecCases(lines(), ['a'], wrong) },

@@ -72,7 +72,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
     [
       'the function that makes an interceptor',
       { interceptors: [(next: Invoke) => next, retry] },
-      /^interceptors\[1\]: options: got a function, expected an object; did you mean retry\(\)\?$/,
+      /^interceptors\[1\]: options of retry\(\): got a function, expected an object; did you mean retry\(\)\?$/,
     ],
     ['interceptors null', { interceptors: null }, /^interceptors: got null/],
     [

@@ -39,9 +39,9 @@ const INVALID_SETUPS: readonly [given: object | unknown, parts: readonly string[
   [{ compression: 'z'.repeat(1_000) }, ['compression', '… (1000 characters)']],
   [{ listener: () => {} }, ['listener', 'got a function', 'an object with onMessage']],
   [{ name: 7 }, ['name', 'got 7', 'a string']],
-  [{ maxMessageBytes: 0 }, ['maxMessageBytes', 'got 0', 'a number from 1 to 2147483647']],
-  [{ maxMessageBytes: '4 MB' }, ['maxMessageBytes', 'got "4 MB"', 'a number']],
-  [{ maxMessageBytes: Number.NaN }, ['maxMessageBytes', 'got NaN', 'a number']],
+  [{ maxMessageBytes: 0 }, ['maxMessageBytes', 'got 0', 'an integer from 1 to 2147483647']],
+  [{ maxMessageBytes: '4 MB' }, ['maxMessageBytes', 'got "4 MB"', 'an integer']],
+  [{ maxMessageBytes: Number.NaN }, ['maxMessageBytes', 'got NaN', 'an integer']],
   [{ cronPeriod: 0 }, ['cronPeriod', 'got 0', 'a number from 1']],
   [{ cronPeriod: 2 ** 31 }, ['cronPeriod', 'got 2147483648', 'to 2147483647']],
   [{ idleTimeout: -1 }, ['idleTimeout', 'got -1', 'a number from 0']],
@@ -49,16 +49,16 @@ const INVALID_SETUPS: readonly [given: object | unknown, parts: readonly string[
     { waitTime: Number.POSITIVE_INFINITY },
     ['waitTime', 'got Infinity', 'a number from 0 to 2147483647'],
   ],
-  [{ highWaterMark: 0 }, ['highWaterMark', 'got 0', 'a number from 1']],
-  [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'got null', 'a number from 1']],
-  [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'got 0', 'a number from 1']],
+  [{ highWaterMark: 0 }, ['highWaterMark', 'got 0', 'an integer from 1']],
+  [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'got null', 'an integer from 1']],
+  [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'got 0', 'an integer from 1']],
   [
     { compression: 'zip' },
     ['compression', 'got "zip"', "'none', 'deflate', { deflate: level } or 'snappy'"],
   ],
   [{ compression: null }, ['compression', 'got null']],
-  [{ compression: { deflate: 10 } }, ['compression.deflate', 'got 10', 'a number from -1 to 9']],
-  [{ compression: {} }, ['compression.deflate', 'got undefined', 'a number from -1 to 9']],
+  [{ compression: { deflate: 10 } }, ['compression.deflate', 'got 10', 'an integer from -1 to 9']],
+  [{ compression: {} }, ['compression.deflate', 'got undefined', 'an integer from -1 to 9']],
 ];
 
 it.each(INVALID_SETUPS)('serve() and connect() reject the setup %o', async (given, parts) => {
@@ -75,8 +75,8 @@ it.each(INVALID_SETUPS)('serve() and connect() reject the setup %o', async (give
 const INVALID_CLIENT_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
   [null, ['options', 'got null', 'an object']],
   ['fast', ['options', 'got "fast"', 'an object']],
-  [{ connections: 0 }, ['connections', 'got 0', 'a number from 1 to 10000']],
-  [{ connections: [] }, ['connections', 'got an array', 'a number']],
+  [{ connections: 0 }, ['connections', 'got 0', 'an integer from 1 to 10000']],
+  [{ connections: [] }, ['connections', 'got an array', 'an integer']],
   [{ connectTimeout: 0 }, ['connectTimeout', 'got 0', 'a number from 1']],
   [
     { reconnect: 'yes' },
@@ -101,8 +101,8 @@ it.each(INVALID_CLIENT_OPTIONS)('connect() rejects the options %o', async (given
 
 const INVALID_SERVER_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
   [null, ['options', 'got null', 'an object']],
-  [{ backlog: 0 }, ['backlog', 'got 0', 'a number from 1 to 65535']],
-  [{ backlog: 1e6 }, ['backlog', 'got 1000000', 'a number from 1 to 65535']],
+  [{ backlog: 0 }, ['backlog', 'got 0', 'an integer from 1 to 65535']],
+  [{ backlog: 1e6 }, ['backlog', 'got 1000000', 'an integer from 1 to 65535']],
 ];
 
 it.each(INVALID_SERVER_OPTIONS)('serve() rejects the options %o', async (given, parts) => {

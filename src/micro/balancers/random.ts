@@ -1,6 +1,6 @@
 /** The balancer random(), and the random numbers of all balancers. */
 import { checkCallback, resultOf } from '../../core/callbacks.js';
-import { badOption, checkNames, type NamesOf } from '../../core/options.js';
+import { checkNames, type NamesOf } from '../../core/options.js';
 import type { Balancer, ServiceNode } from '../types.js';
 
 /** Options of the balancers that pick at random. */
@@ -18,12 +18,9 @@ export function randomIndex(random: () => number, length: number): number {
 
 /**
  * `random` of the options, in a form that never throws: if it fails, Math.random() is used and a
- * warning of the process has the reason. Throws BAD_OPTION if it is not a function, or if `options`
- * is no object.
+ * warning of the process has the reason. Throws BAD_OPTION if it is not a function.
  */
 export function guardedRandom(options: RandomOptions): () => number {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
   const { random } = options;
   if (random === undefined) return Math.random;
   checkCallback('random', random);

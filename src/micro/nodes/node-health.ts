@@ -3,7 +3,13 @@
  * too few other nodes are left. After the time of the ejection one call is the probe: if it
  * succeeds, the node is healthy again.
  */
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import {
+  badOption,
+  checkNames,
+  type NamesOf,
+  type Ranges,
+  withDefaults,
+} from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { isRpcCode } from '../../rpc/errors.js';
 import type { RpcCode } from '../../rpc/index.js';
@@ -49,6 +55,13 @@ export const EJECTION_DEFAULTS = {
   codes: ['UNAVAILABLE', 'DEADLINE_EXCEEDED'] as readonly RpcCode[],
 } satisfies EjectionOptions;
 
+const RANGES: Ranges<typeof EJECTION_DEFAULTS> = {
+  failures: [1, 1e9, 'integer'],
+  time: [1, LONGEST_TIMER],
+  maxTime: [1, LONGEST_TIMER],
+  share: [0, 1],
+};
+
 export type EjectionSettings = typeof EJECTION_DEFAULTS;
 
 /** The options with their defaults; undefined for `false`: no ejection. Throws BAD_OPTION. */
@@ -59,14 +72,7 @@ export function resolveEjection(
   if (options !== undefined && (typeof options !== 'object' || options === null))
     throw badOption('ejection', options, 'an object, or false');
   checkNames('ejection', options, NAMES);
-  const settings = withDefaults(EJECTION_DEFAULTS, options, {
-    failures: [1, 1e9],
-    time: [1, LONGEST_TIMER],
-    maxTime: [1, LONGEST_TIMER],
-    share: [0, 1],
-  });
-  if (!Number.isInteger(settings.failures))
-    throw badOption('ejection.failures', settings.failures, 'a whole number');
+  const settings = withDefaults(EJECTION_DEFAULTS, options, RANGES, 'ejection');
   if (!Array.isArray(settings.codes))
     throw badOption('ejection.codes', settings.codes, 'an array of error codes');
   for (const code of settings.codes)

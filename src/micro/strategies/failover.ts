@@ -1,6 +1,6 @@
 /** The strategies failfast() and failover(): attempts at one node after another. */
 import { checkCallback } from '../../core/callbacks.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index.js';
 import type { Strategy } from '../types.js';
 import { retrySequentially } from './sequential-attempts.js';
@@ -47,8 +47,7 @@ export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
  */
 export function failover(options: FailoverOptions = {}): Strategy {
   checkNames('failover()', options, NAMES);
-  const { attempts } = withDefaults(FAILOVER_DEFAULTS, options, { attempts: [1, 100] });
-  if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
+  const { attempts } = withDefaults(FAILOVER_DEFAULTS, options, { attempts: [1, 100, 'integer'] });
   const { budget, onRetry } = options;
   checkCallback('onRetry', onRetry);
   RetryBudget.of(budget);

@@ -1,11 +1,5 @@
 /** The strategy hedge(): a second request where the first one is slow. */
-import {
-  badOption,
-  checkNames,
-  checkNumber,
-  type NamesOf,
-  withDefaults,
-} from '../../core/options.js';
+import { checkNames, checkNumber, type NamesOf, withDefaults } from '../../core/options.js';
 import { linkSignals } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
@@ -66,10 +60,9 @@ const BUDGET_RETRY_DELAY = 20;
 export function hedge(options: HedgeOptions = {}): Strategy {
   checkNames('hedge()', options, NAMES);
   const { attempts, percentile } = withDefaults(HEDGE_DEFAULTS, options, {
-    attempts: [1, 10],
+    attempts: [1, 10, 'integer'],
     percentile: [0.5, 0.999],
   });
-  if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   const { after, budget: budgetOptions } = options;
   if (after !== undefined) checkNumber('after', after, 0, LONGEST_TIMER);
   RetryBudget.of(budgetOptions);

@@ -109,6 +109,6 @@ export const ETCD_RANGES = {
   pingTimeout: [10, LONGEST_TIMER],
   initialDelay: [1, LONGEST_TIMER],
   maxDelay: [1, LONGEST_TIMER],
-  maxEntries: [1, 1e7],
-  maxBytes: [1, Number.MAX_SAFE_INTEGER],
+  maxEntries: [1, 1e7, 'integer'],
+  maxBytes: [1, Number.MAX_SAFE_INTEGER, 'integer'],
 } as const;

@@ -1,11 +1,11 @@
 /** A call as its caller makes it, with its timeout, signal and metadata. */
 
-import { badOption, checkNumber } from '../../core/options.js';
+import { badOption, checkNumber, checkObject } from '../../core/options.js';
 import { checkSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
-import { checkCallNames, checkChangeNames } from '../option-names.js';
+import { checkCallNames, checkChangeNames, checkReadableCall } from '../option-names.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method } from '../types.js';
 import { MAX_TIMEOUT } from '../wire/request-header.js';
 import { currentCall } from './inherited-call.js';
@@ -77,49 +77,55 @@ export class ClientCall implements Call {
     defaultTimeout: number | undefined,
     options: CallOptions | undefined,
   ): ClientCall {
-    const inherited = currentCall();
-    if (options === undefined && inherited === undefined)
-      return new ClientCall(
-        method,
-        input,
-        codec,
-        defaultTimeout,
-        NO_METADATA,
-        undefined,
-        undefined,
-      );
-    if (options !== undefined) checkOptions(options);
-    const {
-      metadata,
-      onMetadata,
-      parent = inherited,
-      timeout: given,
-      signal: ownSignal,
-    } = options ?? NO_OPTIONS;
-    if (onMetadata !== undefined && typeof onMetadata !== 'function')
-      throw badOption('onMetadata', onMetadata, 'a function');
-    let timeout = given === undefined ? defaultTimeout : checkTimeout(given);
-    checkSignal(ownSignal);
-    let signal = ownSignal;
-    let linked: LinkedSignal | undefined;
-    if (parent !== undefined && parent !== null) {
-      timeout = withinParent(timeout, parent, method);
-      if (signal !== undefined) linked = linkSignals(signal, parent.signal);
-      signal = linked?.signal ?? parent.signal;
-    }
-    const sent = metadata === undefined ? NO_METADATA : checkMetadata(metadata);
-    if (linked !== undefined)
-      return new LinkedCall(
-        method,
-        input,
-        codec,
-        timeout,
-        sent,
-        signal,
+    try {
+      const inherited = currentCall();
+      if (options === undefined && inherited === undefined)
+        return new ClientCall(
+          method,
+          input,
+          codec,
+          defaultTimeout,
+          NO_METADATA,
+          undefined,
+          undefined,
+        );
+      if (options !== undefined) checkOptions(options);
+      const {
+        metadata,
         onMetadata,
-        linked.release,
-      );
-    return new ClientCall(method, input, codec, timeout, sent, signal, onMetadata);
+        parent = inherited,
+        timeout: given,
+        signal: ownSignal,
+      } = options ?? NO_OPTIONS;
+      if (onMetadata !== undefined && typeof onMetadata !== 'function')
+        throw badOption('onMetadata', onMetadata, 'a function');
+      let timeout = given === undefined ? defaultTimeout : checkTimeout(given);
+      checkSignal(ownSignal);
+      let signal = ownSignal;
+      let linked: LinkedSignal | undefined;
+      if (parent !== undefined && parent !== null) {
+        timeout = withinParent(timeout, parent, method);
+        if (signal !== undefined) linked = linkSignals(signal, parent.signal);
+        signal = linked?.signal ?? parent.signal;
+      }
+      const sent = metadata === undefined ? NO_METADATA : checkMetadata(metadata);
+      if (linked !== undefined)
+        return new LinkedCall(
+          method,
+          input,
+          codec,
+          timeout,
+          sent,
+          signal,
+          onMetadata,
+          linked.release,
+        );
+      return new ClientCall(method, input, codec, timeout, sent, signal, onMetadata);
+    } catch (error) {
+      // An error of a getter or a Proxy becomes BAD_OPTION.
+      checkReadableCall(options);
+      throw error;
+    }
   }
 
   with(changes: {
@@ -169,8 +175,7 @@ const NO_OPTIONS: CallOptions = {};
 
 /** Throws BAD_OPTION. */
 function checkOptions(options: CallOptions): void {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
+  if (typeof options !== 'object' || options === null) checkObject('options of a call', options);
   checkCallNames(options);
 }
 

@@ -104,8 +104,6 @@ export function makeContract<Specs extends MethodSpecs>(
 
 /** Throws BAD_OPTION. */
 export function versionOf(options: ContractOptions): string {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
   const { version = '' } = options;
   if (typeof version !== 'string') throw badOption('version', version, 'a string');
   return version;

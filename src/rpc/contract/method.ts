@@ -150,8 +150,6 @@ function methodMaker<Kind extends MethodKind>(
     ...(hasReply && { output: true }),
   };
   return (options = {}) => {
-    if (typeof options !== 'object' || options === null)
-      throw badOption('options', options, 'an object');
     checkNames(`${kind}()`, options, optionNames);
     const { idempotent = false, timeout, input, output, protobuf } = options;
     if (typeof idempotent !== 'boolean') throw badOption('idempotent', idempotent, 'a boolean');

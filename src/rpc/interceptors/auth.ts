@@ -4,7 +4,7 @@
  */
 import { callAsync } from '../../core/callbacks.js';
 import { isInstance, messageOf } from '../../core/errors.js';
-import { badOption, badSecret, checkNames, type NamesOf } from '../../core/options.js';
+import { badOption, badSecret, checkNames, checkObject, type NamesOf } from '../../core/options.js';
 import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js';
 import { cancelledError, unsentTimeoutError, waitToSend } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
@@ -84,8 +84,7 @@ interface SubjectHolder {
  * `context.identity`. Calls that this process makes itself pass unchanged. Throws BAD_OPTION.
  */
 export function auth(options: AuthOptions): Interceptor {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
+  checkObject('options of auth()', options);
   checkNames('auth()', options, AUTH_OPTION_NAMES);
   const { authenticate, authorize, per = 'call' } = options;
   if (typeof authenticate !== 'function')

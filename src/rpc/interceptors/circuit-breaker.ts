@@ -1,7 +1,7 @@
 /** The circuit breaker: refuses calls to a service that fails, until it has recovered. */
 
 import { checkCallback, notifyOrWarn, resultOf } from '../../core/callbacks.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import type { ServerCall } from '../calls/server-call.js';
 import { type RpcCode, RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
@@ -131,15 +131,13 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor
 
 function resolveSettings(options: CircuitBreakerOptions): Settings {
   const resolved = withDefaults(CIRCUIT_BREAKER_DEFAULTS, options, {
-    failures: [1, 1e9],
+    failures: [1, 1e9, 'integer'],
     ratio: [0, 1],
     window: [10, Number.MAX_SAFE_INTEGER],
     openFor: [1, Number.MAX_SAFE_INTEGER],
-    probes: [1, 1e6],
-    maxKeys: [1, 2 ** 24],
+    probes: [1, 1e6, 'integer'],
+    maxKeys: [1, 2 ** 24, 'integer'],
   });
-  for (const name of ['failures', 'probes', 'maxKeys'] as const)
-    if (!Number.isInteger(resolved[name])) throw badOption(name, resolved[name], 'an integer');
   for (const name of ['key', 'isFailure', 'onState', 'now'] as const)
     checkCallback(name, options[name]);
   const { key = (call) => call.method.service, isFailure, onState = () => {} } = options;

@@ -1,5 +1,5 @@
 /** The concurrency limit: bounds the calls in flight, and queues a bounded number of others. */
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
@@ -46,12 +46,10 @@ export const CONCURRENCY_LIMIT_DEFAULTS = {
 export function concurrencyLimit(options: ConcurrencyLimitOptions = {}): Interceptor {
   checkNames('concurrencyLimit()', options, OPTION_NAMES);
   const settings = withDefaults(CONCURRENCY_LIMIT_DEFAULTS, options, {
-    limit: [1, 2 ** 31],
-    queue: [0, 2 ** 24],
+    limit: [1, 2 ** 31, 'integer'],
+    queue: [0, 2 ** 24, 'integer'],
     queueTimeout: [1, LONGEST_TIMER],
   });
-  for (const name of ['limit', 'queue'] as const)
-    if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'an integer');
   return (next) => {
     const calls = new CallQueue(next, settings);
     const operatorCalls = new CallQueue(next, { ...settings, limit: OPERATOR_LIMIT });

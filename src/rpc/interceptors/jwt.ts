@@ -6,6 +6,7 @@ import {
   badOption,
   badSecret,
   checkNames,
+  checkObject,
   type NamesOf,
   withDefaults,
 } from '../../core/options.js';
@@ -102,8 +103,7 @@ interface CachedIdentity {
  * all claims of the token. A token without `sub` or `exp` is refused. Throws BAD_OPTION.
  */
 export function jwt(options: JwtOptions): Authenticate {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
+  checkObject('options of jwt()', options);
   checkNames('jwt()', options, OPTION_NAMES);
   const { clockTolerance, cacheFor, cooldown } = withDefaults(JWT_DEFAULTS, options, {
     clockTolerance: [0, 3_600_000],

@@ -1,7 +1,13 @@
 /** The call log: one line for each call, when it has ended. */
 import { checkCallback, notifyOrWarn, refusePromise } from '../../core/callbacks.js';
 import type { Logger } from '../../core/logger.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import {
+  badOption,
+  checkNames,
+  checkObject,
+  type NamesOf,
+  withDefaults,
+} from '../../core/options.js';
 import { ServerCall } from '../calls/server-call.js';
 import type { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
@@ -60,9 +66,8 @@ export interface CallLine {
  * arguments, no metadata and no error message. Throws BAD_OPTION.
  */
 export function logging(options: LoggingOptions): Interceptor {
+  checkObject('options of logging()', options);
   checkNames('logging()', options, OPTION_NAMES);
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object with a logger');
   const { slow, all } = withDefaults(LOGGING_DEFAULTS, options);
   const { logger, details } = options;
   if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function')

@@ -1,7 +1,7 @@
 /** The rate limit: a token bucket for each key. */
 
 import { checkCallback } from '../../core/callbacks.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { RpcError } from '../errors.js';
 import type { Call, Interceptor } from '../types.js';
 import { nameOf } from './call-info.js';
@@ -56,14 +56,9 @@ export function rateLimit(options: RateLimitOptions = {}): Interceptor {
     maxKeys,
   } = withDefaults(RATE_LIMIT_DEFAULTS, options, {
     perSecond: [1e-6, 1e9],
-    burst: [0, 1e9],
-    maxKeys: [1, 2 ** 24],
+    burst: [0, 1e9, 'integer'],
+    maxKeys: [1, 2 ** 24, 'integer'],
   });
-  for (const [name, value] of [
-    ['burst', given],
-    ['maxKeys', maxKeys],
-  ] as const)
-    if (!Number.isInteger(value)) throw badOption(name, value, 'an integer');
   const { key } = options;
   const now = guardedClock(options.now);
   checkCallback('key', key);

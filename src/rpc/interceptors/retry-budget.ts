@@ -1,4 +1,5 @@
 /** The retry budget: bounds the load that retries add to a service in trouble. */
+import { isInstance } from '../../core/errors.js';
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 
 /** Options of RetryBudget. */
@@ -49,7 +50,7 @@ export class RetryBudget {
 
   /** Returns the given budget, or a new one of the options. Throws BAD_OPTION. */
   static of(given: RetryBudget | RetryBudgetOptions | undefined): RetryBudget {
-    return given instanceof RetryBudget ? given : new RetryBudget(given);
+    return isInstance(given, RetryBudget) ? given : new RetryBudget(given);
   }
 
   /** Adds the tokens of one call. */

@@ -92,12 +92,11 @@ export function retry(options: RetryOptions = {}): Interceptor {
 
 function resolveSettings(options: RetryOptions): Settings {
   const resolved = withDefaults(RETRY_DEFAULTS, options, {
-    attempts: [1, 100],
+    attempts: [1, 100, 'integer'],
     initialDelay: [0, LONGEST_TIMER],
     maxDelay: [0, LONGEST_TIMER],
   });
-  const { attempts, codes } = resolved;
-  if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'an integer');
+  const { codes } = resolved;
   if (!Array.isArray(codes))
     throw badOption('codes', codes, 'an array of codes, such as UNAVAILABLE');
   for (const code of codes)

@@ -1,7 +1,13 @@
 /** simulate(): runs a scenario in virtual time on a simulated network. */
 
 import { gettyError } from '../../core/errors.js';
-import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
+import {
+  badOption,
+  checkNames,
+  checkNumber,
+  checkObject,
+  type NamesOf,
+} from '../../core/options.js';
 import { checkSignal } from '../../core/signals.js';
 import { addTransport, wrapTransport } from '../../transport/node.js';
 import { CreationStack } from '../creation-stack.js';
@@ -66,8 +72,7 @@ function placeOf({ stack }: Active): string {
 }
 
 function checkOptions(options: SimulationOptions): void {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
+  checkObject('options of simulate()', options);
   checkNames('simulate()', options, OPTION_NAMES);
   const { seed, startDate, link, onTrace, stacks, signal } = options;
   if (seed !== undefined && !Number.isSafeInteger(seed))

@@ -1,6 +1,6 @@
 /** The codec of JSON lines. */
 import { gettyError, messageOf } from '../../core/errors.js';
-import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
+import { checkNames, checkNumber, type NamesOf } from '../../core/options.js';
 import type { ByteReader } from '../buffers/byte-reader.js';
 import type { Codec } from '../types.js';
 import { MAX_DECODED_OBJECTS, parseJson } from './json-text.js';
@@ -33,11 +33,9 @@ const isWhitespace = (byte: number | undefined): boolean =>
  * bigint or a circular object. jsonLines() throws BAD_OPTION.
  */
 export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}): Codec<In, Out> {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
   checkNames('jsonLines()', options, OPTION_NAMES);
   const { maxDecodedObjects = MAX_DECODED_OBJECTS } = options;
-  checkNumber('maxDecodedObjects', maxDecodedObjects, 1, Number.POSITIVE_INFINITY);
+  checkNumber('maxDecodedObjects', maxDecodedObjects, 1, Number.POSITIVE_INFINITY, 'integer');
   return {
     read(input) {
       skipWhitespace(input);

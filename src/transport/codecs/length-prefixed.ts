@@ -42,8 +42,6 @@ const OPTION_NAMES = {
  * It throws ENCODE_FAILED if the length does not fit the field. lengthPrefixed() throws BAD_OPTION.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes, Uint8Array> {
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
   checkNames('lengthPrefixed()', options, OPTION_NAMES);
   const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
   if (typeof littleEndian !== 'boolean') throw badOption('littleEndian', littleEndian, 'a boolean');

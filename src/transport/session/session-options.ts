@@ -6,6 +6,7 @@ import {
   checkMethods,
   checkNames,
   checkNumber,
+  isArray,
   type Ranges,
   withDefaults,
 } from '../../core/options.js';
@@ -46,26 +47,20 @@ export type ResolvedSetup<In, Out> = SessionSetup<In, Out> &
   };
 
 const RANGES: Ranges<Defaulted> = {
-  maxMessageBytes: [1, 2 ** 31 - 1],
+  maxMessageBytes: [1, 2 ** 31 - 1, 'integer'],
   cronPeriod: [1, LONGEST_TIMER],
   idleTimeout: [0, LONGEST_TIMER],
   messageTimeout: [0, LONGEST_TIMER],
   waitTime: [0, LONGEST_TIMER],
-  highWaterMark: [1, Number.POSITIVE_INFINITY],
-  maxQueuedBytes: [1, Number.POSITIVE_INFINITY],
-  maxHandling: [1, Number.POSITIVE_INFINITY],
-  maxInflatedBytes: [1, Number.POSITIVE_INFINITY],
+  highWaterMark: [1, Number.POSITIVE_INFINITY, 'integer'],
+  maxQueuedBytes: [1, Number.POSITIVE_INFINITY, 'integer'],
+  maxHandling: [1, Number.POSITIVE_INFINITY, 'integer'],
+  maxInflatedBytes: [1, Number.POSITIVE_INFINITY, 'integer'],
 };
 
 /** Throws BAD_OPTION. */
 export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSetup<In, Out> {
-  if (typeof setup !== 'object' || setup === null)
-    throw badOption(
-      'setup',
-      setup,
-      'an object with a codec and a listener, or a function that returns one',
-    );
-  checkSetupNames(setup);
+  checkSetup(setup);
   const { codec, listener, taskPool, compression = 'none' } = setup;
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function')
     throw badOption('codec', codec, 'an object with read and write');
@@ -91,15 +86,28 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   };
 }
 
+/** Throws BAD_OPTION unless `setup` is an object that has no unknown names. */
+function checkSetup(setup: object): void {
+  if (typeof setup !== 'object' || setup === null || isArray(setup))
+    throw badOption(
+      'setup',
+      setup,
+      'an object with a codec and a listener, or a function that returns one',
+    );
+  checkSetupNames(setup);
+}
+
 /**
  * The options of a WebSocket, with the compression of the setup. Compression is negotiated in the
- * handshake, before a setup function is called.
+ * handshake, before a setup function is called. Throws BAD_OPTION.
  */
 export function withCompression<In, Out>(
   options: WebSocketOptions | undefined,
   setup: Setup<In, Out>,
 ): WebSocketOptions | undefined {
-  if (typeof setup === 'function' || setup?.compression === undefined) return options;
+  if (typeof setup === 'function') return options;
+  checkSetup(setup);
+  if (setup.compression === undefined) return options;
   return { compression: setup.compression, ...options };
 }
 
@@ -114,5 +122,5 @@ export function checkCompression(compression: Compression): void {
     );
   }
   checkNames('compression', compression, { deflate: true });
-  checkNumber('compression.deflate', compression.deflate, -1, 9);
+  checkNumber('compression.deflate', compression.deflate, -1, 9, 'integer');
 }

@@ -135,12 +135,16 @@ export class SessionWriter<In, Out> implements Flushable {
   }
 
   /** `write` writes the message; see Session.send. */
-  send(write: () => void, options: SendOptions = {}): Promise<SendResult> {
-    const { timeout, signal } = options;
+  send(write: () => void, options?: SendOptions): Promise<SendResult> {
+    let timeout: number | undefined;
+    let signal: AbortSignal | undefined;
     const start = this.#position;
     const before = this.bytesWritten;
     try {
-      checkNames('send()', options, SEND_OPTION_NAMES);
+      if (options !== undefined) {
+        checkNames('send()', options, SEND_OPTION_NAMES);
+        ({ timeout, signal } = options);
+      }
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
       checkSignal(signal);
       if (signal?.aborted) throw abortedError(signal.reason);

@@ -89,6 +89,9 @@ class BoundedPool implements TaskPool {
 export function taskPool(options?: TaskPoolOptions): TaskPool {
   checkNames('taskPool()', options, NAMES);
   return new BoundedPool(
-    withDefaults(TASK_POOL_DEFAULTS, options, { concurrency: [1, 1e6], queue: [0, 1e6] }),
+    withDefaults(TASK_POOL_DEFAULTS, options, {
+      concurrency: [1, 1e6, 'integer'],
+      queue: [0, 1e6, 'integer'],
+    }),
   );
 }

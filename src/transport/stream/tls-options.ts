@@ -21,7 +21,6 @@ const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
 /** The options that servers and clients have in common. Throws BAD_OPTION. */
 function contextOptions(options: TlsOptions): SecureContextOptions {
-  checkTlsNames(options);
   const { minVersion = 'TLSv1.2', passphrase, reloadPeriod = 0 } = options;
   checkNumber('tls.reloadPeriod', reloadPeriod, 0, LONGEST_TIMER);
   if (!MIN_VERSIONS.includes(minVersion))
@@ -66,6 +65,7 @@ export function requiresClientCertificate({
 
 /** The options of a TLS or HTTPS server of Node.js. Throws BAD_OPTION. */
 export function tlsServerOptions(options: TlsOptions | undefined): NodeTlsOptions {
+  checkTlsNames(options);
   if (options?.cert === undefined || options.key === undefined)
     throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
   const isRequired = requiresClientCertificate(options);
@@ -86,6 +86,7 @@ export function tlsClientOptions(
   options: TlsOptions = {},
   { host }: Address,
 ): SecureContextOptions & Pick<ConnectionOptions, 'servername' | 'checkServerIdentity'> {
+  checkTlsNames(options);
   const { serverName } = options;
   if (serverName !== undefined && (typeof serverName !== 'string' || serverName === '')) {
     throw badOption('tls.serverName', serverName, 'a name or an IP address');

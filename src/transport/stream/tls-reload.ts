@@ -2,9 +2,10 @@
 import { statSync } from 'node:fs';
 import type { Server } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
-import { badOption } from '../../core/options.js';
+import { badOption, checkObject } from '../../core/options.js';
 import { startInterval } from '../../core/timers.js';
 import { warn } from '../../core/warning.js';
+import { checkTlsNames } from '../option-names.js';
 import type { Listener, TlsOptions } from '../types.js';
 import { isPemPath } from './pem.js';
 import { requiresClientCertificate, tlsServerOptions } from './tls-options.js';
@@ -21,8 +22,8 @@ export function withTlsReload(
 ): Listener {
   let current = options;
   const reload = (given: TlsOptions): void => {
-    if (typeof given !== 'object' || given === null)
-      throw badOption('reloadTls', given, 'an object');
+    checkObject('tls', given);
+    checkTlsNames(given);
     const next = { ...current, ...given };
     const { requestCert, ...context } = tlsServerOptions(next);
     // setSecureContext() does not change whether Node.js requests client certificates.

@@ -63,8 +63,8 @@ function checkUnixOptions(options: UnixOptions | undefined, address: Address): U
   if (typeof options !== 'object' || options === null)
     throw badOption('unix', options, '{ mode, group }');
   const { mode, group } = options;
-  if (mode !== undefined) checkInteger('unix.mode', mode, 0o777);
-  if (group !== undefined) checkInteger('unix.group', group, 2 ** 32 - 2);
+  if (mode !== undefined) checkNumber('unix.mode', mode, 0, 0o777, 'integer');
+  if (group !== undefined) checkNumber('unix.group', group, 0, 2 ** 32 - 2, 'integer');
   if ((mode ?? group) !== undefined && (isAbstract(address) || cluster.isWorker)) {
     throw badOption(
       'unix',
@@ -73,11 +73,6 @@ function checkUnixOptions(options: UnixOptions | undefined, address: Address): U
     );
   }
   return options;
-}
-
-function checkInteger(name: string, value: unknown, max: number): void {
-  checkNumber(name, value, 0, max);
-  if (!Number.isInteger(value)) throw badOption(name, value, 'an integer');
 }
 
 /**

@@ -25,17 +25,17 @@ export const UDP_DEFAULTS: Required<UdpOptions> = {
 export type ResolvedUdpOptions = Required<UdpOptions>;
 
 const RANGES: Ranges<ResolvedUdpOptions> = {
-  maxDatagramBytes: [1, LARGEST_DATAGRAM],
+  maxDatagramBytes: [1, LARGEST_DATAGRAM, 'integer'],
   amplification: [0, Number.POSITIVE_INFINITY],
-  multicastTtl: [0, 255],
-  receiveBufferBytes: [0, 2 ** 30],
-  sendBufferBytes: [0, 2 ** 30],
+  multicastTtl: [0, 255, 'integer'],
+  receiveBufferBytes: [0, 2 ** 30, 'integer'],
+  sendBufferBytes: [0, 2 ** 30, 'integer'],
 };
 
 /** `given` with the defaults for the rest. Throws BAD_OPTION. */
 export function resolveUdpOptions(given: UdpOptions | undefined): ResolvedUdpOptions {
-  const options = withDefaults(UDP_DEFAULTS, given, RANGES);
-  const { multicast, multicastInterface, multicastTtl } = options;
+  const options = withDefaults(UDP_DEFAULTS, given, RANGES, 'udp');
+  const { multicast, multicastInterface } = options;
   if (!Array.isArray(multicast) || !multicast.every(isMulticast)) {
     throw badOption(
       'udp.multicast',
@@ -50,8 +50,6 @@ export function resolveUdpOptions(given: UdpOptions | undefined): ResolvedUdpOpt
       'the IPv4 address of an interface, or ::%eth0 for IPv6',
     );
   }
-  if (!Number.isInteger(multicastTtl))
-    throw badOption('udp.multicastTtl', multicastTtl, 'an integer from 0 to 255');
   return options;
 }
 

@@ -1,7 +1,7 @@
 /** Validates the options of a WebSocket. */
 import { callAsync } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
-import { badOption, checkNumber } from '../../core/options.js';
+import { badOption, badSecret, checkNumber } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import { checkCompression } from '../session/session-options.js';
@@ -45,7 +45,13 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
       compression,
       "'none', 'deflate' or { deflate: level }",
     );
-  checkNumber('websocket.maxCompressBytes', maxCompressBytes, 0, Number.POSITIVE_INFINITY);
+  checkNumber(
+    'websocket.maxCompressBytes',
+    maxCompressBytes,
+    0,
+    Number.POSITIVE_INFINITY,
+    'integer',
+  );
   if (typeof text !== 'boolean') throw badOption('websocket.text', text, 'true or false');
   if (
     typeof allowOrigin !== 'function' &&
@@ -102,11 +108,7 @@ function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
   for (const [name, value] of Object.entries(headers)) {
     if (!TOKEN.test(name)) throw badOption('websocket.headers', name, 'names that HTTP allows');
     if (typeof value !== 'string' || !HEADER_VALUE.test(value)) {
-      throw badOption(
-        `websocket.headers.${name}`,
-        typeof value === 'string' ? 'another string' : typeof value,
-        'a string that HTTP allows',
-      );
+      throw badSecret(`websocket.headers.${name}`, value, 'a string that HTTP allows');
     }
     if (BODY_HEADERS.includes(name.toLowerCase()))
       throw badOption('websocket.headers', name, 'headers of a request without a body');

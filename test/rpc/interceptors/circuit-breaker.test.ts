@@ -19,7 +19,7 @@ test.each<[string, unknown]>([
   ['isFailure', { isFailure: ['INTERNAL'] }],
   ['onState', { onState: true }],
   ['now', { now: 5 }],
-  ['options', null],
+  ['options of .*', null],
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => circuitBreaker(options as CircuitBreakerOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });

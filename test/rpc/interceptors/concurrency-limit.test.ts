@@ -23,7 +23,7 @@ test.each<[string, unknown]>([
   ['queue', { queue: -1 }],
   ['queueTimeout', { queueTimeout: 0 }],
   ['queueTimeout', { queueTimeout: 2 ** 31 }],
-  ['options', null],
+  ['options of .*', null],
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => concurrencyLimit(options as ConcurrencyLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });

@@ -160,8 +160,8 @@ describe('the options', () => {
   });
 
   it.each([
-    [null, 'options: got null'],
-    [7, 'options: got 7'],
+    [null, 'options of lengthPrefixed(): got null'],
+    [7, 'options of lengthPrefixed(): got 7'],
     [{ width: 5 }, 'width: got 5'],
     [{ width: '4' }, 'width: got "4"'],
     [{ offset: -1 }, 'offset: got -1'],

@@ -110,7 +110,7 @@ it.each([
   [{ concurrency: 0 }, 'concurrency: got 0'],
   [{ concurrency: 'many' }, 'concurrency: got "many"'],
   [{ queue: -1 }, 'queue: got -1'],
-  [7, 'options: got 7'],
+  [7, 'options of taskPool(): got 7'],
 ])('rejects the options %o with BAD_OPTION', (given, text) => {
   expect(thrown(() => taskPool(given as never))).toMatchObject({
     code: 'BAD_OPTION',

@@ -24,7 +24,7 @@ import {
   CLOSE_TIMEOUT,
   CREATE_NAMES,
   checkCredentials,
-  MULTI_NAMES,
+  checkOperation,
   watcherOf,
 } from './client-options.js';
 import { parseEnsemble } from './ensemble.js';
@@ -193,7 +193,7 @@ export class ZooKeeperClient implements AsyncDisposable {
   /** Does all operations or none. */
   async multi(parts: readonly MultiOperation[]): Promise<void> {
     const encoded = parts.map((operation): Operation<unknown> => {
-      checkNames(`the ${operation.type} of multi()`, operation, MULTI_NAMES[operation.type]);
+      checkOperation(operation);
       if (operation.type === 'create')
         return this.#create(operation.path, operation.data, operation);
       const { path, version = operations.ANY_VERSION } = operation;

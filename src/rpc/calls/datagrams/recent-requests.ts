@@ -4,6 +4,7 @@
  * if it is still kept.
  */
 import { Queue } from '../../../core/queue.js';
+import { spend } from '../../../core/turn.js';
 import { type Sequence, sequenceKey } from '../../wire/sequence.js';
 
 /** The most requests that are kept per peer: 65 s of 1,000 calls a second. */
@@ -32,6 +33,8 @@ const ARRIVAL_MARGIN = 1_000;
 const FIRST_PURGE_SIZE = 1_024;
 /** Milliseconds between two purges. At the limit, each request would otherwise cause a purge. */
 const PURGE_PERIOD = 100;
+/** A purge counts 64 kept requests as one unit of spend(). */
+const UNIT_BITS = 6;
 
 interface RecentRequest {
   /** Until when the request must be kept: a time of now() of flush-scheduler.ts. */
@@ -142,6 +145,9 @@ export class RecentRequests {
     if (time - this.#purgedAt < PURGE_PERIOD) return;
     this.#purgedAt = time;
     const { size } = this.#requests;
+    // Before: the turn is timed from here on. After: later datagrams wait if it is over.
+    const units = size >>> UNIT_BITS;
+    spend(units);
     for (const [key, request] of this.#requests) {
       if (request.until > time) continue;
       this.#removeAnswer(request);
@@ -160,5 +166,6 @@ export class RecentRequests {
     )
       if (request.answer !== undefined) answered.push(request);
     this.#answered = answered;
+    spend(units);
   }
 }

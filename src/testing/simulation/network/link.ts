@@ -1,5 +1,11 @@
 /** The path of packets from one host to another: delay, loss, bandwidth. */
-import { badOption, checkNames, checkNumber, type NamesOf } from '../../../core/options.js';
+import {
+  badOption,
+  checkNames,
+  checkNumber,
+  checkObject,
+  type NamesOf,
+} from '../../../core/options.js';
 import type { Random } from '../../random.js';
 import type { LinkOptions } from '../types.js';
 
@@ -36,7 +42,7 @@ export function retransmissionDelay(attempts: number): number {
 
 /** Throws BAD_OPTION. */
 export function checkLink(of: string, options: LinkOptions): void {
-  if (typeof options !== 'object' || options === null) throw badOption(of, options, 'an object');
+  checkObject(of, options);
   checkNames(of, options, NAMES);
   const { latency = 1, jitter = 0, loss = 0, duplicate = 0, reorder = 0, bandwidth = 1 } = options;
   if (typeof latency === 'number') checkNumber('latency', latency, 0, 1e9);

@@ -1,5 +1,6 @@
 /** The requests that a server remembers for each peer over UDP. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { isTurnOver, nextTurn } from '../../../../src/core/turn.js';
 import {
   MAX_REQUESTS_PER_PEER,
   RecentRequests,
@@ -39,6 +40,29 @@ describe('RecentRequests', () => {
     expect(recent.add(request(MAX_REQUESTS_PER_PEER), 5_000, 7_000)).toBe(true);
     expect(recent.find(request(0))).toBeUndefined();
     recent.clear();
+  });
+
+  test('counts a purge to the budget of the turn', async () => {
+    let clock = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => clock);
+    onTestFinished(() => void vi.restoreAllMocks());
+    await nextTurn();
+    const peers = [new RecentRequests(), new RecentRequests()];
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
+    for (const peer of peers)
+      for (let low = 0; low < MAX_REQUESTS_PER_PEER; low++) peer.add(request(low), 5_000, 0);
+    await nextTurn();
+    for (const peer of peers) {
+      expect(isTurnOver()).toBe(false);
+      // By the fake clock, the turn is over before the second purge ends.
+      peer.add(request(MAX_REQUESTS_PER_PEER), 5_000, 1_000);
+      clock += 15;
+    }
+    peers[0]?.add(request(MAX_REQUESTS_PER_PEER), 5_000, 2_000);
+    expect(isTurnOver()).toBe(true);
+    await nextTurn();
+    expect(isTurnOver()).toBe(false);
+    for (const peer of peers) peer.clear();
   });
 
   test('remembers requests whose sequences have the same low half', () => {
