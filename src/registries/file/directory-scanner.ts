@@ -78,8 +78,8 @@ export class DirectoryScanner {
   #knownNames = new Map<string, Attributes | BadAttributes>();
 
   /**
-   * `ttl`: milliseconds, for files whose publisher is unknown. Without a logger, an invalid entry is
-   * a warning of the process.
+   * `ttl`: milliseconds, for files whose publisher is unknown. Without a logger, an invalid entry
+   * is a warning of the process.
    */
   constructor(root: string, ttl: number, logger: Logger | undefined) {
     this.#root = root;
