@@ -110,18 +110,32 @@ export function checkQuery(
   checkFields(query);
 }
 
+/** Why a text is not ATTRIBUTES. No error, because to make thousands of them takes long. */
+export interface BadAttributes {
+  readonly why: string;
+  readonly cause?: unknown;
+}
+
 /** Parses ATTRIBUTES and ignores unknown keys. Throws REGISTRY_FAILED with the reason. */
 export function parseAttributes(text: string): Attributes {
+  const attributes = readAttributes(text);
+  if ('why' in attributes) throw badEntry(text, attributes.why, attributes.cause);
+  return attributes;
+}
+
+/** As parseAttributes(), but returns the reason. Never throws. */
+export function readAttributes(text: string): Attributes | BadAttributes {
   const found = new Map<string, string>();
   try {
     for (const pair of queryUnescape(text).split('&')) {
       const [key = '', ...rest] = pair.split('=');
       const name = queryUnescape(key);
-      if (found.has(name)) throw new Error(`${quote(name)} occurs twice`);
+      if (found.has(name))
+        return { why: `its attributes cannot be parsed: ${quote(name)} occurs twice` };
       found.set(name, queryUnescape(rest.join('=')));
     }
   } catch (error) {
-    throw badEntry(text, `its attributes cannot be parsed: ${messageOf(error)}`, error);
+    return { why: `its attributes cannot be parsed: ${messageOf(error)}`, cause: error };
   }
   const [group, protocol, role, service, version] = KEYS.map((key) => found.get(key) ?? '') as [
     string,
@@ -130,11 +144,11 @@ export function parseAttributes(text: string): Attributes {
     string,
     string,
   ];
-  if (service === '') throw badEntry(text, 'its attributes name no service');
+  if (service === '') return { why: 'its attributes name no service' };
   if (role !== 'SRT_Provider' && role !== 'SRT_Consumer')
-    throw badEntry(text, `its role is ${quote(role)}, expected SRT_Provider or SRT_Consumer`);
+    return { why: `its role is ${quote(role)}, expected SRT_Provider or SRT_Consumer` };
   if (![group, protocol, service, version].every(isAllowedInPath))
-    throw badEntry(text, `its attributes contain one of these: ${FORBIDDEN_NAMES}`);
+    return { why: `its attributes contain one of these: ${FORBIDDEN_NAMES}` };
   return { group, protocol, role, service, version };
 }
 

@@ -67,7 +67,8 @@ export interface Provider extends AsyncDisposable {
   /**
    * Deregisters, so that consumers call other nodes. The server goes on: it serves calls in flight,
    * and calls of clients that stay. Resolves when the entries are removed. Rejects with
-   * REGISTRY_FAILED if the registry could not remove them now, such as while it is away. Consumers
+   * REGISTRY_FAILED if the registry could not remove them now, such as while it is away, or did not
+   * answer within 10 s. Consumers
    * may still call the provider then. Most registries remove the entries when they can be reached;
    * call drain() again to know. Rejects with ENDPOINT_CLOSED after close() or destroy().
    */

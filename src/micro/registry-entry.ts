@@ -21,9 +21,12 @@ import type { ServiceNode } from './types.js';
 export {
   type Attributes,
   attributesOf,
+  type BadAttributes,
+  badEntry,
   checkQuery,
   matches,
   parseAttributes,
+  readAttributes,
 } from './entry-attributes.js';
 
 /**

@@ -42,6 +42,9 @@ export const RESOLVER_DEFAULTS = { initialDelay: 100, maxDelay: 5_000 } satisfie
  */
 export type ChangeListener = (change: SnapshotChange, nodes: readonly ServiceNode[]) => unknown;
 
+/** Milliseconds that close() waits for the end of the watch. */
+const WATCH_END_TIMEOUT = 1_000;
+
 interface Waiter {
   resolve(nodes: readonly ServiceNode[]): void;
   reject(error: Error): void;
@@ -56,7 +59,10 @@ export class Resolver implements AsyncDisposable {
   readonly #abort = new AbortController();
   readonly #listeners = new Set<ChangeListener>();
   readonly #waiters = new Set<Waiter>();
-  readonly #watching: Promise<void>;
+  #onWatchEnd!: () => void;
+  readonly #watchEnd = new Promise<void>((resolve) => {
+    this.#onWatchEnd = resolve;
+  });
   #nodes: readonly ServiceNode[] = [];
   #hasList = false;
   /** Why there will be no further list. */
@@ -77,7 +83,7 @@ export class Resolver implements AsyncDisposable {
       initialDelay: [1, LONGEST_TIMER],
       maxDelay: [1, LONGEST_TIMER],
     });
-    this.#watching = this.#watch();
+    void this.#watch();
   }
 
   /** The last list, ordered by id; the same array until it changes. Empty before the first list. */
@@ -177,12 +183,23 @@ export class Resolver implements AsyncDisposable {
     );
   }
 
-  /** Ends the watch. The last list stays. */
+  /**
+   * Ends the watch, and waits for its end, for at most 1 s: a registry of a program may not end it.
+   * The last list stays.
+   */
   async close(): Promise<void> {
     this.#end(gettyError('ENDPOINT_CLOSED', `the resolver of ${this.query.service} is closed`));
     this.#listeners.clear();
     this.#abort.abort();
-    await this.#watching;
+    const timer = new LongTimer(() => {
+      this.#logger.warn(
+        { query: this.query },
+        `resolver: the registry did not end the watch within ${WATCH_END_TIMEOUT} ms`,
+      );
+      this.#onWatchEnd();
+    }, WATCH_END_TIMEOUT);
+    await this.#watchEnd;
+    timer.cancel();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -193,33 +210,39 @@ export class Resolver implements AsyncDisposable {
   async #watch(): Promise<void> {
     const { signal } = this.#abort;
     const { initialDelay, maxDelay } = this.#delays;
-    for (;;) {
-      try {
-        const lists = this.#registry.watch(this.query, { signal });
-        refusePromise('BAD_OPTION', 'watch() of the registry', lists);
-        for await (const nodes of lists) {
+    try {
+      for (;;) {
+        try {
+          const lists = this.#registry.watch(this.query, { signal });
+          refusePromise('BAD_OPTION', 'watch() of the registry', lists);
+          for await (const nodes of lists) {
+            if (signal.aborted) return;
+            this.#onList(nodes);
+          }
+          // A watch that ends without a failure: the registry is disposed.
+          if (!signal.aborted)
+            this.#end(
+              gettyError(
+                'REGISTRY_FAILED',
+                `the registry was disposed while ${this.query.service} was watched`,
+              ),
+            );
+          return;
+        } catch (error) {
           if (signal.aborted) return;
-          this.#onList(nodes);
+          this.#onWatchFailed(error);
         }
-        // A watch that ends without a failure: the registry is disposed.
-        if (!signal.aborted)
-          this.#end(
-            gettyError(
-              'REGISTRY_FAILED',
-              `the registry was disposed while ${this.query.service} was watched`,
-            ),
-          );
-        return;
-      } catch (error) {
+        await pause(backoffDelay(this.#failures, initialDelay, maxDelay), signal, true);
         if (signal.aborted) return;
-        this.#onWatchFailed(error);
       }
-      await pause(backoffDelay(this.#failures, initialDelay, maxDelay), signal, true);
-      if (signal.aborted) return;
+    } finally {
+      this.#onWatchEnd();
     }
   }
 
   #onList(nodes: readonly ServiceNode[]): void {
+    if (!Array.isArray(nodes))
+      throw gettyError('REGISTRY_FAILED', 'watch() of the registry gave a list that is no array');
     if (this.#failures > 0)
       this.#logger.info({ query: this.query }, 'resolver: the watch works again');
     this.#failures = 0;

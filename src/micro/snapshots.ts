@@ -1,5 +1,6 @@
 /** Snapshots: whole lists of nodes. How they are ordered, compared and given to a slow reader. */
 import { followSignal } from '../core/signals.js';
+import { differenceOf } from './list-difference.js';
 import type { ServiceNode } from './types.js';
 
 /** The differences between two snapshots. `updated` has the new nodes. */
@@ -15,16 +16,54 @@ export function nodeKey(node: ServiceNode): string {
   return `${node.id}\0${node.service}\0${node.group}\0${node.version}\0${node.protocol}`;
 }
 
-/** The order of every list: by id, and for equal ids by nodeKey(). */
+/**
+ * The order of every list: that of nodeKey(), by one field after the other, so that no key has to
+ * be made.
+ */
 export function compareNodes(a: ServiceNode, b: ServiceNode): number {
   if (a.id !== b.id) return a.id < b.id ? -1 : 1;
-  const [left, right] = [nodeKey(a), nodeKey(b)];
-  return left === right ? 0 : left < right ? -1 : 1;
+  if (a.service !== b.service) return a.service < b.service ? -1 : 1;
+  if (a.group !== b.group) return a.group < b.group ? -1 : 1;
+  if (a.version !== b.version) return a.version < b.version ? -1 : 1;
+  return a.protocol === b.protocol ? 0 : a.protocol < b.protocol ? -1 : 1;
 }
 
 /** A frozen copy in the order of compareNodes(). */
 export function sortedNodes(nodes: readonly ServiceNode[]): readonly ServiceNode[] {
   return Object.freeze([...nodes].sort(compareNodes));
+}
+
+/** Orders one list after another. A list that differs by few nodes is not sorted again. */
+class ListSorter {
+  /** The last list, as it was given and in order. */
+  #given: readonly ServiceNode[] = [];
+  #sorted: readonly ServiceNode[] = [];
+
+  /** The result of sortedNodes(). */
+  sort(nodes: readonly ServiceNode[]): readonly ServiceNode[] {
+    const { removed, added } = differenceOf(this.#given, nodes);
+    if (removed.length + added.length === 0) return this.#sorted;
+    const gone = new Set(removed);
+    const kept = gone.size === 0 ? this.#sorted : this.#sorted.filter((node) => !gone.has(node));
+    const merged = merge(kept, [...added].sort(compareNodes));
+    // A list that has an object twice.
+    this.#sorted = merged.length === nodes.length ? Object.freeze(merged) : sortedNodes(nodes);
+    this.#given = nodes;
+    return this.#sorted;
+  }
+}
+
+/** Merges the few nodes of `added` into `nodes`; both are ordered. */
+function merge(nodes: readonly ServiceNode[], added: readonly ServiceNode[]): ServiceNode[] {
+  const merged: ServiceNode[] = [];
+  let at = 0;
+  for (const node of added) {
+    while (at < nodes.length && compareNodes(nodes[at] as ServiceNode, node) <= 0)
+      merged.push(nodes[at++] as ServiceNode);
+    merged.push(node);
+  }
+  while (at < nodes.length) merged.push(nodes[at++] as ServiceNode);
+  return merged;
 }
 
 /** Whether two nodes with the same key have the same address and metadata. */
@@ -44,7 +83,7 @@ function isEqualList(a: readonly ServiceNode[], b: readonly ServiceNode[]): bool
     a.length === b.length &&
     a.every((node, i) => {
       const other = b[i] as ServiceNode;
-      return compareNodes(node, other) === 0 && hasEqualContent(node, other);
+      return node === other || (compareNodes(node, other) === 0 && hasEqualContent(node, other));
     })
   );
 }
@@ -54,10 +93,11 @@ export function compareSnapshots(
   before: readonly ServiceNode[],
   after: readonly ServiceNode[],
 ): SnapshotChange {
-  const old = new Map(before.map((node) => [nodeKey(node), node]));
+  const difference = differenceOf(before, after);
+  const old = new Map(difference.removed.map((node) => [nodeKey(node), node]));
   const added: ServiceNode[] = [];
   const updated: ServiceNode[] = [];
-  for (const node of after) {
+  for (const node of difference.added) {
     const key = nodeKey(node);
     const previous = old.get(key);
     if (previous === undefined) added.push(node);
@@ -105,6 +145,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
   #releaseSignal: (() => void) | undefined;
   /** The list that was offered last and not given to the reader. */
   #offered: readonly ServiceNode[] | undefined;
+  readonly #sorter = new ListSorter();
   /** The list that the reader got last. */
   #given: readonly ServiceNode[] | undefined;
   /** The failure with which the next call of next() rejects. */
@@ -176,7 +217,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
   /** Gives the offered list to one reader, if it differs from the list given before. */
   #give(): void {
     if (this.#readers.length === 0 || this.#offered === undefined) return;
-    const nodes = sortedNodes(this.#offered);
+    const nodes = this.#sorter.sort(this.#offered);
     this.#offered = undefined;
     if (this.#given !== undefined && isEqualList(this.#given, nodes)) return;
     this.#given = nodes;

@@ -64,6 +64,59 @@ describe('compareSnapshots', () => {
   });
 });
 
+/** Lists of the same objects, in any order, as registries offer them one after another. */
+const listsOfSame = fc
+  .uniqueArray(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.constantFrom('', 'g', 'h')), {
+    selector: ([id, group]) => `${id}/${group}`,
+  })
+  .map((names) => names.flatMap(([id, group]) => [node(id, { group }), node(id, { group })]))
+  .chain((nodes) => fc.array(fc.shuffledSubarray(nodes), { maxLength: 6 }));
+
+/** Nodes in no order, and a function that returns how often fields other than `id` were read. */
+function countedNodes(count: number): [ServiceNode[], () => number] {
+  let reads = 0;
+  const nodes = Array.from({ length: count }, (_, i) => {
+    const { service, ...others } = node(`n${(i * 7919) % count}`);
+    return Object.defineProperty({ ...others, service }, 'service', {
+      get: () => {
+        reads++;
+        return service;
+      },
+    });
+  });
+  return [nodes, () => reads];
+}
+
+describe('a change of one node of a long list', () => {
+  const changed = (nodes: readonly ServiceNode[]): ServiceNode[] =>
+    nodes.map((each, i) => (i === 500 ? node(each.id, { address: 'tcp://h:2' }) : each));
+
+  it('is found without the keys of the others', () => {
+    const [before, reads] = countedNodes(1_000);
+    const after = changed(before);
+    expect(compareSnapshots(before, after).updated).toEqual([after[500]]);
+    expect(compareSnapshots(before, [...after].reverse()).updated).toEqual([after[500]]);
+    expect(reads()).toBeLessThan(10);
+  });
+
+  it('is put in order without sorting the others', async () => {
+    const [nodes, reads] = countedNodes(1_000);
+    let sink: SnapshotSink | undefined;
+    const lists = snapshots((given) => {
+      sink = given;
+      return () => {};
+    })[Symbol.asyncIterator]();
+    const first = lists.next();
+    sink?.offer(nodes);
+    await first;
+    const second = lists.next();
+    sink?.offer(changed(nodes));
+    const { value } = await second;
+    expect(reads()).toBeLessThan(10);
+    expect(value).toEqual(sorted(changed(nodes)));
+  });
+});
+
 describe('snapshots', () => {
   /** An iterator, its sink, and how often its watch was stopped. */
   function begin(signal?: AbortSignal): {
@@ -101,6 +154,21 @@ describe('snapshots', () => {
     sink().offer([node('a')]);
     sink().offer([node('c')]);
     expect(await iterator.next()).toEqual({ done: false, value: [node('c')] });
+  });
+
+  it('orders each list, whatever the list before it had', async () => {
+    await fc.assert(
+      fc.asyncProperty(listsOfSame, async (lists) => {
+        const { iterator, sink } = begin();
+        for (const [i, nodes] of lists.entries()) {
+          // An equal list would not be given.
+          const list = [...nodes, node('b', { version: `${i}` })];
+          const next = iterator.next();
+          sink().offer(list);
+          expect((await next).value).toEqual(sorted(list));
+        }
+      }),
+    );
   });
 
   it('gives each of several pending next() another list', async () => {

@@ -2,6 +2,7 @@
 import { promiseOf } from '../../core/callbacks.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import type { ExplainedNode } from '../explanation.js';
+import { differenceOf } from '../list-difference.js';
 import type { Resolver } from '../resolver.js';
 import { nodeKey } from '../snapshots.js';
 import type { NodeCounts } from '../statistics.js';
@@ -28,8 +29,9 @@ export class NodePool implements HealthHooks {
   readonly #picker: Picker;
   readonly #clients: ClientCache;
   readonly #settings: PoolSettings;
-  /** The states of the nodes of the last list. */
-  #states = new Map<ServiceNode, NodeState>();
+  /** The last list, and the states of its nodes. */
+  #nodes: readonly ServiceNode[] = [];
+  readonly #states = new Map<ServiceNode, NodeState>();
   readonly #loadOf = (node: ServiceNode): NodeLoad => this.#states.get(node) ?? NO_LOAD;
   /**
    * Nodes that are neither ejected nor unavailable; all nodes if there are none. Undefined: it must
@@ -165,18 +167,27 @@ export class NodePool implements HealthHooks {
     // An update replaces the node object and keeps its key, so the state stays.
     // A node with another address is another process, which begins with a state of its own.
     const stateKey = (node: ServiceNode): string => `${node.address} ${nodeKey(node)}`;
+    const { removed, added } = differenceOf(this.#nodes, nodes);
+    this.#nodes = nodes;
     const before = new Map<string, NodeState>();
-    for (const [node, state] of this.#states) before.set(stateKey(node), state);
+    for (const node of removed) {
+      const state = this.#states.get(node);
+      if (state !== undefined) before.set(stateKey(node), state);
+      this.#states.delete(node);
+    }
     // The nodes of the first list that is not empty count as warmed up.
     const joinTime = this.#hadNodes ? performance.now() : Number.NEGATIVE_INFINITY;
     this.#hadNodes ||= nodes.length > 0;
-    this.#states = new Map();
-    for (const node of nodes) {
+    for (const node of added) {
       const key = stateKey(node);
       this.#states.set(node, before.get(key) ?? this.#newState(joinTime));
       before.delete(key);
     }
     for (const { health } of before.values()) health?.dispose();
+    // A registry of a program may list one object twice.
+    if (this.#states.size !== nodes.length)
+      for (const node of nodes)
+        if (!this.#states.has(node)) this.#states.set(node, this.#newState(joinTime));
     this.invalidate();
   }
 

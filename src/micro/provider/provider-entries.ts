@@ -1,5 +1,4 @@
 /** The entries of a provider in its registry. Changes of them run one after another. */
-import { callAsync } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
 import { within } from '../../core/timers.js';
@@ -7,12 +6,14 @@ import { nodeKey } from '../snapshots.js';
 import type { NodeRegistration, Registry, ServiceNode } from '../types.js';
 import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
 import { failureOf } from './provider-status.js';
-
-/**
- * Milliseconds that close() waits for the registry. ZooKeeper has the longest default limit of an
- * operation, 5 s: this is one for a change that has begun, and one for the removal.
- */
-const REGISTRY_TIMEOUT = 10_000;
+import {
+  checkRegistration,
+  disposeInTime,
+  isLeft,
+  lateError,
+  REGISTRY_TIMEOUT,
+  registerError,
+} from './registration-checks.js';
 
 /** A node and the result of its Registry.register(). */
 interface Registered {
@@ -70,7 +71,7 @@ export class ProviderEntries implements EntryOwner {
 
   /** The withdrawn entries that the registry has not removed yet. */
   get #left(): readonly Withdrawn[] {
-    return this.#withdrawn.filter(({ registration }) => registration.isRemoved === false);
+    return this.#withdrawn.filter(({ registration }) => isLeft(registration));
   }
 
   /** Whether the entries are removed, or are being removed. */
@@ -177,10 +178,8 @@ export class ProviderEntries implements EntryOwner {
   async close(): Promise<Error | undefined> {
     this.stop();
     const removal = this.#lastChange.then(() => this.#deregister());
-    const late = (): Error =>
-      new Error(`its registry did not answer within ${REGISTRY_TIMEOUT} ms`);
     try {
-      const failure = await within(REGISTRY_TIMEOUT, removal, late);
+      const failure = await within(REGISTRY_TIMEOUT, removal, lateError);
       return failure === undefined ? undefined : this.#notDeregistered(failure.reason);
     } catch (error) {
       return this.#notDeregistered(error);
@@ -238,10 +237,16 @@ export class ProviderEntries implements EntryOwner {
   async #registerNode(node: ServiceNode): Promise<Registered> {
     const { registry } = this.#setup;
     let wasNotified = false;
-    const registration = await registry.register(node, (isPublished) => {
+    const onPublished = (isPublished: boolean): void => {
       wasNotified = true;
       this.#setPublished(node, isPublished);
-    });
+    };
+    let registration: NodeRegistration;
+    try {
+      registration = checkRegistration(await registry.register(node, onPublished));
+    } catch (error) {
+      throw registerError(error);
+    }
     // A registry that does not call the listener has published the node by now.
     if (!wasNotified) this.#setPublished(node, true);
     takeEntry(registry, node, this);
@@ -250,14 +255,15 @@ export class ProviderEntries implements EntryOwner {
 
   /**
    * Removes all entries. An unreachable registry removes them later; they stay in `published`, and
-   * the next call tries again. Resolves with the first failure.
+   * the next call tries again. So do those whose removal takes longer than REGISTRY_TIMEOUT.
+   * Resolves with the first failure.
    */
   async #deregister(): Promise<PromiseRejectedResult | undefined> {
     const { registry } = this.#setup;
     await Promise.all(this.#nodes.map((node) => leaveEntry(registry, node, this)));
     const registered = this.#registered;
     const outcomes = await Promise.allSettled(
-      registered.map(({ registration }) => callAsync(() => registration[Symbol.asyncDispose]())),
+      registered.map(({ registration }) => disposeInTime(registration)),
     );
     this.#registered = registered.filter((_, index) => outcomes[index]?.status === 'rejected');
     const left = new Set(this.#registered.map(({ node }) => nodeKey(node)));

@@ -1,14 +1,14 @@
 /** All entries below the root, by service. An entry is parsed when a list first includes it. */
-import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import {
   type Attributes,
   MAX_ENTRY_BYTES,
   matches,
-  parseAttributes,
   parseEntry,
+  readAttributes,
 } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { InvalidEntries } from '../shared/invalid-entries.js';
 import type { KeyValue } from './proto/kv_pb.js';
 
 export interface EntryCacheOptions {
@@ -40,8 +40,6 @@ interface Group {
   readonly entries: Map<string, Entry>;
 }
 
-/** The number of invalid entries that are logged. */
-const MAX_INVALID = 1_000;
 /** A longer key is no entry. */
 const MAX_KEY_BYTES = 16 * 1024;
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -53,8 +51,7 @@ export class EntryCache {
   readonly #byService = new Map<string, Set<Group>>();
   /** Services whose lists may have changed since takeChangedServices(). */
   #changedServices = new Set<string>();
-  /** Why an entry is invalid, by path, so that each reason is logged once. */
-  readonly #invalid = new Map<string, string>();
+  readonly #invalid: InvalidEntries;
   #size = 0;
   #bytes = 0;
   #isFull = false;
@@ -65,6 +62,7 @@ export class EntryCache {
   constructor(prefix: string, options: EntryCacheOptions) {
     this.#prefix = prefix;
     this.#options = options;
+    this.#invalid = new InvalidEntries(options.logger);
   }
 
   /** Returns the services whose lists may have changed since the last call. */
@@ -113,9 +111,9 @@ export class EntryCache {
     entry.text = undefined;
     try {
       entry.node = parseEntry({ attributes: group.name, id }, text);
-      this.#invalid.delete(`${this.#prefix}${group.name}/${id}`);
+      this.#invalid.forget(`${this.#prefix}${group.name}/${id}`);
     } catch (error) {
-      this.#onInvalid(`${this.#prefix}${group.name}/${id}`, error);
+      this.#invalid.report(`${this.#prefix}${group.name}/${id}`, error);
     }
   }
 
@@ -148,7 +146,7 @@ export class EntryCache {
         throw new Error(`its value has ${value.length} bytes, at most ${MAX_ENTRY_BYTES} are read`);
       return UTF8.decode(value);
     } catch (error) {
-      this.#onInvalid(path, error);
+      this.#invalid.report(path, error);
       return undefined;
     }
   }
@@ -172,7 +170,7 @@ export class EntryCache {
       return;
     }
     this.#drop(group, id, entry);
-    this.#invalid.delete(`${this.#prefix}${group.name}/${id}`);
+    this.#invalid.forget(`${this.#prefix}${group.name}/${id}`);
     this.#changedServices.add(group.attributes.service);
   }
 
@@ -193,7 +191,7 @@ export class EntryCache {
       this.#removeIfEmpty(group);
     }
     // An invalid entry that is deleted and written again is logged again.
-    for (const path of [...this.#invalid.keys()]) if (!keys.has(path)) this.#invalid.delete(path);
+    this.#invalid.keepOnly((path) => keys.has(path));
   }
 
   /** Removes the entries whose `removeAt` has passed. */
@@ -237,7 +235,7 @@ export class EntryCache {
       group = { name, attributes, entries: new Map() };
     }
     if (parts.length !== 2 || id === '') {
-      this.#onInvalid(path ?? '', new Error('it is not ROOT/ATTRIBUTES/NODE_ID'));
+      this.#invalid.report(path ?? '', 'it is not ROOT/ATTRIBUTES/NODE_ID');
       return undefined;
     }
     if (!this.#groups.has(name)) this.#add(group);
@@ -259,25 +257,10 @@ export class EntryCache {
   }
 
   #readAttributes(path: string, name: string): Attributes | undefined {
-    try {
-      return parseAttributes(name);
-    } catch (error) {
-      this.#onInvalid(path, error);
-      return undefined;
-    }
-  }
-
-  #onInvalid(path: string, error: unknown): void {
-    const reason = messageOf(error);
-    if (this.#invalid.get(path) === reason || this.#invalid.size > MAX_INVALID) return;
-    this.#invalid.set(path, reason);
-    const { logger } = this.#options;
-    if (this.#invalid.size > MAX_INVALID)
-      logger.warn(
-        { path },
-        `registry: over ${MAX_INVALID} entries are invalid, no more are logged`,
-      );
-    else logger.warn({ path, error }, 'registry: skipped an invalid entry');
+    const attributes = readAttributes(name);
+    if (!('why' in attributes)) return attributes;
+    this.#invalid.report(path, attributes.why);
+    return undefined;
   }
 }
 

@@ -2,10 +2,17 @@
 import type { Stats } from 'node:fs';
 import { lstat, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
+import { nextTurn, spend } from '../../core/turn.js';
+import {
+  type Attributes,
+  type BadAttributes,
+  matches,
+  parseEntry,
+  readAttributes,
+} from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { InvalidEntries } from '../shared/invalid-entries.js';
 import { readEntryFile } from './entry-file.js';
 import { ttlOf } from './entry-ttl.js';
 import { errorCode } from './error-code.js';
@@ -23,6 +30,10 @@ const DELETE_UNCHANGED_TTLS = 2;
  * between two scans.
  */
 const LATE_SCAN_GRACE = 1 / 2;
+/** The names in the root whose attributes are kept from one scan to the next. */
+const MAX_KNOWN_NAMES = 20_000;
+/** Units of core/turn.ts for one name in the root. */
+const NAME_UNITS = 4;
 /** Errors that concern one file and not the registry. */
 const FILE_ERRORS = ['EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 
@@ -53,7 +64,6 @@ interface Content {
 export class DirectoryScanner {
   readonly #root: string;
   readonly #ttl: number;
-  readonly #logger: Logger;
   /** The files, by ATTRIBUTES, then by NODE_ID. */
   #knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
   /** Files that are being written, or were left behind by a killed process. */
@@ -61,15 +71,20 @@ export class DirectoryScanner {
   #scannedAt = Number.NEGATIVE_INFINITY;
   /** Identifies the directory, which another one with the same path may replace. */
   #directoryId = '';
-  /** Why files are skipped, by path. Kept from scan to scan, so that each reason is logged once. */
-  #skipped = new Map<string, string>();
-  #skippedBefore = this.#skipped;
+  readonly #invalid: InvalidEntries;
+  /** The paths that this scan has skipped. */
+  #skipped = new Set<string>();
+  /** The attributes of the names in the root at the last scan. */
+  #knownNames = new Map<string, Attributes | BadAttributes>();
 
-  /** `ttl`: milliseconds, for files whose publisher is unknown. */
-  constructor(root: string, ttl: number, logger: Logger) {
+  /**
+   * `ttl`: milliseconds, for files whose publisher is unknown. Without a logger, an invalid entry
+   * is a warning of the process.
+   */
+  constructor(root: string, ttl: number, logger: Logger | undefined) {
     this.#root = root;
     this.#ttl = ttl;
-    this.#logger = logger;
+    this.#invalid = new InvalidEntries(logger);
   }
 
   /**
@@ -80,18 +95,29 @@ export class DirectoryScanner {
   async scan(
     queries: readonly ServiceQuery[] | 'all',
   ): Promise<{ nodes: ServiceNode[]; isReplaced: boolean }> {
-    this.#skippedBefore = this.#skipped;
-    this.#skipped = new Map();
+    const skipped = new Set<string>();
+    this.#skipped = skipped;
+    const knownNames = new Map<string, Attributes | BadAttributes>();
     const knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
     const temporaryFiles = new Map<string, KnownFile>();
     const nodes: ServiceNode[] = [];
     const now = performance.now();
     for (const entry of await readdir(this.#root, { withFileTypes: true })) {
       const { name } = entry;
-      if (name.startsWith('.')) await this.#checkTemporary(name, temporaryFiles, now);
-      else if (this.#isRequested(name, entry.isDirectory(), queries))
+      // Anyone who may write to the directory can make thousands of names.
+      if (spend(NAME_UNITS)) await nextTurn();
+      if (name.startsWith('.')) {
+        if (name.startsWith(TEMPORARY_PREFIX))
+          await this.#checkTemporary(name, temporaryFiles, now);
+        continue;
+      }
+      const attributes = this.#knownNames.get(name) ?? readAttributes(name);
+      if (knownNames.size < MAX_KNOWN_NAMES) knownNames.set(name, attributes);
+      if (this.#isRequested(name, attributes, entry.isDirectory(), queries))
         knownFiles.set(name, await this.#scanAttributes(name, nodes, now));
     }
+    this.#knownNames = knownNames;
+    this.#invalid.keepOnly((path) => skipped.has(path));
     this.#knownFiles = knownFiles;
     this.#temporaryFiles = temporaryFiles;
     this.#scannedAt = now;
@@ -106,6 +132,7 @@ export class DirectoryScanner {
   /** Must be called when scanning stops. Clears the known files, which get out of date. */
   clear(): void {
     this.#knownFiles = new Map();
+    this.#knownNames = new Map();
     this.#temporaryFiles = new Map();
     this.#scannedAt = Number.NEGATIVE_INFINITY;
     this.#directoryId = '';
@@ -113,19 +140,18 @@ export class DirectoryScanner {
 
   #isRequested(
     name: string,
+    attributes: Attributes | BadAttributes,
     isDirectory: boolean,
     queries: readonly ServiceQuery[] | 'all',
   ): boolean {
-    try {
-      const attributes = parseAttributes(name);
-      if (!isDirectory) throw new Error('it is not a directory');
-      return queries === 'all'
-        ? attributes.role === 'SRT_Provider'
-        : queries.some((query) => matches(attributes, query));
-    } catch (error) {
-      this.#skip(join(this.#root, name), error);
+    if ('why' in attributes || !isDirectory) {
+      const why = 'why' in attributes ? attributes.why : 'it is not a directory';
+      this.#skip(join(this.#root, name), why);
       return false;
     }
+    return queries === 'all'
+      ? attributes.role === 'SRT_Provider'
+      : queries.some((query) => matches(attributes, query));
   }
 
   /** Adds the living nodes of one ATTRIBUTES directory to `nodes`. Returns its files. */
@@ -221,7 +247,7 @@ export class DirectoryScanner {
   ): Promise<KnownFile> {
     const before = this.#knownFiles.get(attributes)?.get(id);
     if (known.content !== undefined && before?.version === known.version) {
-      if (known.content.node === undefined) this.#skipAgain(path);
+      if (known.content.node === undefined) this.#skipped.add(path);
       return known;
     }
     let text: string | undefined;
@@ -238,16 +264,10 @@ export class DirectoryScanner {
     }
   }
 
-  #skip(path: string, error: unknown): void {
-    const reason = messageOf(error);
-    this.#skipped.set(path, reason);
-    if (this.#skippedBefore.get(path) !== reason)
-      this.#logger.warn({ path, error }, 'registry: skipped an invalid entry');
-  }
-
-  #skipAgain(path: string): void {
-    const reason = this.#skippedBefore.get(path);
-    if (reason !== undefined) this.#skipped.set(path, reason);
+  /** `reason`: an error or a text. */
+  #skip(path: string, reason: unknown): void {
+    this.#skipped.add(path);
+    this.#invalid.report(path, reason);
   }
 
   /** Deletes the file of a process that was killed between writing and renaming it. */
@@ -256,7 +276,6 @@ export class DirectoryScanner {
     temporaryFiles: Map<string, KnownFile>,
     now: number,
   ): Promise<void> {
-    if (!name.startsWith(TEMPORARY_PREFIX)) return;
     const path = join(this.#root, name);
     try {
       const stats = await lstat(path);

@@ -6,7 +6,7 @@
 
 import { join, resolve } from 'node:path';
 import { gettyError, messageOf } from '../../core/errors.js';
-import { guardedLogger, type Logger, SILENT } from '../../core/logger.js';
+import { guardedLogger, type Logger } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { entryPath, entryValue, matches } from '../../micro/registry-entry.js';
@@ -39,9 +39,9 @@ export interface FileRegistryOptions {
   /** Milliseconds between two scans of the directory while there is a watch. Default: 200. */
   pollInterval?: number | undefined;
   /**
-   * Logs each of these once: the directory cannot be read or can be read again, an entry is
-   * invalid, an entry cannot be kept alive. Default: none; then each failure is one warning of the
-   * process.
+   * Logs each of these once: the directory cannot be read or can be read again, an entry is invalid
+   * (up to a thousand of them), an entry cannot be kept alive. Default: none; then each failure is
+   * one warning of the process.
    */
   logger?: Logger | undefined;
 }
@@ -98,7 +98,7 @@ class FileRegistry implements Registry {
     this.#pollInterval = options.pollInterval;
     this.#logger = logger;
     this.#outage = new Outage(`the file registry ${root}`, { directory: root }, logger);
-    this.#scanner = new DirectoryScanner(root, options.ttl, logger ?? SILENT);
+    this.#scanner = new DirectoryScanner(root, options.ttl, logger);
   }
 
   get failure(): Error | undefined {

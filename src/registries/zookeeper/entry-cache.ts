@@ -1,9 +1,10 @@
 /** The entries that match any watch of a registry, kept as the server has them. */
 import type { Logger } from '../../core/logger.js';
 import { startTimer } from '../../core/timers.js';
-import { type Attributes, matches, parseAttributes } from '../../micro/registry-entry.js';
+import { type Attributes, matches, readAttributes } from '../../micro/registry-entry.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { InvalidEntries } from '../shared/invalid-entries.js';
 import { MissingNodes } from '../shared/missing-nodes.js';
 import { ProblemLog } from '../shared/problem-log.js';
 import { isConnectionError } from './client/errors.js';
@@ -29,6 +30,7 @@ export class EntryCache {
   readonly #client: ZooKeeperClient;
   readonly #root: string;
   readonly #logger: Logger;
+  readonly #invalid: InvalidEntries;
   readonly #problems: ProblemLog;
   readonly #reconciler = new Reconciler(
     () => this.#refresh(),
@@ -55,6 +57,7 @@ export class EntryCache {
     this.#client = client;
     this.#root = root;
     this.#logger = logger;
+    this.#invalid = new InvalidEntries(logger);
     this.#problems = new ProblemLog(root || '/', logger);
   }
 
@@ -146,9 +149,17 @@ export class EntryCache {
   }
 
   #createGroup(name: string, attributes: Attributes): EntryGroup {
-    return new EntryGroup(this.#client, this.#root, name, attributes, this.#logger, () => {
-      for (const watch of this.#watches) if (matches(attributes, watch.query)) this.#offer(watch);
-    });
+    return new EntryGroup(
+      this.#client,
+      this.#root,
+      name,
+      attributes,
+      this.#logger,
+      this.#invalid,
+      () => {
+        for (const watch of this.#watches) if (matches(attributes, watch.query)) this.#offer(watch);
+      },
+    );
   }
 
   async #list(): Promise<void> {
@@ -159,6 +170,8 @@ export class EntryCache {
       this.#names = new Map(
         names.map((name) => [name, before.has(name) ? before.get(name) : this.#parse(name)]),
       );
+      for (const name of before.keys())
+        if (!this.#names.has(name)) this.#invalid.forget(`${this.#root}/${name}`);
     } catch (error) {
       this.#mustList = true;
       throw error;
@@ -166,15 +179,10 @@ export class EntryCache {
   }
 
   #parse(name: string): Attributes | undefined {
-    try {
-      return parseAttributes(name);
-    } catch (error) {
-      this.#logger.warn(
-        { path: `${this.#root}/${name}`, error },
-        'registry: skipped an invalid entry',
-      );
-      return undefined;
-    }
+    const attributes = readAttributes(name);
+    if (!('why' in attributes)) return attributes;
+    this.#invalid.report(`${this.#root}/${name}`, attributes.why);
+    return undefined;
   }
 
   /** Offers the list if all of its entries were read. */

@@ -1,8 +1,8 @@
 /** The entries below one ATTRIBUTES node. They are read once, and again as they change. */
-import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { type Attributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
+import type { InvalidEntries } from '../shared/invalid-entries.js';
 import { ProblemLog } from '../shared/problem-log.js';
 import { isConnectionError, zooKeeperReasonOf } from './client/errors.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
@@ -20,8 +20,7 @@ interface Entry {
   isStale: boolean;
   /** undefined: the entry is invalid. */
   node?: ServiceNode;
-  /** Why the entry is invalid. */
-  reason?: string;
+  isInvalid?: boolean;
   readonly onEvent: () => void;
 }
 
@@ -30,7 +29,7 @@ export class EntryGroup {
   readonly #client: ZooKeeperClient;
   readonly #path: string;
   readonly #name: string;
-  readonly #logger: Logger;
+  readonly #invalid: InvalidEntries;
   readonly #problems: ProblemLog;
   readonly #onChange: () => void;
   readonly #reconciler = new Reconciler(
@@ -57,13 +56,14 @@ export class EntryGroup {
     name: string,
     attributes: Attributes,
     logger: Logger,
+    invalid: InvalidEntries,
     onChange: () => void,
   ) {
     this.attributes = attributes;
     this.#client = client;
     this.#path = `${root}/${name}`;
     this.#name = name;
-    this.#logger = logger;
+    this.#invalid = invalid;
     this.#problems = new ProblemLog(this.#path, logger);
     this.#onChange = onChange;
     this.#reconciler.request();
@@ -95,9 +95,10 @@ export class EntryGroup {
     this.#isStopped = true;
     this.#reconciler.stop();
     this.#client.unwatch(this.#path, this.#onChildren);
-    for (const [id, { onEvent }] of this.#entries)
+    for (const [id, { onEvent }] of this.#entries) {
       this.#client.unwatch(`${this.#path}/${id}`, onEvent);
-    this.#entries.clear();
+      this.#delete(id);
+    }
   }
 
   #isStale(id: string): boolean {
@@ -147,12 +148,16 @@ export class EntryGroup {
       this.#ids = this.#ids.slice(0, MAX_ENTRIES);
     }
     const ids = new Set(this.#ids);
-    for (const id of [...this.#entries.keys()]) if (!ids.has(id)) this.#entries.delete(id);
+    for (const id of [...this.#entries.keys()]) if (!ids.has(id)) this.#delete(id);
+  }
+
+  #delete(id: string): void {
+    this.#entries.delete(id);
+    this.#invalid.forget(`${this.#path}/${id}`);
   }
 
   async #read(id: string): Promise<void> {
     const path = `${this.#path}/${id}`;
-    const before = this.#entries.get(id);
     const entry: Entry = {
       isStale: false,
       onEvent: () => {
@@ -164,23 +169,23 @@ export class EntryGroup {
     try {
       const { data } = await this.#client.getData(path, { watch: entry.onEvent });
       entry.node = parseEntry({ attributes: this.#name, id }, data.toString());
+      this.#invalid.forget(path);
     } catch (error) {
       if (zooKeeperReasonOf(error) === 'NO_NODE') {
-        this.#entries.delete(id);
+        this.#delete(id);
         return;
       }
       // An entry without read permission has no watch, so each later run reads it again.
       if (zooKeeperReasonOf(error) === 'NO_AUTH') entry.isStale = true;
       else if (zooKeeperReasonOf(error) !== undefined) throw error;
-      entry.reason = messageOf(error);
-      if (before?.reason !== entry.reason)
-        this.#logger.warn({ path, error }, 'registry: skipped an invalid entry');
+      entry.isInvalid = true;
+      this.#invalid.report(path, error);
     }
     if (this.#isStopped) {
       this.#client.unwatch(path, entry.onEvent);
       return;
     }
     this.#entries.set(id, entry);
-    if (entry.isStale && entry.reason === undefined) this.#reconciler.request();
+    if (entry.isStale && !entry.isInvalid) this.#reconciler.request();
   }
 }

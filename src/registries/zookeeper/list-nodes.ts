@@ -1,5 +1,5 @@
 /** Reads every entry below a root once. */
-import { parseAttributes, parseEntry } from '../../micro/registry-entry.js';
+import { parseEntry, readAttributes } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
 import { zooKeeperReasonOf } from './client/errors.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
@@ -34,11 +34,8 @@ async function childrenOf(client: ZooKeeperClient, path: string): Promise<string
 }
 
 function isOfProviders(attributes: string): boolean {
-  try {
-    return parseAttributes(attributes).role === 'SRT_Provider';
-  } catch {
-    return false;
-  }
+  const read = readAttributes(attributes);
+  return 'role' in read && read.role === 'SRT_Provider';
 }
 
 async function readNode(

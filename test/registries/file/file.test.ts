@@ -3,10 +3,10 @@
  * behavior of all registries.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import { file } from '../../../src/registries/file/index.js';
 import {
@@ -188,6 +188,72 @@ describe('the file registry', () => {
       );
     await watch.until(([first]) => first?.metadata.size === '40', 'the last value');
     expect(log.lines).toEqual([]);
+  });
+
+  it('reports up to a thousand of many files that are no entries, once', async () => {
+    await mkdir(directory, { recursive: true });
+    const names = Array.from({ length: 1_500 }, (_, i) => join(directory, `junk${i}`));
+    for (const name of names) writeFileSync(name, '');
+    const log = new RecordingLogger();
+    const registry = open(log);
+    await registry.register(node('a'));
+    for (let scan = 0; scan < 3; scan++) expect(await registry.list()).toEqual([node('a')]);
+    expect(log.linesWith('skipped an invalid entry')).toHaveLength(1_000);
+    expect(log.lines).toHaveLength(1_001);
+    for (const name of names) unlinkSync(name);
+    await registry.list();
+    writeFileSync(join(directory, 'junk0'), '');
+    await registry.list();
+    expect(log.lines).toHaveLength(1_002);
+  });
+
+  it('warns of an invalid entry once without a logger', async () => {
+    const emitted = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    try {
+      const registry = file(directory, { ttl: TTL });
+      await mkdir(directory, { recursive: true });
+      await writeFile(join(directory, 'junk'), '');
+      for (let scan = 0; scan < 2; scan++) await registry.list();
+      expect(emitted).toHaveBeenCalledExactlyOnceWith(
+        expect.objectContaining({
+          code: 'REGISTRY_FAILED',
+          message: expect.stringContaining('its attributes name no service'),
+        }),
+      );
+      await registry[Symbol.asyncDispose]();
+    } finally {
+      emitted.mockRestore();
+    }
+  });
+
+  it('reads few of many names in one turn, and each only once', async () => {
+    await mkdir(directory, { recursive: true });
+    for (let i = 0; i < 640; i++) writeFileSync(join(directory, `junk${i}`), '');
+    const registry = open(new RecordingLogger());
+    let now = performance.now();
+    // Each look at the clock takes 5 ms, as if each name took long.
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 5));
+    const parsed = vi.spyOn(globalThis, 'decodeURIComponent');
+    try {
+      let isDone = false;
+      const listed = registry.list().finally(() => {
+        isDone = true;
+      });
+      let most = 0;
+      for (let before = 0; !isDone; before = parsed.mock.calls.length) {
+        await new Promise(setImmediate);
+        most = Math.max(most, parsed.mock.calls.length - before);
+      }
+      expect(await listed).toEqual([]);
+      expect(most).toBeLessThan(200);
+      const { length } = parsed.mock.calls;
+      expect(length).toBeGreaterThanOrEqual(640);
+      await registry.list();
+      expect(parsed.mock.calls).toHaveLength(length);
+    } finally {
+      clock.mockRestore();
+      parsed.mockRestore();
+    }
   });
 
   it('rejects invalid options', () => {
