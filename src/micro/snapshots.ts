@@ -48,7 +48,8 @@ class ListSorter {
     const merged = merge(kept, [...added].sort(compareNodes));
     // A list that has an object twice.
     this.#sorted = merged.length === nodes.length ? Object.freeze(merged) : sortedNodes(nodes);
-    this.#given = nodes;
+    // A copy, because a registry of a program may change its array.
+    this.#given = [...nodes];
     return this.#sorted;
   }
 }

@@ -156,6 +156,17 @@ describe('snapshots', () => {
     expect(await iterator.next()).toEqual({ done: false, value: [node('c')] });
   });
 
+  it('gives a list that its registry has changed in place', async () => {
+    const { iterator, sink } = begin();
+    const nodes = [node('b')];
+    const first = iterator.next();
+    sink().offer(nodes);
+    expect(await first).toEqual({ done: false, value: [node('b')] });
+    nodes.unshift(node('a'));
+    sink().offer(nodes);
+    expect(await iterator.next()).toEqual({ done: false, value: [node('a'), node('b')] });
+  });
+
   it('orders each list, whatever the list before it had', async () => {
     await fc.assert(
       fc.asyncProperty(listsOfSame, async (lists) => {
