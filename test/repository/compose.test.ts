@@ -11,10 +11,7 @@ interface Line {
   readonly text: string;
 }
 
-const LINES: Line[] = readFileSync(
-  new URL('../../examples/compose.yaml', import.meta.url),
-  'utf8',
-)
+const LINES: Line[] = readFileSync(new URL('../../examples/compose.yaml', import.meta.url), 'utf8')
   .split('\n')
   .filter((line) => line !== '' && !line.startsWith('#'))
   .map((line) => ({ indent: line.search(/\S/), text: line.trim() }));

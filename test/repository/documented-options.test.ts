@@ -1,6 +1,6 @@
 /**
- * The option tables of transport.md, rpc.md, interceptors.md, micro.md and etcd.md list exactly the
- * options of the code with their defaults. The options of the ZooKeeper registry have a test beside
+ * The option tables of transport.md, rpc.md, interceptors.md, micro.md, etcd.md and addresses.md list
+ * exactly the options of the code with their defaults. The options of the ZooKeeper registry have a test beside
  * that registry. Other documents are not compared.
  */
 import { readFileSync } from 'node:fs';
@@ -64,6 +64,7 @@ const page = [
   'docs/interceptors.md',
   'docs/micro.md',
   'docs/etcd.md',
+  'docs/addresses.md',
 ]
   .map(read)
   .join('\n### \n');
@@ -119,8 +120,7 @@ function declared(name: string): string[] {
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
 }
 
-const { path: _none, scheme, ...DNS_NUMBERS } = DNS_DEFAULTS;
-const DNS_TABLE = { scheme: `\`'${scheme}'\``, ...DNS_NUMBERS };
+const { path: _noPath, ...DNS_TABLE } = DNS_DEFAULTS;
 const { interceptors: _, logger: _silent, session: _sessions, ...RPC_NUMBERS } = RPC_DEFAULTS;
 
 test.each<[string, string, object]>([

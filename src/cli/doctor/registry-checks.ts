@@ -99,7 +99,8 @@ async function checkNode(
           // A registry of addresses does not know the ids of providers.
           assumed === undefined &&
           providerId !== undefined &&
-          id !== providerId && id !== `${providerId}-replacing`,
+          id !== providerId &&
+          id !== `${providerId}-replacing`,
       );
       if (other !== undefined)
         return [

@@ -3,8 +3,10 @@ import { gettyError } from '../../core/errors.js';
 import { decodePart, readQuery, splitQuery } from '../shared/url-parts.js';
 import type { DnsRegistryOptions } from './registry-options.js';
 
+type UrlOptions = Pick<DnsRegistryOptions, 'scheme' | 'path' | 'service' | 'group' | 'version'>;
 const PARAMETERS = ['scheme', 'path', 'service', 'group', 'version', 'protocol'];
-const NAME_SERVER = /^\/\/([\w.:[\]-]*)\/(.+)$/;
+/** The name server is an IP address, so that no part of a password is taken for one. */
+const NAME_SERVER = /^\/\/((?:[\d.]+|\[[\da-f:]+\])(?::\d+)?|)\/(.+)$/i;
 
 /** The name and options of a URL. dns() checks their values. Throws BAD_ADDRESS. */
 export function parseDnsUrl(url: string): {
@@ -22,7 +24,7 @@ export function parseDnsUrl(url: string): {
   return {
     name: decodePart('dns', name),
     options: {
-      ...(readQuery('dns', query, PARAMETERS) as DnsRegistryOptions),
+      ...(readQuery('dns', query, PARAMETERS) as UrlOptions),
       ...(server !== '' && { servers: [server] }),
     },
   };

@@ -96,9 +96,10 @@ class DnsRegistry implements Registry {
   ): AsyncIterable<readonly ServiceNode[]> {
     return watchQuery(query, options, (sink) => {
       if (this.#isClosed) return undefined;
+      const isFollowed = this.#watches.size > 0;
       this.#watches.set(sink, query);
       // While there are watches, the list is as new as the ttl requires.
-      if (this.#timer === undefined) this.#follow();
+      if (!isFollowed) this.#follow();
       else if (this.#listed !== undefined) sink.offer(nodesFor(this.#listed, query));
       return () => {
         this.#watches.delete(sink);

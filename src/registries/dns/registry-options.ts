@@ -86,7 +86,7 @@ export const DNS_DEFAULTS = {
   requestTimeout: 5_000,
   keepTime: 300_000,
   maxNodes: 1_000,
-} as const satisfies object;
+};
 
 export const DNS_RANGES = {
   family: [0, 6],
