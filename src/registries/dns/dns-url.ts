@@ -9,13 +9,13 @@ const PARAMETERS = ['scheme', 'path', 'service', 'group', 'version', 'protocol']
 const NAME_SERVER = /^\/\/((?:[\d.]+|\[[\da-f:]+\])(?::\d+)?|)\/(.+)$/i;
 
 /** The name and options of a URL. dns() checks their values. Throws BAD_ADDRESS. */
-export function parseDnsUrl(url: string): {
+export function parseDnsUrl(given: string): {
   readonly name: string;
   readonly options: DnsRegistryOptions;
 } {
-  const { text, query } = splitQuery(url.slice('dns:'.length));
+  const { text, query } = splitQuery(given.slice('dns:'.length));
   const [, server = '', name] = NAME_SERVER.exec(text) ?? [undefined, '', text];
-  if (name === undefined || name === '' || name.startsWith('/') || url.includes('#'))
+  if (name === undefined || name === '' || name.startsWith('/') || given.includes('#'))
     throw gettyError(
       'BAD_ADDRESS',
       'registry: got a dns: URL of another form, expected dns:host:port, dns:_service._tcp.domain ' +

@@ -1,10 +1,11 @@
 /** The query of a registry's URL: what its nodes serve, and how they are reached. */
 import { gettyError } from '../../core/errors.js';
 
-/** Splits a URL at its first question mark. The fragment, which may be secret, is an error. */
-export function splitQuery(url: string): { readonly text: string; readonly query: string } {
-  const at = url.indexOf('?');
-  return at < 0 ? { text: url, query: '' } : { text: url.slice(0, at), query: url.slice(at + 1) };
+/** Splits a URL at its first question mark. */
+export function splitQuery(given: string): { readonly text: string; readonly query: string } {
+  const at = given.indexOf('?');
+  if (at < 0) return { text: given, query: '' };
+  return { text: given.slice(0, at), query: given.slice(at + 1) };
 }
 
 /** The values by name. Throws BAD_ADDRESS for a name that is not in `names` or occurs twice. */

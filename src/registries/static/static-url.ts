@@ -7,12 +7,12 @@ import { STATIC_NAMES, type StaticRegistryOptions } from './index.js';
  * The addresses and options of a URL. In an address the characters `,` `?` `#` and `%` are
  * percent-encoded. Throws BAD_ADDRESS.
  */
-export function parseStaticUrl(url: string): {
+export function parseStaticUrl(given: string): {
   readonly addresses: readonly string[];
   readonly options: StaticRegistryOptions;
 } {
-  const { text, query } = splitQuery(url.slice('static:'.length));
-  if (text === '' || url.includes('#'))
+  const { text, query } = splitQuery(given.slice('static:'.length));
+  if (text === '' || given.includes('#'))
     throw gettyError(
       'BAD_ADDRESS',
       'registry: got a static: URL without an address or with a #, expected ' +
