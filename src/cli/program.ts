@@ -40,7 +40,8 @@ const HELP_COLUMNS = 98;
 const DESCRIPTION = `Look at services of getty, and call them.
 
 A TARGET is the address of a server (tcp://host:port, tls://, ws://, wss://, unix:///path), or a
-registry (file:///directory, etcd://host:2379/root, zookeeper://host:2181/root).`;
+registry (file:///directory, etcd://host:2379/root, zookeeper://host:2181/root,
+static:tcp://host:port, dns:host:port).`;
 
 const EXIT_CODES = `
 Exit codes: 0, 2 for a wrong command line, else the number of the RPC code (14 is UNAVAILABLE);

@@ -92,6 +92,7 @@ export function explain(
 ): Explanation {
   const keys = new Set(listed.map(({ node }) => nodeKey(node)));
   const others = all
+    .map((node) => asAsked(node, query))
     .filter((node) => !keys.has(nodeKey(node)))
     .map((node) => ({
       node,
@@ -108,6 +109,13 @@ export function explain(
     leftOut: [...listed.filter(({ candidate }) => !candidate), ...others],
     similarService,
   };
+}
+
+/** The node with the fields that its registry does not know as the query asks for them. */
+function asAsked(node: ServiceNode, query: ServiceQuery): ServiceNode {
+  if (node.assumed === undefined) return node;
+  const asked = node.assumed.filter((name) => query[name]).map((name) => [name, query[name]]);
+  return { ...node, ...Object.fromEntries(asked) };
 }
 
 function mismatch(node: ServiceNode, query: ServiceQuery): string {

@@ -23,6 +23,12 @@ export interface ServiceNode {
    * `getty-` are reserved for this package.
    */
   readonly metadata: Readonly<Record<string, string>>;
+  /**
+   * The fields that the registry does not know, and has set to what the query asked for. Only
+   * registries that have addresses and no entries set it. In `list()` such a field is `*` for
+   * `service`, `json` for `protocol`, and otherwise empty. Undefined: none.
+   */
+  readonly assumed?: readonly ('service' | 'group' | 'version' | 'protocol')[] | undefined;
 }
 
 /** Selects the nodes of one service. An optional field that is given must match exactly. */

@@ -4,9 +4,13 @@ import { gettyError } from '../core/errors.js';
 import { checkNames, type NamesOf, pickNames } from '../core/options.js';
 import { showUrl } from '../core/redact.js';
 import type { Registry } from '../micro/types.js';
+import { parseDnsUrl } from './dns/dns-url.js';
+import { DNS_NAMES, type DnsRegistryOptions } from './dns/registry-options.js';
 import { ETCD_NAMES, type EtcdOptions } from './etcd/registry-options.js';
 import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file/index.js';
 import { memory } from './memory.js';
+import { STATIC_NAMES, type StaticRegistryOptions, staticRegistry } from './static/index.js';
+import { parseStaticUrl } from './static/static-url.js';
 import { ZOOKEEPER_NAMES, type ZooKeeperRegistryOptions } from './zookeeper/registry-options.js';
 
 /**
@@ -16,16 +20,20 @@ import { ZOOKEEPER_NAMES, type ZooKeeperRegistryOptions } from './zookeeper/regi
 export interface RegistryOptions
   extends FileRegistryOptions,
     Omit<EtcdOptions, 'root'>,
-    ZooKeeperRegistryOptions {}
+    ZooKeeperRegistryOptions,
+    StaticRegistryOptions,
+    DnsRegistryOptions {}
 
 const NAMES = {
   ...FILE_REGISTRY_NAMES,
   ...ETCD_NAMES,
   ...ZOOKEEPER_NAMES,
+  ...STATIC_NAMES,
+  ...DNS_NAMES,
 } satisfies NamesOf<RegistryOptions>;
 
 const EXPECTED =
-  'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root, etcds://host:port/root (TLS) or zookeeper://host:2181,host2:2181/root';
+  'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root, etcds://host:port/root (TLS), zookeeper://host:2181,host2:2181/root, static:tcp://host:port,tcp://host2:port or dns:host:port';
 const MEMORY_URL = /^memory:(?:\/\/)?([^/?#]*)$/;
 const ETCD_URL = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
 const ETCD_PORT = 2379;
@@ -39,9 +47,12 @@ const ZOOKEEPER_URL = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
  * - `file:///directory`
  * - `etcd://user:password@host:2379,host2:2379/root`; `etcds:` for TLS
  * - `zookeeper://user:password@host:2181,host2:2181/root`
+ * - `static:tcp://host:port,tcp://host2:port?service=S&group=G&version=V&protocol=P`
+ * - `dns:host:port`, `dns:_service._tcp.domain`, `dns://nameserver/host:port`; with the names of
+ *   `static:` and `scheme`, `path` after a question mark
  *
- * The user and the password are percent-encoded; both may be options instead. The client of etcd or
- * ZooKeeper is loaded by the first call that needs it. Rejects with BAD_ADDRESS, which lists the
+ * The user and the password are percent-encoded; both may be options instead. The client of DNS,
+ * etcd or ZooKeeper is loaded by the first call that needs it. Rejects with BAD_ADDRESS, which lists the
  * allowed URLs, or with BAD_OPTION.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
@@ -51,6 +62,15 @@ export async function registry(url: string, options: RegistryOptions = {}): Prom
   const etcdUrl = typeof url === 'string' ? ETCD_URL.exec(url) : null;
   if (etcdUrl !== null) return openEtcd(url, etcdUrl, options);
   if (typeof url === 'string' && url.startsWith('zookeeper:')) return openZooKeeper(url, options);
+  if (typeof url === 'string' && url.startsWith('static:')) {
+    const { addresses, options: told } = parseStaticUrl(url);
+    return staticRegistry(addresses, { ...pickNames(options, STATIC_NAMES), ...told });
+  }
+  if (typeof url === 'string' && url.startsWith('dns:')) {
+    const { name: host, options: told } = parseDnsUrl(url);
+    const { dns } = await import('./dns/index.js');
+    return dns(host, { ...pickNames(options, DNS_NAMES), ...told });
+  }
   return file(directoryOf(url), pickNames(options, FILE_REGISTRY_NAMES));
 }
 

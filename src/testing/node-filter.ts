@@ -16,6 +16,7 @@ const NODE_NAMES = {
   protocol: true,
   address: true,
   metadata: true,
+  assumed: true,
 } satisfies NamesOf<ServiceNode>;
 
 /** Throws BAD_OPTION. */

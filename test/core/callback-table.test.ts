@@ -63,6 +63,7 @@ const MADE_BY_THE_PACKAGE = [
   'Server',
   'Session',
   'Simulation',
+  'StaticRegistry',
   'TestCase',
   'TestRegistry',
   'compose(invoke)',

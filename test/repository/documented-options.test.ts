@@ -1,6 +1,6 @@
 /**
- * The option tables of transport.md, rpc.md, interceptors.md, micro.md and etcd.md list exactly the
- * options of the code with their defaults. The options of the ZooKeeper registry have a test beside
+ * The option tables of transport.md, rpc.md, interceptors.md, micro.md, etcd.md and addresses.md list
+ * exactly the options of the code with their defaults. The options of the ZooKeeper registry have a test beside
  * that registry. Other documents are not compared.
  */
 import { readFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import {
   HEDGE_DEFAULTS,
 } from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
+import { DNS_DEFAULTS } from '../../src/registries/dns/registry-options.js';
 import { ETCD_DEFAULTS } from '../../src/registries/etcd/index.js';
 import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file/index.js';
 import { RPC_CLIENT_DEFAULTS } from '../../src/rpc/client.js';
@@ -63,13 +64,16 @@ const page = [
   'docs/interceptors.md',
   'docs/micro.md',
   'docs/etcd.md',
+  'docs/addresses.md',
 ]
   .map(read)
   .join('\n### \n');
 const sources = [
   'src/transport/types.ts',
   'src/transport/session/task-pool.ts',
+  'src/registries/dns/registry-options.ts',
   'src/registries/etcd/registry-options.ts',
+  'src/registries/static/index.ts',
   'src/registries/file/index.ts',
   ...RPC,
   ...INTERCEPTORS,
@@ -116,6 +120,7 @@ function declared(name: string): string[] {
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
 }
 
+const { path: _noPath, ...DNS_TABLE } = DNS_DEFAULTS;
 const { interceptors: _, logger: _silent, session: _sessions, ...RPC_NUMBERS } = RPC_DEFAULTS;
 
 test.each<[string, string, object]>([
@@ -145,6 +150,8 @@ test.each<[string, string, object]>([
   ['RateLimitOptions', '', RATE_LIMIT_DEFAULTS],
   ['LoggingOptions', '', LOGGING_DEFAULTS],
   ['EtcdOptions', '', ETCD_DEFAULTS],
+  ['StaticRegistryOptions', '', {}],
+  ['DnsRegistryOptions', '', DNS_TABLE],
   ['FileRegistryOptions', '', FILE_REGISTRY_DEFAULTS],
   ['ProvideOptions', '', {}],
   ['ConsumeOptions', '', CONSUME_DEFAULTS],

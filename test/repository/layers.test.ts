@@ -97,7 +97,10 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
  * import more files of them.
  */
 const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
-  'transport/address.ts': [['rpc', 'micro', 'web', 'testing'], 'one parser for all addresses'],
+  'transport/address.ts': [
+    ['rpc', 'micro', 'registries', 'web', 'testing'],
+    'one parser for all addresses',
+  ],
   'transport/buffers/byte-reader.ts': [
     ['rpc', 'web'],
     'frames are read from the buffer of a session',

@@ -1,10 +1,12 @@
 /** Options at the wrong function, and further arguments with option names. */
 import { describe, expect, test } from 'vitest';
 import { consume, provide, Resolver, type ServiceQuery } from '../../src/micro/index.js';
+import { dns } from '../../src/registries/dns/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
 import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { memory } from '../../src/registries/memory.js';
+import { staticRegistry } from '../../src/registries/static/index.js';
 import { zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
 import {
@@ -103,6 +105,8 @@ test('the names of queries, updates, changes of a call, watch() and ready() are 
     file('/nowhere'),
     etcd(`127.0.0.1:${port}`),
     zookeeper(`127.0.0.1:${port}`),
+    staticRegistry([]),
+    dns('localhost:1'),
   ]) {
     await using registry = one;
     expect(() => registry.watch(query)).toThrow('did you mean version?');
@@ -140,6 +144,8 @@ test('registry() passes to each kind of registry only its own options', async ()
     'file:///nowhere',
     `etcd://127.0.0.1:${port}`,
     `zookeeper://127.0.0.1:${port}`,
+    'static:tcp://127.0.0.1:1',
+    'dns:localhost:1',
   ]) {
     await using _ = await registry(url, all);
   }

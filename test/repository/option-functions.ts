@@ -16,9 +16,11 @@ import {
   random,
   weighted,
 } from '../../src/micro/index.js';
+import { dns } from '../../src/registries/dns/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
 import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
+import { staticRegistry } from '../../src/registries/static/index.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
 import {
@@ -282,6 +284,14 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   ZooKeeperRegistryOptions: {
     'zookeeper()': (wrong) => zookeeper(`127.0.0.1:${port}`, wrong),
     'registry()': (wrong) => registry(`zookeeper://127.0.0.1:${port}`, wrong),
+  },
+  StaticRegistryOptions: {
+    'staticRegistry()': (wrong) => staticRegistry([], wrong),
+    'registry()': (wrong) => registry('static:tcp://127.0.0.1:1', wrong),
+  },
+  DnsRegistryOptions: {
+    'dns()': (wrong) => dns('localhost:1', wrong),
+    'registry()': (wrong) => registry('dns:localhost:1', wrong),
   },
   RegistryOptions: { 'registry() of memory': (wrong) => registry('memory:', wrong) },
   ZooKeeperClientOptions: {

@@ -45,6 +45,8 @@ const SCHEMES = [
   'etcd',
   'etcds',
   'zookeeper',
+  'static',
+  'dns',
   'file',
   'http',
   'tpc',

@@ -10,7 +10,7 @@ import { tableLines } from '../output/table.js';
 import { mergeCodecs, NODE_COLUMNS, nodeJson, nodeText } from '../target/node-rows.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
 import { RegistryPoll } from '../target/registry-poll.js';
-import { nodesOf } from '../target/server-connection.js';
+import { canOffer, nodesOf } from '../target/server-connection.js';
 import { parseRegistry } from '../target/target.js';
 
 interface LsOptions extends JsonOption {
@@ -67,7 +67,7 @@ async function watch(
   signal: AbortSignal,
 ): Promise<void> {
   const select = (nodes: readonly ServiceNode[]): readonly ServiceNode[] =>
-    service === undefined ? nodes : nodes.filter((node) => node.service === service);
+    service === undefined ? nodes : nodes.filter((node) => canOffer(node, service));
   let before = select(all);
   await writeFirst(before, output);
   const report = (text: string): void => output.progress(`${timeText()}  ${text}`);

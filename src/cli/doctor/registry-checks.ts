@@ -95,8 +95,12 @@ async function checkNode(
       const { checks, services, providerId } = await checkAnswers(client, terminal);
       const other = entries.find(
         // While an entry is replaced with goConsumers, a stand-in has this suffix.
-        ({ id }) =>
-          providerId !== undefined && id !== providerId && id !== `${providerId}-replacing`,
+        ({ id, assumed }) =>
+          // A registry of addresses does not know the ids of providers.
+          assumed === undefined &&
+          providerId !== undefined &&
+          id !== providerId &&
+          id !== `${providerId}-replacing`,
       );
       if (other !== undefined)
         return [
@@ -133,10 +137,16 @@ const entryText = ({ service, version, protocol }: ServiceNode): string =>
   `${service} ${version}`.trim().concat(` in ${protocol}`);
 
 function isOffered(
-  { service, version, protocol }: ServiceNode,
+  { service, version, protocol, assumed = [] }: ServiceNode,
   services: NonNullable<Awaited<ReturnType<typeof checkAnswers>>['services']>,
 ): boolean {
-  return services.some(
-    (each) => each.name === service && each.version === version && each.codecs.includes(protocol),
+  return (
+    assumed.includes('service') ||
+    services.some(
+      (each) =>
+        each.name === service &&
+        (each.version === version || assumed.includes('version')) &&
+        (each.codecs.includes(protocol) || assumed.includes('protocol')),
+    )
   );
 }

@@ -94,15 +94,22 @@ export function tellNode({ node }: ServerConnection, output: Output): void {
   if (node !== undefined) output.progress(`node ${node.id} at ${redactUrl(node.address)}`);
 }
 
+/** Whether a node has the service, or is of a registry that does not know which ones it has. */
+export function canOffer(node: ServiceNode, service: string): boolean {
+  return node.service === service || node.assumed?.includes('service') === true;
+}
+
 /** The nodes that `filter` selects. Throws UNAVAILABLE, with advice, if there is none. */
 export function nodesOf(nodes: readonly ServiceNode[], filter: NodeFilter): ServiceNode[] {
   const { service, version, group, codec, node: wanted } = filter;
-  const ofService = nodes.filter((node) => node.service === service);
+  const ofService = nodes.filter((node) => canOffer(node, service));
+  const isUnknown = (node: ServiceNode, field: 'version' | 'group' | 'protocol'): boolean =>
+    node.assumed?.includes(field) === true;
   const selected = ofService.filter(
     (node) =>
-      (version === undefined || node.version === version) &&
-      (group === undefined || node.group === group) &&
-      (codec === undefined || node.protocol === codec) &&
+      (version === undefined || node.version === version || isUnknown(node, 'version')) &&
+      (group === undefined || node.group === group || isUnknown(node, 'group')) &&
+      (codec === undefined || node.protocol === codec || isUnknown(node, 'protocol')) &&
       (wanted === undefined || node.id === wanted || node.address === wanted),
   );
   const preferred = selected.filter(({ protocol }) => protocol === filter.preferredCodec);

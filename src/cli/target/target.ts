@@ -9,7 +9,7 @@ export interface Target {
 }
 
 // `memory://name` is an address, and `memory:name` a registry.
-const REGISTRY = /^(?:file|etcds?|zookeeper):|^memory:(?!\/\/)/;
+const REGISTRY = /^(?:file|etcds?|zookeeper|static|dns):|^memory:(?!\/\/)/;
 /** `file://tmp/x` has the host `tmp`, as every URL. */
 const FILE_WITH_HOST = /^file:\/\/(?!\/|localhost\/)/;
 const ADDRESS = /^(?:tcp|tls|udp|ws|wss|unix|memory):\/\//;
@@ -20,7 +20,8 @@ const PATH = /^\/[^@?#]*$/;
 
 const ADDRESSES = 'an address such as tcp://host:port, wss://host:port/path or unix:///path';
 const REGISTRIES =
-  'a registry such as file:///directory, etcd://host:2379/root or zookeeper://host:2181/root';
+  'a registry such as file:///directory, etcd://host:2379/root, zookeeper://host:2181/root, ' +
+  'static:tcp://host:port or dns:host:port';
 
 /** Whether a text is a target, and not the path of a file. */
 export const isTarget = (text: string): boolean => REGISTRY.test(text) || ADDRESS.test(text);

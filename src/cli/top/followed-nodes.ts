@@ -2,7 +2,7 @@
 import type { Registry, ServiceNode } from '../../micro/index.js';
 import type { ConnectionOptions } from '../target/connection-options.js';
 import { describeServer, isOwnService } from '../target/introspection.js';
-import { connectTo, nodesOf } from '../target/server-connection.js';
+import { canOffer, connectTo, nodesOf } from '../target/server-connection.js';
 import type { Terminal } from '../terminal.js';
 import { unknownName } from '../unknown-name.js';
 
@@ -49,7 +49,7 @@ export async function checkOffered(
 
 function selectNodes(nodes: readonly ServiceNode[], service?: string): readonly ServiceNode[] {
   if (service === undefined || isOwnService(service)) return nodes;
-  return nodes.filter((node) => node.service === service);
+  return nodes.filter((node) => canOffer(node, service));
 }
 
 const addressMap = (nodes: readonly ServiceNode[]): NodeAddresses =>

@@ -10,7 +10,7 @@ export class Outage {
   readonly #name: string;
   readonly #details: object;
   readonly #logger: Logger | undefined;
-  #isReported = false;
+  #isActive = false;
   #failure: GettyError | undefined;
 
   /** `name`: the registry with its address, for messages. `details`: fields of the log lines. */
@@ -28,6 +28,11 @@ export class Outage {
     return this.#failure;
   }
 
+  /** Whether begin() was called after the last end(). */
+  get isActive(): boolean {
+    return this.#isActive;
+  }
+
   /** Keeps the failure without a report, because another server of the registry may answer. */
   onFailure(error: unknown, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name}: ${reason}`, error);
@@ -39,8 +44,8 @@ export class Outage {
    */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);
-    if (this.#isReported) return;
-    this.#isReported = true;
+    if (this.#isActive) return;
+    this.#isActive = true;
     if (this.#logger !== undefined)
       this.#logger.warn({ ...this.#details, error }, `registry: ${message}`);
     else warn(this.#failure);
@@ -49,8 +54,8 @@ export class Outage {
   /** Reports that the registry has answered. `message`: the log line. */
   end(message: string): void {
     this.#failure = undefined;
-    if (!this.#isReported) return;
-    this.#isReported = false;
+    if (!this.#isActive) return;
+    this.#isActive = false;
     this.#logger?.info(this.#details, `registry: ${message}`);
   }
 }
