@@ -30,6 +30,7 @@ import {
   RECONNECT_DEFAULTS,
   SERVER_DEFAULTS,
   SESSION_DEFAULTS,
+  TOPICS_DEFAULTS,
   UDP_DEFAULTS,
 } from '../../src/transport/index.js';
 import { TASK_POOL_DEFAULTS } from '../../src/transport/session/task-pool.js';
@@ -69,6 +70,8 @@ const page = [
 const sources = [
   'src/transport/types.ts',
   'src/transport/session/task-pool.ts',
+  'src/transport/rooms/broadcast-options.ts',
+  'src/transport/rooms/topics.ts',
   'src/registries/etcd/registry-options.ts',
   'src/registries/file/index.ts',
   ...RPC,
@@ -110,9 +113,10 @@ function documented(name: string, prefix: string): Record<string, unknown> {
 /** The options that the interface `name` declares. */
 function declared(name: string): string[] {
   const [, body = ''] =
-    new RegExp(`^export interface ${name}(?:\\s+extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(
-      sources,
-    ) ?? [];
+    new RegExp(
+      `^export interface ${name}(?:<[^>]+>)?(?:\\s+extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`,
+      'm',
+    ).exec(sources) ?? [];
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
 }
 
@@ -124,6 +128,8 @@ test.each<[string, string, object]>([
   ['ClientOptions', '', CLIENT_DEFAULTS],
   ['ReconnectOptions', 'reconnect.', RECONNECT_DEFAULTS],
   ['TaskPoolOptions', 'taskPool.', TASK_POOL_DEFAULTS],
+  ['BroadcastOptions', 'broadcast.', { slow: 'skip' }],
+  ['TopicsOptions', 'topics.', TOPICS_DEFAULTS],
   ['UdpOptions', 'udp.', UDP_DEFAULTS],
   ['UnixOptions', 'unix.', {}],
   ['TlsOptions', 'tls.', {}],
