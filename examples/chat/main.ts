@@ -1,23 +1,64 @@
 /**
- * A chat: each line goes to all other members. Try it with two terminals and `nc 127.0.0.1 8848`.
+ * A chat with rooms: each line goes to all other members of the room. Everyone begins in the room
+ * `lobby`; `/join ROOM` changes the room. Try it with two terminals and `nc 127.0.0.1 8848`.
  *
  *   npm run example -- chat --address tcp://127.0.0.1:8848
  */
 import { parseArgs } from 'node:util';
-import { lines, type Session, serve } from 'getty-ts';
+import { GettyError, lines, type Session, serve, topics } from 'getty-ts';
+
+interface Member {
+  readonly name: string;
+  room: string;
+}
 
 const { values } = parseArgs({
   options: { address: { type: 'string', default: 'tcp://127.0.0.1:8848' } },
 });
-/** The names of the sessions that have given one. */
-const members = new Map<Session<string>, string>();
+const LOBBY = 'lobby';
+/** The sessions that have given a name. */
+const members = new Map<Session<string>, Member>();
+const rooms = topics<string>({ maxTopics: 1_000, maxTopicsPerSession: 1, maxNameLength: 40 });
 
-function sendToAll(text: string, except?: Session<string>): void {
-  for (const session of members.keys()) {
-    if (session === except || session.closed) continue;
-    // The queue of a slow member must not grow without limit.
-    if (!session.write(text)) session.destroy(new Error('too slow for this chat'));
+/** The queue of a slow member must not grow without limit. */
+function sendToRoom(room: string, text: string, except?: Session<string>): void {
+  rooms.publish(room, text, { except, slow: 'close' });
+}
+
+function namesIn(room: string): string {
+  return rooms
+    .subscribers(room)
+    .map((session) => members.get(session)?.name)
+    .join(', ');
+}
+
+function enter(session: Session<string>, newName: string): void {
+  if (newName === '' || [...members.values()].some(({ name }) => name === newName)) {
+    session.write('Another name, please.');
+    return;
   }
+  rooms.subscribe(session, LOBBY);
+  members.set(session, { name: newName, room: LOBBY });
+  session.write(`Welcome, ${newName}. Here are: ${namesIn(LOBBY)}`);
+  sendToRoom(LOBBY, `${newName} came in`, session);
+}
+
+function changeRoom(session: Session<string>, member: Member, room: string): void {
+  const { name, room: former } = member;
+  rooms.unsubscribe(session, former);
+  try {
+    rooms.subscribe(session, room);
+  } catch (error) {
+    rooms.subscribe(session, former);
+    if (!(error instanceof GettyError)) throw error;
+    session.write('Another room, please.');
+    return;
+  }
+  member.room = room;
+  session.write(`In ${room} are: ${namesIn(room)}`);
+  if (room === former) return;
+  sendToRoom(former, `${name} left`);
+  sendToRoom(room, `${name} came in`, session);
 }
 
 const server = await serve(values.address, {
@@ -27,21 +68,15 @@ const server = await serve(values.address, {
   listener: {
     onOpen: (session) => void session.write('Who are you?'),
     onMessage(session, line) {
-      const name = members.get(session);
-      if (name !== undefined) return sendToAll(`${name}: ${line}`, session);
-      const newName = line.trim();
-      if (newName === '' || [...members.values()].includes(newName)) {
-        session.write('Another name, please.');
-        return;
-      }
-      members.set(session, newName);
-      session.write(`Welcome, ${newName}. Here are: ${[...members.values()].join(', ')}`);
-      sendToAll(`${newName} came in`, session);
+      const member = members.get(session);
+      if (member === undefined) enter(session, line.trim());
+      else if (line.startsWith('/join ')) changeRoom(session, member, line.slice(6).trim());
+      else sendToRoom(member.room, `${member.name}: ${line}`, session);
     },
     onClose(session) {
-      const name = members.get(session);
+      const member = members.get(session);
       members.delete(session);
-      if (name !== undefined) sendToAll(`${name} left`);
+      if (member !== undefined) sendToRoom(member.room, `${member.name} left`);
     },
   },
 });

@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'IDLE_TIMEOUT'
   | 'MESSAGE_TIMEOUT'
   | 'POOL_FULL'
+  | 'TOPIC_LIMIT'
   | 'HANDLER_FAILED'
   | 'WARNINGS_SUPPRESSED'
   | 'ENDPOINT_CLOSED'

@@ -21,6 +21,13 @@ export {
 } from './codecs/index.js';
 export { connect, serve } from './node.js';
 export { RefusedError } from './refused-error.js';
+export { broadcast } from './rooms/broadcast.js';
+export {
+  BroadcastError,
+  type BroadcastOptions,
+  type BroadcastResult,
+} from './rooms/broadcast-options.js';
+export { TOPICS_DEFAULTS, type Topics, type TopicsOptions, topics } from './rooms/topics.js';
 export { SERVER_DEFAULTS } from './server.js';
 export { SendError } from './session/send-waiter.js';
 export { SESSION_DEFAULTS } from './session/session-options.js';

@@ -852,6 +852,11 @@ export interface Connection extends Peer {
 
   // ---- WebSocket ----
 
+  /**
+   * Connections with the same key make the same frame of the same message, so broadcast() makes it
+   * once. Undefined: each frame differs from others, because it is masked.
+   */
+  readonly frameKey?: string | undefined;
   /** Throws BAD_OPTION for a close code that is valid but forbidden on this transport. */
   checkCloseCode?(code: number): void;
   /** See Session. */

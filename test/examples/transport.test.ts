@@ -57,7 +57,7 @@ it.each(['tls', 'wss'])('echo: runs server and client in one process over %s', a
   ]);
 });
 
-it('chat: sends each line to all other members', async () => {
+it('chat: sends each line to all other members of the room', async () => {
   await using program = runExample('chat', '--address', 'tcp://127.0.0.1:0');
   const address = await program.line(/chat at (.*)/);
   await using ann = await connectLines(address);
@@ -74,6 +74,15 @@ it('chat: sends each line to all other members', async () => {
     expect(await ann.received.next()).toBe('Bob came in');
     ann.send('hello');
     expect(await bob.received.next()).toBe('Ann: hello');
+    bob.send(`/join ${'x'.repeat(41)}`);
+    expect(await bob.received.next()).toBe('Another room, please.');
+    bob.send('/join garden');
+    expect(await bob.received.next()).toBe('In garden are: Bob');
+    expect(await ann.received.next()).toBe('Bob left');
+    ann.send('nobody hears this');
+    bob.send('/join lobby');
+    expect(await bob.received.next()).toBe('In lobby are: Ann, Bob');
+    expect(await ann.received.next()).toBe('Bob came in');
   }
   expect(await ann.received.next()).toBe('Bob left');
 });

@@ -31,6 +31,7 @@ import {
   RECONNECT_DEFAULTS,
   SERVER_DEFAULTS,
   SESSION_DEFAULTS,
+  TOPICS_DEFAULTS,
   UDP_DEFAULTS,
 } from '../../src/transport/index.js';
 import { TASK_POOL_DEFAULTS } from '../../src/transport/session/task-pool.js';
@@ -72,6 +73,8 @@ const sources = [
   'src/transport/types.ts',
   'src/transport/session/task-pool.ts',
   'src/registries/dns/registry-options.ts',
+  'src/transport/rooms/broadcast-options.ts',
+  'src/transport/rooms/topics.ts',
   'src/registries/etcd/registry-options.ts',
   'src/registries/static/index.ts',
   'src/registries/file/index.ts',
@@ -114,9 +117,10 @@ function documented(name: string, prefix: string): Record<string, unknown> {
 /** The options that the interface `name` declares. */
 function declared(name: string): string[] {
   const [, body = ''] =
-    new RegExp(`^export interface ${name}(?:\\s+extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(
-      sources,
-    ) ?? [];
+    new RegExp(
+      `^export interface ${name}(?:<[^>]+>)?(?:\\s+extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`,
+      'm',
+    ).exec(sources) ?? [];
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
 }
 
@@ -129,6 +133,8 @@ test.each<[string, string, object]>([
   ['ClientOptions', '', CLIENT_DEFAULTS],
   ['ReconnectOptions', 'reconnect.', RECONNECT_DEFAULTS],
   ['TaskPoolOptions', 'taskPool.', TASK_POOL_DEFAULTS],
+  ['BroadcastOptions', 'broadcast.', { slow: 'skip' }],
+  ['TopicsOptions', 'topics.', TOPICS_DEFAULTS],
   ['UdpOptions', 'udp.', UDP_DEFAULTS],
   ['UnixOptions', 'unix.', {}],
   ['TlsOptions', 'tls.', {}],

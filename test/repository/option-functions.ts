@@ -32,6 +32,7 @@ import {
   testRegistry,
 } from '../../src/testing/index.js';
 import {
+  broadcast,
   type ClientOptions,
   connect,
   jsonLines,
@@ -41,6 +42,7 @@ import {
   type SessionSetup,
   serve,
   taskPool,
+  topics,
 } from '../../src/transport/index.js';
 import { connect as connectInBrowser } from '../../src/web/connect.js';
 import { connect as connectRpcInBrowser } from '../../src/web/rpc.js';
@@ -202,6 +204,11 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
     'zookeeper()': (tls) => zookeeper(`127.0.0.1:${port}`, { tls }),
   },
   TaskPoolOptions: { 'taskPool()': taskPool },
+  BroadcastOptions: {
+    'broadcast()': (wrong) => broadcast([], 'text', wrong),
+    'publish()': (wrong) => topics<string>().publish('a', 'text', wrong),
+  },
+  TopicsOptions: { 'topics()': topics },
   JsonLinesOptions: { 'jsonLines()': jsonLines },
   LengthPrefixedOptions: { 'lengthPrefixed()': lengthPrefixed },
   WebClientOptions: {

@@ -49,9 +49,13 @@ export class ByteWriter {
   asText: boolean | undefined = undefined;
   #written: Bytes = NONE;
 
-  constructor(capacity: number = SMALL) {
-    this.bytes = allocate(capacity);
-    this.view = new DataView(this.bytes.buffer);
+  constructor(
+    capacity: number = SMALL,
+    bytes = allocate(capacity),
+    view = new DataView(bytes.buffer),
+  ) {
+    this.bytes = bytes;
+    this.view = view;
   }
 
   /** Takes an empty writer for about `bytes` bytes from the pool. */
@@ -68,6 +72,23 @@ export class ByteWriter {
     if (size !== WRITER_SIZES[at] || pool.length >= (POOL_LIMITS[at] as number)) return;
     writer.length = 0;
     pool.push(writer);
+  }
+
+  /** Whether aliasOf() accepts `bytes`: release() would put a writer of these sizes into a pool. */
+  static canAlias(bytes: Bytes): boolean {
+    const size = bytes.length;
+    return size !== 0 && size !== SMALL && size !== MIDDLE && size !== LARGE;
+  }
+
+  /**
+   * A writer that has written `bytes`, which it never changes: it continues in a copy. Do not set
+   * its length to less than that of `bytes`.
+   */
+  static aliasOf(bytes: Bytes): ByteWriter {
+    const writer = new ByteWriter(0, bytes, NONE_VIEW);
+    writer.length = bytes.length;
+    writer.#written = bytes;
+    return writer;
   }
 
   /**

@@ -51,6 +51,11 @@ export function flushSoon(session: Flushable): number {
   return flushes;
 }
 
+/** Calls `task` after all callbacks of this tick. `task` must not throw. */
+export function atEndOfTick(task: () => void): void {
+  schedule(task);
+}
+
 /** The timers and the clock of the process, as checkTimers() found them last. */
 let usedInterval = globalThis.setInterval;
 let usedClock = performance.now;

@@ -9,6 +9,7 @@ import { checkSignal } from '../../core/signals.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
+import type { SharedMessage } from '../buffers/shared-message.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
 import type { Codec, Connection, SendOptions, SendResult, Session } from '../types.js';
 import { ConnectionWriter } from './connection-writer.js';
@@ -34,6 +35,12 @@ const FIRST_PORTION = 1024;
 const PORTION_GROWTH = 8;
 /** Bytes. Only larger messages are counted as work of the turn. */
 const LARGE_MESSAGE = 4096;
+
+/**
+ * Bytes. Messages of many sessions are copied behind other messages of the tick only if they are
+ * smaller.
+ */
+const MIN_SHARED_BYTES = 16 * 1024;
 
 const NOT_ENCODING = -1;
 
@@ -113,6 +120,47 @@ export class SessionWriter<In, Out> implements Flushable {
     }
     this.messagesWritten++;
     return this.#wrote(output, size, output.length - start);
+  }
+
+  /**
+   * Writes a message that is encoded for many sessions. Adds this writer to `unflushed` if the
+   * caller must call flush(). Throws as Session.write, but does not check maxMessageBytes.
+   */
+  writeShared(message: SharedMessage, unflushed: Flushable[]): void {
+    const shared = this.#writesEachMessage ? undefined : message.bytesFor(this.#connection);
+    if (shared === undefined || !ByteWriter.canAlias(shared)) return this.#append(message, shared);
+    const queued = this.queuedBytes + (this.#waiters?.bytes ?? 0);
+    if (
+      this.#isClosed ||
+      this.#encodingFrom !== NOT_ENCODING ||
+      queued >= this.#setup.maxQueuedBytes
+    )
+      this.#writable(); // throws
+    if (shared.length >= MIN_SHARED_BYTES) this.flush();
+    if (this.#output !== undefined) return this.#append(message, shared);
+    this.#output = ByteWriter.aliasOf(shared);
+    // While the writer has only these bytes, it must not be emptied and used again: the next
+    // message would overwrite them. An empty message does not reach this portion.
+    this.#portion = Math.max(FLUSH_BYTES, shared.length + 1);
+    unflushed.push(this);
+    this.bytesWritten += message.payload.length;
+    this.messagesWritten++;
+    this.#position += shared.length;
+  }
+
+  /** `shared`: the frame of `message`. Undefined: the connection makes it. */
+  #append(message: SharedMessage, shared: Uint8Array | undefined): void {
+    const output = this.#writable();
+    const start = output.length;
+    try {
+      if (shared === undefined) message.appendTo(output, this.#connection);
+      else output.append(shared);
+    } catch (error) {
+      this.#undo(output, start);
+      throw error;
+    }
+    this.messagesWritten++;
+    this.#wrote(output, message.payload.length, output.length - start);
   }
 
   /** See Session.writeBytesArray. */

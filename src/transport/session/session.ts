@@ -10,10 +10,12 @@ import { asGettyError, type GettyError } from '../../core/errors.js';
 import { checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { warn } from '../../core/warning.js';
+import type { SharedMessage } from '../buffers/shared-message.js';
 import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
 import type {
   AttributeMap,
   CloseOptions,
+  Codec,
   Connection,
   ConnectionEvents,
   Endpoint,
@@ -22,7 +24,7 @@ import type {
   Session,
   SessionStats,
 } from '../types.js';
-import { now } from './flush-scheduler.js';
+import { type Flushable, now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
 import { type PeriodicSession, PeriodicWork } from './periodic-work.js';
 import { handlerError, onOpenError } from './session-errors.js';
@@ -144,6 +146,26 @@ export class TransportSession<In, Out>
     return this.#writer?.queuedBytes ?? 0;
   }
 
+  // For broadcast().
+
+  get codec(): Codec<In, Out> {
+    return this.#setup.codec;
+  }
+
+  /** Bytes. */
+  get highWaterMark(): number {
+    return this.#setup.highWaterMark;
+  }
+
+  /** Whether write() would return false even without the message. */
+  get isBehind(): boolean {
+    return this.queuedBytes >= this.#setup.highWaterMark;
+  }
+
+  get writesEachMessage(): boolean {
+    return this.#connection.capabilities?.writesEachMessage === true;
+  }
+
   get active(): number {
     // timeOrigin is when now() was 0.
     return Math.round(performance.timeOrigin) + this.#lastReadAt;
@@ -252,6 +274,11 @@ export class TransportSession<In, Out>
     return (this.#writer ?? this.#makeWriter()).write(message, this.#setup.codec, this);
   }
 
+  /** For broadcast(): see SessionWriter.writeShared. */
+  writeShared(message: SharedMessage, unflushed: Flushable[]): void {
+    (this.#writer ?? this.#makeWriter()).writeShared(message, unflushed);
+  }
+
   writeBytes(bytes: Uint8Array): boolean {
     return (this.#writer ?? this.#makeWriter()).writeChunks([bytes]);
   }
@@ -294,6 +321,11 @@ export class TransportSession<In, Out>
       this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);
     }
     return closed;
+  }
+
+  /** Settles after onClose. For topics(). */
+  ended(): Promise<void> {
+    return this.#closedPromise();
   }
 
   #closedPromise(): Promise<void> {

@@ -85,6 +85,13 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     return this.stream.bufferedBytes;
   }
 
+  get frameKey(): string | undefined {
+    const { deflate, isText } = this.#settings;
+    if (this.isMasked) return undefined;
+    const kind = isText ? 'text' : 'binary';
+    return deflate === undefined ? kind : `${kind} ${deflate.deflater.key}`;
+  }
+
   beginMessage(output: ByteWriter): void {
     output.asText = this.#settings.isText;
     output.reserve(minHeaderBytes(this.isMasked));

@@ -25,6 +25,8 @@ export class MessageDeflater {
   readonly #level: number;
   readonly #maxCompressBytes: number;
   readonly #windowBits: number;
+  /** Deflaters with the same key make the same bytes of a message. */
+  readonly key: string;
 
   /**
    * `windowBits`: the window of the peer, 8 to 15, as an exponent of two. A message of more than
@@ -40,6 +42,7 @@ export class MessageDeflater {
     this.#level = level === constants.Z_DEFAULT_COMPRESSION ? DEFAULT_LEVEL : level;
     this.#maxCompressBytes = maxCompressBytes;
     this.#windowBits = windowBits;
+    this.key = `${this.#level} ${windowBits} ${maxCompressBytes}`;
   }
 
   /** Returns undefined if the message is to be sent uncompressed. */

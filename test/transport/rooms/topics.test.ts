@@ -1,0 +1,143 @@
+import { expect, test } from 'vitest';
+import { raw, type Session, TOPICS_DEFAULTS, topics } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { room } from '../../fixtures/rooms.js';
+import { transportsNamed } from '../../fixtures/session-probes.js';
+import { thrown } from '../../fixtures/transports.js';
+import { until } from '../../fixtures/waiting.js';
+
+noLeaks();
+const [tcp] = transportsNamed('tcp');
+if (tcp === undefined) expect.fail();
+
+test('publishes to the subscribers of a name, in the order of their subscriptions', async () => {
+  await using r = await room(tcp, 3);
+  const [first, second, third] = r.sessions;
+  if (first === undefined || second === undefined || third === undefined) expect.fail();
+  const rooms = topics<string>();
+  expect(rooms.subscribe(second, 'a')).toBe(true);
+  expect(rooms.subscribe(first, 'a')).toBe(true);
+  expect(rooms.subscribe(first, 'a')).toBe(false);
+  rooms.subscribe(third, 'b');
+  expect(rooms.subscribers('a')).toEqual([second, first]);
+  expect(rooms.subscribers('none')).toEqual([]);
+  expect(rooms.topicsOf(first)).toEqual(['a']);
+  expect(rooms.size).toBe(2);
+  expect(rooms.publish('a', '1', { except: second }).sent).toBe(1);
+  expect(rooms.publish('b', '2').sent).toBe(1);
+  expect(rooms.publish('none', '3').sent).toBe(0);
+  expect(rooms.unsubscribe(first, 'a')).toBe(true);
+  expect(rooms.unsubscribe(first, 'a')).toBe(false);
+  expect(rooms.publish('a', '4').sent).toBe(1);
+  rooms.unsubscribe(second, 'a');
+  expect(rooms.size).toBe(1);
+  expect(await r.events[0]?.messages.next()).toBe('1');
+  expect(await r.events[1]?.messages.next()).toBe('4');
+  expect(await r.events[2]?.messages.next()).toBe('2');
+});
+
+test('names have no wildcards, and may be the names of properties', async () => {
+  await using r = await room(tcp, 1);
+  const [session] = r.sessions;
+  if (session === undefined) expect.fail();
+  const rooms = topics<string>();
+  for (const name of ['*', 'a/#', '__proto__', 'constructor']) {
+    rooms.subscribe(session, name);
+    expect(rooms.publish(name, name).sent).toBe(1);
+  }
+  expect(rooms.publish('a/b', 'x').sent).toBe(0);
+  expect(rooms.publish('toString', 'x').sent).toBe(0);
+  expect(await r.events[0]?.messages.take(4)).toEqual(['*', 'a/#', '__proto__', 'constructor']);
+});
+
+test('removes the subscriptions of a session that ends', async () => {
+  await using r = await room(tcp, 2);
+  const [first, second] = r.sessions;
+  if (first === undefined || second === undefined) expect.fail();
+  const rooms = topics<string>();
+  for (const name of ['a', 'b']) rooms.subscribe(first, name);
+  rooms.subscribe(second, 'a');
+  const closing = first.close();
+  expect(rooms.subscribers('a')).toEqual([second]);
+  expect(rooms.publish('a', 'x').sent).toBe(1);
+  await closing;
+  await until(() => rooms.size === 1, 'the topic b is removed');
+  expect(rooms.topicsOf(first)).toEqual([]);
+  expect(rooms.subscribers('a')).toEqual([second]);
+  expect(thrown(() => rooms.subscribe(first, 'a')).code).toBe('SESSION_CLOSED');
+  expect(rooms.unsubscribe(first, 'a')).toBe(false);
+  expect(await r.events[1]?.messages.next()).toBe('x');
+});
+
+test('adds one hook to a session, however often it subscribes', async () => {
+  await using r = await room(tcp, 1);
+  const session = r.sessions[0] as Session<string> & { ended(): Promise<void> };
+  let hooks = 0;
+  const { ended } = session;
+  session.ended = () => {
+    hooks++;
+    return ended.call(session);
+  };
+  const rooms = topics<string>();
+  for (let i = 0; i < 1_000; i++) {
+    rooms.subscribe(session, `${i}`);
+    rooms.unsubscribe(session, `${i}`);
+  }
+  expect(hooks).toBe(1);
+  expect(rooms.size).toBe(0);
+});
+
+test('throws TOPIC_LIMIT when a stranger subscribes to more than the limits permit', async () => {
+  await using r = await room(tcp, 2);
+  const [first, second] = r.sessions;
+  if (first === undefined || second === undefined) expect.fail();
+  const rooms = topics<string>({ maxTopics: 3, maxTopicsPerSession: 2, maxNameLength: 5 });
+  for (const name of ['a', 'b']) rooms.subscribe(first, name);
+  expect(thrown(() => rooms.subscribe(first, 'c'))).toMatchObject({
+    code: 'TOPIC_LIMIT',
+    message: expect.stringContaining('maxTopicsPerSession is 2'),
+  });
+  rooms.subscribe(second, 'c');
+  expect(thrown(() => rooms.subscribe(second, 'd'))).toMatchObject({
+    code: 'TOPIC_LIMIT',
+    message: 'there are 3 topics, maxTopics is 3',
+  });
+  rooms.subscribe(second, 'a');
+  expect(thrown(() => rooms.subscribe(first, '123456'))).toMatchObject({
+    code: 'TOPIC_LIMIT',
+    message: expect.stringContaining('6 characters, maxNameLength is 5'),
+  });
+  rooms.unsubscribe(first, 'b');
+  expect(rooms.subscribe(first, 'c')).toBe(true);
+  expect(rooms.size).toBe(2);
+});
+
+test('bounds a flood of topics by the defaults', async () => {
+  await using r = await room(tcp, 1);
+  const [session] = r.sessions;
+  if (session === undefined) expect.fail();
+  const rooms = topics<string>();
+  let refused = 0;
+  for (let i = 0; i < 1_000; i++) {
+    try {
+      rooms.subscribe(session, `${i}`);
+    } catch {
+      refused++;
+    }
+  }
+  expect(refused).toBe(1_000 - TOPICS_DEFAULTS.maxTopicsPerSession);
+  expect(rooms.size).toBe(TOPICS_DEFAULTS.maxTopicsPerSession);
+});
+
+test('refuses names and sessions of a wrong type, and limits out of range', async () => {
+  await using r = await room(tcp, 1);
+  const [session] = r.sessions;
+  if (session === undefined) expect.fail();
+  const rooms = topics<string>();
+  for (const name of ['', 1, undefined, {}])
+    expect(thrown(() => rooms.subscribe(session, name as string)).code).toBe('BAD_OPTION');
+  for (const wrong of [undefined, {}, { codec: raw() }])
+    expect(thrown(() => rooms.subscribe(wrong as Session<string>, 'a')).code).toBe('BAD_OPTION');
+  for (const wrong of [{ maxTopics: 0 }, { maxTopicsPerSession: -1 }, { maxNameLength: '1' }])
+    expect(thrown(() => topics(wrong as object)).code).toBe('BAD_OPTION');
+});
