@@ -133,10 +133,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
 }
 
 /** `health`, which is healthy only while `isServing` returns true. */
-function healthOf(
-  health: string | HealthCheck,
-  isServing: () => boolean,
-): string | HealthCheck {
+function healthOf(health: string | HealthCheck, isServing: () => boolean): string | HealthCheck {
   if (typeof health === 'string') return { path: health, isHealthy: isServing };
   const isHealthy = health?.isHealthy ?? (() => true);
   // serve() of the transport rejects what is no object, and what is no function.

@@ -1,7 +1,7 @@
 /** rpc servers at the path of an HTTP server, and their health checks. */
 import { expect, it } from 'vitest';
-import { memory } from '../../src/registries/memory.js';
 import { provide } from '../../src/micro/index.js';
+import { memory } from '../../src/registries/memory.js';
 import {
   auth,
   connect,

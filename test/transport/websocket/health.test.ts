@@ -2,7 +2,12 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import type { HealthCheck, ServerOptions } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { RAW_SETUP, refusalCounts, serveRecording, upgradeStatus } from '../../fixtures/refusals.js';
+import {
+  RAW_SETUP,
+  refusalCounts,
+  serveRecording,
+  upgradeStatus,
+} from '../../fixtures/refusals.js';
 import { rejection } from '../../fixtures/transports.js';
 import { gate, within } from '../../fixtures/waiting.js';
 import { rawPeer } from '../../fixtures/websocket.js';
@@ -31,7 +36,9 @@ it('answers GET and HEAD requests at its path, and counts no refusal', async () 
     /^HTTP\/1\.1 200 OK\r\n[^]*Content-Length: 3\r\n\r\n$/,
   );
   // HTTP/1.0 has no Host header.
-  expect(await answerTo(server.address, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200/);
+  expect(await answerTo(server.address, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(
+    /^HTTP\/1\.1 200/,
+  );
   expect(refusalCounts(server.server)).toEqual({});
   expect(server.server.sessions.size).toBe(0);
 });
@@ -85,11 +92,12 @@ it('answers 503 if isHealthy fails, with one warning', async () => {
   expect(warnings.mock.calls[0]?.[0]).toMatchObject({ code: 'HANDLER_FAILED' });
 });
 
-it('a check that does not end is limited by handshakeTimeout, and ends with the server', async () => {
+it('a check that does not end has handshakeTimeout, and ends with the server', async () => {
   const isHealthy = (): Promise<boolean> => new Promise(() => {});
   const request = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
   {
-    await using server = await serveHealthy({ path: '/healthz', isHealthy }, { handshakeTimeout: 50 });
+    const options = { handshakeTimeout: 50 };
+    await using server = await serveHealthy({ path: '/healthz', isHealthy }, options);
     expect(await answerTo(server.address, request)).toBe('undefined');
     expect(refusalCounts(server.server)).toEqual({ timeout: 1 });
   }

@@ -7,7 +7,12 @@ import {
 } from '../../../../src/transport/index.js';
 import { listenHttp, type RunningHttpServer } from '../../../fixtures/http-servers.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
-import { RAW_SETUP, refusalCounts, serveRecording, upgradeStatus } from '../../../fixtures/refusals.js';
+import {
+  RAW_SETUP,
+  refusalCounts,
+  serveRecording,
+  upgradeStatus,
+} from '../../../fixtures/refusals.js';
 import { gate, until, within } from '../../../fixtures/waiting.js';
 import { handshakeRequest, ourClient, rawPeer } from '../../../fixtures/websocket.js';
 
@@ -39,7 +44,7 @@ it.each<
     'Host: 127.0.0.1',
     'Host: evil.example\r\nX-Was: ',
   ],
-])('a request %s is refused as %s, with status %i', async (_, reason, status, headers, from, to) => {
+])('a request %s is refused as %s, with %i', async (_, reason, status, headers, from, to) => {
   await using http = await listenHttp();
   await using server = await serveAt(http);
   const request = handshakeRequest(http.at('/live'), headers).replace(from, to);
