@@ -14,6 +14,7 @@ import {
 import type { HttpServerAddress } from '../../src/transport/index.js';
 import { createHttpServer, listenHttp } from '../fixtures/http-servers.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { LONG_TIMEOUT } from '../fixtures/rpc.js';
 import { rejection } from '../fixtures/transports.js';
 import { gate, within } from '../fixtures/waiting.js';
 
@@ -32,18 +33,19 @@ it('serves calls beside the requests of the HTTP server, and drains at close()',
   await using http = await listenHttp();
   const started = gate();
   const end = gate();
-  const server = await serve({ server: http.server, path: '/rpc' }, [
-    implement(Greeter, {
-      async hello(name) {
-        started.open();
-        await end.promise;
-        return `hello, ${name}`;
-      },
-    }),
-  ]);
+  const slowGreeter = implement(Greeter, {
+    async hello(name) {
+      started.open();
+      await end.promise;
+      return `hello, ${name}`;
+    },
+  });
+  const server = await serve({ server: http.server, path: '/rpc' }, [slowGreeter], {
+    drainTimeout: LONG_TIMEOUT,
+  });
   expect(server.address).toBe(http.at('/rpc'));
   await using client = await connect(server.address, { reconnect: false });
-  const call = client.stub(Greeter).hello('Ann');
+  const call = client.stub(Greeter).hello('Ann', { timeout: LONG_TIMEOUT });
   await started.promise;
   expect(await (await fetch(http.url)).text()).toBe('app /');
   const closed = server.close();
