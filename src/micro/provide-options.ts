@@ -10,6 +10,7 @@ import {
 } from '../core/options.js';
 import type { RpcServerOptions, Service } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_OPTION_NAMES } from '../rpc/option-names.js';
+import type { HttpServerAddress } from '../transport/types.js';
 import { advertisedAddress, defaultId } from './advertised-address.js';
 import { checkRegistry } from './check-registry.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
@@ -22,10 +23,11 @@ export interface ProvideOptions extends RpcServerOptions {
   /** What implement() returns. One node is published for each service and codec. */
   services: readonly Service[];
   /**
-   * Where to listen. Default: `tcp://0.0.0.0:0`, a free port of all interfaces; `tcp://[::]:0` if
-   * the machine has no IPv4 address for others.
+   * Where to listen; or `{ server, path }` with an HTTP server that listens at a port already,
+   * because its address is published. Default: `tcp://0.0.0.0:0`, a free port of all interfaces;
+   * `tcp://[::]:0` if the machine has no IPv4 address for others.
    */
-  address?: string | undefined;
+  address?: string | HttpServerAddress | undefined;
   /** The group of the nodes. Consumers of another group do not see them. Default: none. */
   group?: string | undefined;
   /**
@@ -85,6 +87,12 @@ export function checkProvideOptions(options: ProvideOptions): void {
   checkCallback('onPublish', onPublish);
   if (!Array.isArray(services) || services.length === 0)
     throw badOption('services', services, 'at least one of what implement() returns');
+}
+
+/** Throws BAD_OPTION for an HTTP server without a port, whose address cannot be published. */
+export function checkListening({ address }: ProvideOptions, listening: string): void {
+  if (listening === '')
+    throw badOption('address', address, 'an HTTP server that listens at a port already');
 }
 
 /** The options of the rpc server. */

@@ -13,6 +13,7 @@ import { SERVED_PROVIDER, type ServedProvider } from '../rpc/served-provider.js'
 import type { TlsOptions } from '../transport/types.js';
 import { defaultAddress } from './advertised-address.js';
 import {
+  checkListening,
   checkProvideOptions,
   checkWeight,
   entryKey,
@@ -133,8 +134,12 @@ class ServiceProvider implements Provider, ServedProvider {
     return this.#server.refusals;
   }
 
+  get isDraining(): boolean {
+    return this.#entries.isDraining;
+  }
+
   get state(): ProviderState {
-    if (this.#entries.isDraining) return 'draining';
+    if (this.isDraining) return 'draining';
     return this.published.length === this.nodes.length ? 'published' : 'waiting';
   }
 
@@ -233,6 +238,7 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
     ...servedProvider(() => provider),
   });
   try {
+    checkListening(options, server.address);
     provider = new ServiceProvider(server, options);
     await provider.publish();
     return provider;
@@ -254,6 +260,9 @@ function servedProvider(find: () => ServedProvider | undefined): object {
   };
   const served: ServedProvider = {
     status: () => provider().status(),
+    get isDraining() {
+      return find()?.isDraining ?? false;
+    },
     drain: () => provider().drain(),
     undrain: () => provider().undrain(),
     setWeight: (weight, entries) => provider().setWeight(weight, entries),

@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { connect as dial, serve as listen } from '../transport/node.js';
+import type { HttpServerAddress } from '../transport/types.js';
 import { setCallStorage } from './calls/inherited-call.js';
 import { connectOver } from './client.js';
 import { serveOver } from './server.js';
@@ -15,8 +16,9 @@ import type {
 } from './types.js';
 
 /**
- * Serve `services`, made by implement(), at `address`. Resolves when the server listens. Rejects
- * with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
+ * Serve `services`, made by implement(), at `address`, or with `{ server, path }` at a path of an
+ * HTTP server of yours; see serve() of the transport. Resolves when the server listens, on an HTTP
+ * server at once. Rejects with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
  *
  * ```ts
  * const server = await serve('tcp://127.0.0.1:0', [
@@ -26,7 +28,7 @@ import type {
  * ```
  */
 export function serve(
-  address: string,
+  address: string | HttpServerAddress,
   services: readonly Service[],
   options?: RpcServerOptions,
 ): Promise<RpcServer> {

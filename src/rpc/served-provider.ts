@@ -5,9 +5,11 @@ import type { ProviderStatus } from './metrics/server-status.js';
 /** The key of the option. */
 export const SERVED_PROVIDER = Symbol('provider of a server');
 
-/** What the introspection service and the admin service of its server need of a provider. */
+/** What the operator services and the health check of its server need of a provider. */
 export interface ServedProvider {
   status(): ProviderStatus;
+  /** Whether its state is `draining`. False while it starts. */
+  readonly isDraining: boolean;
   drain(): Promise<void>;
   undrain(): Promise<void>;
   setWeight(weight: number, entries?: EntrySelector): Promise<void>;

@@ -3,7 +3,14 @@ import type { AsyncContext } from '../core/async-context.js';
 import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
-import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
+import type {
+  HealthCheck,
+  HttpServerAddress,
+  Server,
+  ServerOptions,
+  Setup,
+  TlsOptions,
+} from '../transport/types.js';
 import { checkAdminProtection } from './admin/admin-protection.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcCounters } from './metrics/statistics.js';
@@ -22,7 +29,7 @@ const IDLE_TIMEOUT = 180_000;
 
 /** The type of serve() of the transport. */
 export type Listen = <In, Out>(
-  address: string,
+  address: string | HttpServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ) => Promise<Server<In, Out>>;
@@ -49,7 +56,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
 
   async listen(
     listen: Listen,
-    address: string,
+    address: string | HttpServerAddress,
     services: readonly Service[],
     given: RpcServerOptions,
   ): Promise<this> {
@@ -59,13 +66,23 @@ class ContractServer extends RpcEndpoint implements RpcServer {
         idleTimeout: IDLE_TIMEOUT,
         ...this.#options.session,
       }),
-      pickNames(given, SERVER_OPTION_NAMES),
+      this.#serverOptions(given),
     );
     return this;
   }
 
+  /** The health check of a WebSocket server also knows whether this server drains. */
+  #serverOptions(given: RpcServerOptions): ServerOptions {
+    const options = pickNames(given, SERVER_OPTION_NAMES);
+    const health = options.websocket?.health;
+    if (health === undefined) return options;
+    const { [SERVED_PROVIDER]: provider } = given as { [SERVED_PROVIDER]?: ServedProvider };
+    const isServing = (): boolean => !this.closed && provider?.isDraining !== true;
+    return { ...options, websocket: { ...options.websocket, health: healthOf(health, isServing) } };
+  }
+
   #withOperatorServices(
-    address: string,
+    address: string | HttpServerAddress,
     services: readonly Service[],
     given: RpcServerOptions,
   ): readonly Service[] {
@@ -115,10 +132,19 @@ class ContractServer extends RpcEndpoint implements RpcServer {
   }
 }
 
+/** `health`, which is healthy only while `isServing` returns true. */
+function healthOf(health: string | HealthCheck, isServing: () => boolean): string | HealthCheck {
+  if (typeof health === 'string') return { path: health, isHealthy: isServing };
+  const isHealthy = health?.isHealthy ?? (() => true);
+  // serve() of the transport rejects what is no object, and what is no function.
+  if (typeof health !== 'object' || typeof isHealthy !== 'function') return health;
+  return { ...health, isHealthy: () => isServing() && isHealthy() };
+}
+
 /** serve() with `listen` as serve() of the transport. Handlers run in `asyncContext`. */
 export async function serveOver(
   listen: Listen,
-  address: string,
+  address: string | HttpServerAddress,
   services: readonly Service[],
   options: RpcServerOptions = {},
   asyncContext?: AsyncContext,

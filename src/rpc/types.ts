@@ -606,7 +606,7 @@ export interface RpcServerOptions extends RpcOptions, ServerOptions {
    * Also offer the service Admin, which closes sessions and, for provide(), takes the provider out
    * of the registry and changes its weight. BAD_OPTION unless `interceptors` has auth() with
    * `authorize`, or the address is `unix://`, `memory://`, or has the host `localhost`, `[::1]` or
-   * `127.x.x.x`. Default: false.
+   * `127.x.x.x`. An HTTP server must already listen there. Default: false.
    */
   admin?: boolean | undefined;
 }
@@ -633,7 +633,7 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
 
 /** What serve() returns. `await using` calls close(). */
 export interface RpcServer extends AsyncDisposable {
-  /** The address that the server listens on, with the actual port. */
+  /** The address that the server listens on, with the actual port; see Endpoint.address. */
   readonly address: string;
   /** How many peers were refused since the start, by reason. A copy of the counters. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;

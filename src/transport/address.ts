@@ -8,6 +8,15 @@ export interface Credentials {
   readonly password: string;
 }
 
+/**
+ * The part of a server of `node:http` or `node:https` that serve() shows to the compiler. Express
+ * has one as the result of listen(), Fastify as `app.server`, Nest as `app.getHttpServer()`.
+ */
+export interface HttpServer {
+  readonly listening: boolean;
+  readonly headersTimeout: number;
+}
+
 export interface Address {
   /** Without the colon: `tcp`. */
   readonly scheme: string;
@@ -27,6 +36,11 @@ export interface Address {
   readonly query?: string | undefined;
   /** WebSocket only. */
   readonly credentials?: Credentials | undefined;
+  /**
+   * The HTTP server whose `path` this is; `host` and `port` have no meaning then. Undefined: the
+   * address has a port of its own.
+   */
+  readonly httpServer?: HttpServer | undefined;
   /** The address for messages: `***` stands for the user information and the query. */
   readonly text: string;
 }
@@ -73,6 +87,9 @@ const PORT_AND_PATH =
   /^[a-z]+:\/\/(?:[^\s/?#]*@)?(?:\[[^\s[\]]*\]|[^\s/:[\]@?#]*):(\d+)(\/[^\s?#]+)?/;
 /** Control characters and lone surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cs}]/u;
+
+/** No query, fragment, white space, control character or lone surrogate. */
+const PATH = /^\/[^\s?#\p{Cc}\p{Cs}]*$/u;
 
 /** `unix://@name`: a name in the abstract namespace. */
 const ABSTRACT = /^unix:\/\/(@[^\s?#]+)$/;
@@ -134,6 +151,11 @@ function parseCredentials(
     // The text is not percent-encoded UTF-8.
   }
   throw badAddress(address, schemes);
+}
+
+/** The path of a URL with its slash, also if some of its characters must be percent-encoded. */
+export function isPath(text: unknown): text is string {
+  return typeof text === 'string' && PATH.test(text);
 }
 
 /**

@@ -8,7 +8,15 @@ import { memory } from './stream/memory.js';
 import { tcp } from './stream/tcp.js';
 import { tls } from './stream/tls.js';
 import { unix } from './stream/unix.js';
-import type { Client, ClientOptions, Server, ServerOptions, Setup, Transport } from './types.js';
+import type {
+  Client,
+  ClientOptions,
+  HttpServerAddress,
+  Server,
+  ServerOptions,
+  Setup,
+  Transport,
+} from './types.js';
 import { udp } from './udp/udp.js';
 import { ws, wss } from './websocket/websocket.js';
 
@@ -33,10 +41,12 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * Listen at `address` and create a session for each connection. `address` is one of
  * `tcp://host:port`, `tls://host:port`, `udp://host:port`, `ws://host:port/path`,
  * `wss://host:port/path`, `unix:///path` and `memory://name`. Port 0 selects a free port;
- * Server.address has it.
+ * Server.address has it. With `{ server, path }` the sessions are WebSockets at a path of an HTTP
+ * server of yours, which continues to answer other requests.
  *
- * Settles when the server listens. Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose
- * cause is the error of the system.
+ * Settles when the server listens; on an HTTP server at once, because that may listen later.
+ * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose cause is the error of the system.
+ * Without a cause another server of this package has the path of the HTTP server.
  *
  * ```ts
  * const server = await serve('tcp://127.0.0.1:0', {
@@ -46,7 +56,7 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * ```
  */
 export function serve<In, Out = In>(
-  address: string,
+  address: string | HttpServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {

@@ -7,6 +7,7 @@ import { type Address, rejectsTls } from './address.js';
 import type {
   ClientOptions,
   EventListener,
+  HealthCheck,
   ReconnectOptions,
   SendOptions,
   ServerOptions,
@@ -86,8 +87,11 @@ const WEBSOCKET_NAMES = {
   text: true,
   allowOrigin: true,
   allowHost: true,
+  health: true,
   headers: true,
 } satisfies NamesOf<WebSocketOptions>;
+
+const HEALTH_NAMES = { path: true, isHealthy: true } satisfies NamesOf<HealthCheck>;
 
 const UDP_NAMES = {
   maxDatagramBytes: true,
@@ -164,9 +168,11 @@ export function checkConnectNames(options: ClientOptions | undefined): void {
 
 function checkTlsAddress(
   options: ServerOptions | ClientOptions | undefined,
-  { text }: Address,
+  { text, httpServer }: Address,
 ): void {
   const tls = options?.tls;
+  if (tls !== undefined && httpServer !== undefined)
+    throw badOption('tls', tls, 'none: the HTTP server has its own certificates');
   if (tls !== undefined && rejectsTls(text))
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
@@ -181,6 +187,12 @@ export function checkNestedNames(options: (ClientOptions & ServerOptions) | unde
   checkNames('udp', udp, UDP_NAMES);
   checkNames('unix', unix, UNIX_NAMES);
   checkNames('websocket', websocket, WEBSOCKET_NAMES);
+  checkNames('websocket.health', objectOf(websocket?.health), HEALTH_NAMES);
+}
+
+/** Undefined for a value that is no object. */
+function objectOf(value: unknown): object | undefined {
+  return typeof value === 'object' && value !== null ? value : undefined;
 }
 
 /** Throws BAD_OPTION. */

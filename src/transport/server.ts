@@ -13,6 +13,7 @@ import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Connection,
+  HttpServerAddress,
   Listener,
   RefusalReason,
   Server,
@@ -22,6 +23,7 @@ import type {
   TlsOptions,
   Transport,
 } from './types.js';
+import { parseHttpServerAddress } from './websocket/http-server/http-server-address.js';
 
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
@@ -127,7 +129,11 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   reloadTls(options: TlsOptions): void {
     if (this.#listener?.reloadTls === undefined)
-      throw badOption('reloadTls', this.address, 'a server at tls:// or wss://');
+      throw badOption(
+        'reloadTls',
+        this.address,
+        'a server at tls:// or wss:// that is not on an HTTP server of yours',
+      );
     this.#listener.reloadTls(options);
   }
 
@@ -136,14 +142,24 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 }
 
+/** The parsed address, and its transport. Throws BAD_ADDRESS or BAD_OPTION. */
+function targetOf(
+  platform: Platform,
+  given: string | HttpServerAddress,
+): { address: Address; transport: Transport } {
+  if (typeof given !== 'object' || given === null) return transportFor(platform, given);
+  const address = parseHttpServerAddress(given);
+  return { address, transport: platform.transports[address.scheme] as Transport };
+}
+
 /** serve() with the transports of `platform`. */
 export async function serveOn<In, Out>(
   platform: Platform,
-  address: string,
+  address: string | HttpServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
-  const target = transportFor(platform, address);
+  const target = targetOf(platform, address);
   checkServerNames(options, target.address);
   const resolved = {
     ...options,

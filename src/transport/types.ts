@@ -5,12 +5,13 @@
 
 import type { Bytes } from '../core/bytes.js';
 import type { GettyError } from '../core/errors.js';
-import type { Address } from './address.js';
+import type { Address, HttpServer } from './address.js';
 import type { ByteReader } from './buffers/byte-reader.js';
 import type { ByteWriter } from './buffers/byte-writer.js';
 import type { RefusalReason, RefusedError } from './refused-error.js';
 import type { TaskPool } from './session/task-pool.js';
 
+export type { HttpServer } from './address.js';
 export type { RefusalReason } from './refused-error.js';
 
 /**
@@ -418,7 +419,8 @@ export interface Endpoint<In, Out = In> extends AsyncDisposable {
   readonly type: 'server' | 'client';
   /**
    * The address that a server listens on, or that a client connects to. A server's port 0 is
-   * replaced by the actual port. Secrets in a client's address are replaced by `***`.
+   * replaced by the actual port. Secrets in a client's address are replaced by `***`. On an HTTP
+   * server it is empty until that server listens, and always if it listens at a Unix socket.
    */
   readonly address: string;
   /** All sessions: from their creation, before onOpen, until their onClose was called. */
@@ -444,13 +446,14 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   readonly refusals: Readonly<Record<RefusalReason, number>>;
   /**
    * Accept no new connections; open sessions continue. Settles when the port is free, on UDP when
-   * all sessions have ended.
+   * all sessions have ended. An HTTP server of yours continues to listen.
    */
   stopListening(): Promise<void>;
   /**
    * Use other certificates for new sessions; open sessions continue with the old certificates.
    * Options that are missing in `options` keep their values. All files are read again: after files
-   * were replaced, `reloadTls({})` is enough. Throws BAD_OPTION, also at an address without TLS.
+   * were replaced, `reloadTls({})` is enough. Throws BAD_OPTION, also at an address without TLS and
+   * on an HTTP server, which has its own certificates.
    * The old certificates then stay in use.
    */
   reloadTls(options: TlsOptions): void;
@@ -465,6 +468,20 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
    * the cause, and the session ends.
    */
   writeTo(message: Out, peer: string): boolean;
+}
+
+/**
+ * A path of an HTTP server at which serve() accepts WebSockets: `ws://` of a server of `node:http`,
+ * `wss://` of one of `node:https`. The HTTP server answers all other requests.
+ */
+export interface HttpServerAddress {
+  /** It may begin to listen later. */
+  server: HttpServer;
+  /**
+   * The path, such as `/game`, without a query. Each path has one server. Upgrade requests of other
+   * paths are left to other listeners of the event 'upgrade'; if there is none, the answer is 404.
+   */
+  path: string;
 }
 
 /** Options of serve(), beside the setup. Times are in ms. */
@@ -489,16 +506,19 @@ export interface ServerOptions {
    */
   onRefused?: ((peer: Peer, error: RefusedError) => void) | undefined;
   /**
-   * How many connections the operating system queues before they are accepted. From 1 to 65,535.
-   * Default: 511.
+   * How many connections the operating system queues before they are accepted. From 1 to 65,535. It
+   * has no effect on an HTTP server of yours. Default: 511.
    */
   backlog?: number | undefined;
   /**
    * Certificates for `tls://` and `wss://`, which require `cert` and `key`. BAD_OPTION at `tcp://`,
-   * `ws://` and `udp://`. Default: none.
+   * `ws://` and `udp://`, and on an HTTP server, which has its own. Default: none.
    */
   tls?: TlsOptions | undefined;
-  /** How long a TLS or WebSocket handshake may take, in ms. Default: 10,000. */
+  /**
+   * How long a TLS or WebSocket handshake may take, in ms. On an HTTP server it begins when the
+   * request is complete; before, `headersTimeout` of that server applies. Default: 10,000.
+   */
   handshakeTimeout?: number | undefined;
   /** Options for `udp://`. Default: none. */
   udp?: UdpOptions | undefined;
@@ -524,6 +544,18 @@ export interface UnixOptions {
    * of the process, or of the directory if its setgid bit is set.
    */
   group?: number | undefined;
+}
+
+/** What a WebSocket server answers to health checks; see WebSocketOptions.health. */
+export interface HealthCheck {
+  /** The path of the requests, such as `/healthz`, without a query. */
+  path: string;
+  /**
+   * Called for each request: true, or a promise of true, is answered with 200, and another result
+   * with 503. An error is answered with 503 and is a process warning, at most one a minute.
+   * Default: always true.
+   */
+  isHealthy?: (() => boolean | Promise<boolean>) | undefined;
 }
 
 /** Headers of a request by name. */
@@ -570,6 +602,13 @@ export interface WebSocketOptions {
    * allowOrigin can permit it. Default: none.
    */
   allowHost?: readonly string[] | 'any' | undefined;
+  /**
+   * Server only: the path at which GET and HEAD requests, such as the health checks of a load
+   * balancer, are answered with 200, or an object with the path and a function that decides. An rpc
+   * server and a provider answer 503 while they drain. Other requests are refused as before. Not
+   * for an HTTP server of yours, which answers its own requests. Default: none.
+   */
+  health?: string | HealthCheck | undefined;
   /**
    * Client only: additional headers of the request, or a function that returns them or a promise of
    * them. The function is called for each attempt to connect. A name or value that HTTP does not

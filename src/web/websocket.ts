@@ -9,7 +9,14 @@ import { BrowserConnection } from './browser-connection.js';
 import { type BrowserSocket, type BrowserSocketClass, describeClose } from './browser-socket.js';
 
 /** The options of `websocket` that a page cannot set. */
-const REFUSED = ['headers', 'allowOrigin', 'allowHost', 'compression', 'maxCompressBytes'] as const;
+const REFUSED = [
+  'headers',
+  'allowOrigin',
+  'allowHost',
+  'health',
+  'compression',
+  'maxCompressBytes',
+] as const;
 
 /**
  * Throws BAD_OPTION for an option that a page cannot set. Call it with the options of the user: to

@@ -41,9 +41,17 @@ test.each([
   ['metadata', ['from north-2', 'hello, Ann']],
   ['streams', ['1', '2', '3', 'sum 6', '20', '40']],
   ['back', ['Ann is fine']],
+  ['http-server', ['hello, world']],
   ['auth', outputOf('docs/rpc.md', 'auth')],
 ])('the program %s of docs/rpc.md prints %j and ends', async (name, lines) => {
   expect(await snippets('run', name, 'docs/rpc.md')).toEqual(lines);
+});
+
+test.each([
+  ['http-server', ['hello']],
+  ['health', ['503', '200']],
+])('the program %s of docs/transport.md prints %j and ends', async (name, lines) => {
+  expect(await snippets('run', name, 'docs/transport.md')).toEqual(lines);
 });
 
 test.each([

@@ -169,6 +169,7 @@ describe('connect() of a page', () => {
     [{ websocket: { headers: { Cookie: 'a' } } }, 'websocket.headers: got an object'],
     [{ websocket: { allowOrigin: [] } }, 'websocket.allowOrigin: got an array'],
     [{ websocket: { allowHost: 'any' } }, 'websocket.allowHost: got "any"'],
+    [{ websocket: { health: '/healthz' } }, 'websocket.health: got "/healthz"'],
     [{ websocket: { compression: 'deflate' } }, 'websocket.compression: got "deflate"'],
     [{ websocket: { maxCompressBytes: 1 } }, 'websocket.maxCompressBytes: got 1'],
     [{ websocket: { protocols: ['a b'] } }, 'websocket.protocols: got an array'],

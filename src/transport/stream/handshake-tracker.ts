@@ -14,8 +14,8 @@ export interface Handshake {
   /** The TCP socket, also with TLS. */
   readonly socket: Socket;
   readonly peer: Peer;
-  /** See keyOf(). */
-  readonly key: string;
+  /** See TrackerOptions.keyOf. */
+  readonly key: unknown;
   /** The listener of the socket's 'close' event. */
   readonly onClose: () => void;
   /** The TLS handshake is not complete. */
@@ -28,20 +28,28 @@ interface TrackerOptions {
   readonly scheme: string;
   readonly handshakeTimeout: number;
   readonly admission: Admission;
+  /** Equal for the sockets that find() finds with each other. Default: addressesOf(). */
+  readonly keyOf?: (socket: Socket) => unknown;
 }
 
 export class HandshakeTracker {
   readonly #options: TrackerOptions;
   readonly #timers = new Map<Handshake, NodeJS.Timeout>();
-  readonly #byKey = new Map<string, Handshake>();
+  readonly #byKey = new Map<unknown, Handshake>();
+  readonly #keyOf: (socket: Socket) => unknown;
 
-  /** `server` is a TLS or HTTPS server if `isSecure`. */
-  constructor(server: NodeServer, isSecure: boolean, options: TrackerOptions) {
-    const peerOf = (socket: Socket): Peer => new SocketPeer(options.scheme, socket);
+  constructor(options: TrackerOptions) {
     this.#options = options;
+    this.#keyOf = options.keyOf ?? addressesOf;
+  }
+
+  /** Begins a handshake for each connection of `server`, a TLS server if `isSecure`. */
+  track(server: NodeServer, isSecure: boolean): void {
+    const { scheme, admission } = this.#options;
+    const peerOf = (socket: Socket): Peer => new SocketPeer(scheme, socket);
     server.on(
       'connection',
-      guardedOpen<Socket>((socket) => this.#begin(socket, isSecure), peerOf, options.admission),
+      guardedOpen<Socket>((socket) => this.begin(socket, isSecure), peerOf, admission),
     );
     if (isSecure) {
       server.on('secureConnection', (socket: TLSSocket) => this.#onSecureConnection(socket));
@@ -53,7 +61,8 @@ export class HandshakeTracker {
     }
   }
 
-  #begin(socket: Socket, isTlsPending: boolean): void {
+  /** Begins a handshake. If a limit refuses it, `socket` is destroyed, and find() has none. */
+  begin(socket: Socket, isTlsPending: boolean): void {
     const { admission, handshakeTimeout, scheme } = this.#options;
     const peer = new SocketPeer(scheme, socket);
     const limitError = admission.refusalBeforeHandshake(peer);
@@ -65,7 +74,7 @@ export class HandshakeTracker {
     const handshake: Handshake = {
       socket,
       peer,
-      key: keyOf(socket),
+      key: this.#keyOf(socket),
       onClose: () => this.#onClose(handshake),
       isTlsPending,
       isRefused: false,
@@ -109,7 +118,7 @@ export class HandshakeTracker {
 
   /** The handshake of a TCP socket, or of the TLS socket over it. */
   find(socket: Socket): Handshake | undefined {
-    return this.#byKey.get(keyOf(socket));
+    return this.#byKey.get(this.#keyOf(socket));
   }
 
   /** Call it when the handshake is complete, or when its connection is closed. */
@@ -177,6 +186,6 @@ function tlsError(cause: Error & { code?: string | undefined }): RefusedError {
 }
 
 /** The addresses of both ends. A TCP socket and the TLS socket over it have the same key. */
-function keyOf(socket: Socket): string {
+function addressesOf(socket: Socket): string {
   return `${socket.localAddress} ${socket.remoteAddress} ${socket.remotePort}`;
 }

@@ -20,11 +20,8 @@ export const tls: Transport = {
   async listen(address, options, accept) {
     const { admission, backlog, handshakeTimeout } = options;
     const server = createServer(tlsServerOptions(options.tls));
-    const handshakes = new HandshakeTracker(server, true, {
-      scheme: 'tls',
-      handshakeTimeout,
-      admission,
-    });
+    const handshakes = new HandshakeTracker({ scheme: 'tls', handshakeTimeout, admission });
+    handshakes.track(server, true);
     const peerOf = (socket: TLSSocket): Peer => new TlsPeer('tls', socket);
     const open = (socket: TLSSocket): void => {
       const handshake = handshakes.find(socket);

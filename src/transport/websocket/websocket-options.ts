@@ -1,9 +1,9 @@
 /** Validates the options of a WebSocket. */
-import { callAsync } from '../../core/callbacks.js';
+import { callAsync, checkCallback } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption, badSecret, checkNumber } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
-import type { Address } from '../address.js';
+import { type Address, isPath } from '../address.js';
 import { checkCompression } from '../session/session-options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../types.js';
 import { parseUrl } from './url.js';
@@ -71,7 +71,22 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
     );
   }
   if (typeof headers !== 'function') checkHeaders(headers);
+  checkHealth(options.health);
   return options;
+}
+
+/** Throws BAD_OPTION. */
+function checkHealth(health: WebSocketOptions['health']): void {
+  if (health === undefined) return;
+  const isObject = typeof health === 'object' && health !== null;
+  const path = isObject ? health.path : health;
+  if (!isPath(path))
+    throw badOption(
+      isObject ? 'websocket.health.path' : 'websocket.health',
+      path,
+      'a path with a leading slash and no query, such as /healthz',
+    );
+  if (isObject) checkCallback('websocket.health.isHealthy', health.isHealthy);
 }
 
 /**

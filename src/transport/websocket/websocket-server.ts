@@ -15,28 +15,13 @@ import { guardedOpen, listenWith } from '../stream/socket-listener.js';
 import { SocketPeer } from '../stream/socket-peer.js';
 import { tlsServerOptions } from '../stream/tls-options.js';
 import { withTlsReload } from '../stream/tls-reload.js';
-import type {
-  Admission,
-  Connection,
-  Listener,
-  ListenOptions,
-  Peer,
-  WebSocketOptions,
-} from '../types.js';
-import { isOriginAllowed } from './handshake/origin-policy.js';
+import type { Connection, Listener, ListenOptions, Peer } from '../types.js';
+import { HealthAnswers } from './handshake/health-answers.js';
 import { RequestReader } from './handshake/request-reader.js';
-import {
-  type AcceptedUpgrade,
-  answerUpgrade,
-  type RefusedUpgrade,
-  refuseOrigin,
-  refuseOtherRequest,
-  refuseTunnel,
-  statusResponse,
-} from './handshake/server-handshake.js';
-import { UpgradedConnection } from './upgraded-connection.js';
-import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
-import { type ConnectionSettings, WebSocketConnection } from './websocket-connection.js';
+import { refuseOtherRequest, refuseTunnel, statusResponse } from './handshake/server-handshake.js';
+import { listenOnHttpServer } from './http-server/http-server-listener.js';
+import { UpgradeAcceptor, type UpgradeAcceptorOptions } from './upgrade-acceptor.js';
+import { pathOf, type WebSocketScheme } from './websocket-address.js';
 import { checkWebSocketOptions, MAX_HEADER_BYTES } from './websocket-options.js';
 
 /**
@@ -50,13 +35,17 @@ export async function listen(
   accept: (connection: Connection) => void,
 ): Promise<Listener> {
   const websocket = checkWebSocketOptions(options.websocket);
+  const { admission, handshakeTimeout } = options;
+  if (address.httpServer !== undefined) {
+    const { httpServer, path } = address;
+    return listenOnHttpServer(httpServer, { scheme, path, websocket, admission, accept }, options);
+  }
   if (address.query !== undefined || address.credentials !== undefined) {
     throw gettyError(
       'BAD_ADDRESS',
       `address: got ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`,
     );
   }
-  const { admission, handshakeTimeout } = options;
   const path = pathOf(address);
   const secureServer =
     scheme === 'wss'
@@ -64,11 +53,8 @@ export async function listen(
         createSecureServer({ ALPNProtocols: ['http/1.1'], ...tlsServerOptions(options.tls) })
       : undefined;
   const server = secureServer ?? createStreamServer({ allowHalfOpen: true });
-  const handshakes = new HandshakeTracker(server, secureServer !== undefined, {
-    scheme,
-    handshakeTimeout,
-    admission,
-  });
+  const handshakes = new HandshakeTracker({ scheme, handshakeTimeout, admission });
+  handshakes.track(server, secureServer !== undefined);
   const { host, port } = address;
   new Upgrader({ scheme, path, host, websocket, admission, handshakes, accept }).serve(server);
   const bound = await listenWith(
@@ -84,35 +70,27 @@ export async function listen(
   return secureServer === undefined ? listener : withTlsReload(listener, secureServer, options.tls);
 }
 
-interface UpgraderOptions {
-  readonly scheme: WebSocketScheme;
-  /** Empty: any path. */
-  readonly path: string;
-  /** The host of the server's address. */
-  readonly host: string;
-  readonly websocket: WebSocketOptions;
-  readonly admission: Admission;
-  readonly handshakes: HandshakeTracker;
-  readonly accept: (connection: Connection) => void;
-}
-
 type HttpError = Error & { code?: string | undefined };
 
-/** Answers the HTTP requests of a server, and accepts the WebSocket connections among them. */
+/** Reads the HTTP requests of a server that has its own port. */
 class Upgrader {
-  readonly #options: UpgraderOptions;
+  readonly #options: UpgradeAcceptorOptions;
   readonly #handshakes: HandshakeTracker;
+  readonly #acceptor: UpgradeAcceptor;
+  readonly #health: HealthAnswers;
 
-  constructor(options: UpgraderOptions) {
+  constructor(options: UpgradeAcceptorOptions) {
     this.#options = options;
     this.#handshakes = options.handshakes;
+    this.#acceptor = new UpgradeAcceptor(options);
+    this.#health = new HealthAnswers(options.websocket.health, options);
   }
 
   /** Reads one request of each connection that `server` accepts. */
   serve(server: StreamServer): void {
     const { scheme, admission } = this.#options;
     const onFault = (reader: RequestReader, error: unknown): void =>
-      this.#onFault(reader.socket, error);
+      this.#acceptor.onFault(reader.socket, error);
     const parser = this.#createParser(onFault);
     const open = (socket: Socket): void => {
       // Without a handshake the limits of the server have refused it.
@@ -148,17 +126,23 @@ class Upgrader {
           onFault(reader, error);
         }
       };
-    const refuse = onRequest((request, socket) =>
-      this.#refuse(request, socket, refuseOtherRequest()),
+    const acceptor = this.#acceptor;
+    const refuse = (request: IncomingMessage, socket: Socket): void =>
+      acceptor.refuse(request, socket, refuseOtherRequest());
+    parser.on(
+      'request',
+      onRequest((request, socket) => {
+        if (!this.#health.answer(request, socket)) refuse(request, socket);
+      }),
     );
-    for (const event of ['request', 'checkContinue', 'checkExpectation']) parser.on(event, refuse);
+    for (const event of ['checkContinue', 'checkExpectation']) parser.on(event, onRequest(refuse));
     parser.on(
       'connect',
-      onRequest((request, socket) => this.#refuse(request, socket, refuseTunnel())),
+      onRequest((request, socket) => acceptor.refuse(request, socket, refuseTunnel())),
     );
     parser.on(
       'upgrade',
-      onRequest((request, socket, head) => this.#upgrade(request, socket, head)),
+      onRequest((request, socket, head) => acceptor.upgrade(request, socket, head)),
     );
     parser.on('clientError', (error: HttpError, stream) => {
       const reader = stream as unknown as RequestReader;
@@ -185,66 +169,5 @@ class Upgrader {
       }),
     );
     this.#handshakes.answer(handshake, socket, statusResponse(status));
-  }
-
-  #onFault(socket: Socket, error: unknown): void {
-    const { scheme, admission } = this.#options;
-    admission.reportFault(new SocketPeer(scheme, socket), error);
-    socket.destroy();
-  }
-
-  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const { path, host, websocket, admission } = this.#options;
-    const upgrade = answerUpgrade(request, path, websocket, host);
-    if (upgrade.refusal !== undefined) return this.#refuse(request, socket, upgrade);
-    const { originToAsk: origin } = upgrade;
-    if (origin === undefined) return this.#open(socket, head, upgrade);
-    void isOriginAllowed(websocket.allowOrigin, origin, (error) => {
-      admission.warnOncePerMinute(
-        gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error),
-      );
-    }).then((isAllowed) => {
-      const finish = (): void =>
-        isAllowed
-          ? this.#open(socket, head, upgrade)
-          : this.#refuse(request, socket, refuseOrigin(origin));
-      guarded(finish, (error) => this.#onFault(socket, error))();
-    });
-  }
-
-  #refuse(request: IncomingMessage, socket: Socket, { response, refusal }: RefusedUpgrade): void {
-    const handshake = this.#handshakes.find(socket);
-    if (handshake === undefined) return void socket.destroy();
-    this.#handshakes.reportRefusal(handshake, refusal, this.#requestPeer(request, socket));
-    this.#handshakes.answer(handshake, socket, response);
-  }
-
-  /** The peer of a request that has no connection. */
-  #requestPeer({ url = '', headers }: IncomingMessage, socket: Socket): Peer {
-    const { scheme, path } = this.#options;
-    const { localAddress, remoteAddress } = new SocketPeer(scheme, socket);
-    return { localAddress: localAddress + path, remoteAddress, request: { url, headers } };
-  }
-
-  #open(socket: Socket, head: Buffer, upgrade: AcceptedUpgrade): void {
-    const { scheme, path, websocket, admission, accept } = this.#options;
-    const handshake = this.#handshakes.find(socket);
-    // While allowOrigin was called, the handshake may have ended, or the peer may have closed. A
-    // session would never get the 'end' event that the socket has already emitted.
-    if (handshake === undefined || socket.destroyed || socket.readableEnded)
-      return void socket.destroy();
-    const { request, result, response } = upgrade;
-    const settings: ConnectionSettings = {
-      role: 'server',
-      isText: websocket.text ?? false,
-      request,
-      ...result,
-    };
-    const stream = new UpgradedConnection(
-      peerOf(scheme, socket, '', path),
-      { socket, handshake, handshakes: this.#handshakes, response, head },
-      admission,
-    );
-    accept(new WebSocketConnection(stream, settings));
   }
 }

@@ -161,6 +161,20 @@ export const TRANSPORT_ROWS: Rows = {
     await (await connectAsPage()).close();
     await server.close();
   },
+  async 'HealthCheck.isHealthy'(fail, reports) {
+    const server = await serve('ws://127.0.0.1:0', SILENT_SETUP, {
+      websocket: { health: { path: '/healthz', isHealthy: once(fail, () => true) } },
+    });
+    const check = async () => {
+      const response = await fetch(`${server.address.replace('ws:', 'http:')}/healthz`);
+      await response.text();
+      return response.status;
+    };
+    expect(await check()).toBe(503);
+    await reports.first();
+    expect(await check()).toBe(200);
+    await server.close();
+  },
   async 'WebSocketOptions.headers'(fail, reports) {
     const server = await serve('ws://127.0.0.1:0', SILENT_SETUP);
     const headers = once(fail, () => ({ 'X-Attempt': 'second' }));

@@ -5,7 +5,7 @@ import { guarded } from '../../../core/guard.js';
 import { onNextTurn, spend, unitsOf } from '../../../core/turn.js';
 
 /** Units of spend() for a request and its response. */
-const REQUEST_UNITS = 16;
+export const REQUEST_UNITS = 16;
 const EMPTY = Buffer.alloc(0);
 const CR = 13;
 const LF = 10;

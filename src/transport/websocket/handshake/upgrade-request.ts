@@ -3,6 +3,8 @@ import { parseUrl } from '../url.js';
 
 /** Characters of a name in DNS (RFC 1035, section 2.3.4), rounded up. */
 const MAX_HOST_CHARACTERS = 255;
+/** Groups: the authority of an absolute URL, and its path and query. */
+const ABSOLUTE = /^(?:https?|wss?):\/\/([^/?#]+)([^#]*)$/i;
 
 /** The parts of an HTTP request that the handshake reads. */
 export interface UpgradeRequest {
@@ -41,15 +43,21 @@ export function targetOf({
     rawHeaders.filter(isHostName).length > 1
   )
     return undefined;
-  const [, authority, rest = ''] = /^(?:https?|wss?):\/\/([^/?#]+)([^#]*)$/i.exec(url) ?? [];
-  if (authority === undefined && !url.startsWith('/')) return undefined;
+  const pathAndQuery = pathAndQueryOf(url);
+  if (pathAndQuery === undefined) return undefined;
+  const [, authority] = ABSOLUTE.exec(url) ?? [];
   const host = hostOf(headers.host);
   const target = authority === undefined ? host : hostOf(authority);
   if (host === undefined || target === undefined) return undefined;
-  return {
-    url: authority === undefined ? url : rest.startsWith('/') ? rest : `/${rest}`,
-    ...target,
-  };
+  return { url: pathAndQuery, ...target };
+}
+
+/** Path and query of a request target; undefined if it is neither a path nor an absolute URL. */
+export function pathAndQueryOf(url: string): string | undefined {
+  if (url.startsWith('/')) return url;
+  const [, authority, rest = ''] = ABSOLUTE.exec(url) ?? [];
+  if (authority === undefined) return undefined;
+  return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
 /** The element of `rawHeaders` at `index` is the name of a Host header. */
