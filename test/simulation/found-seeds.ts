@@ -1,4 +1,6 @@
-/** Seeds that have found a fault of this package or of its checks. The suite simulates them again. */
+/**
+ * Seeds that have found a fault of this package or of its checks. The suite simulates them again.
+ */
 
 interface FoundSeed {
   readonly seed: number;

@@ -50,8 +50,8 @@ export class History {
   }
 
   /**
-   * How many calls have no outcome and are not abandoned, or have succeeded and not run: the request
-   * of a call without an answer can be under way.
+   * How many calls have no outcome and are not abandoned, or have succeeded and not run: the
+   * request of a call without an answer can be under way.
    */
   get unfinishedCalls(): number {
     return this.#open.size + [...this.#calls.values()].filter(lacksRun).length;
