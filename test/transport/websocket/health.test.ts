@@ -33,7 +33,7 @@ it('answers GET and HEAD requests at its path, and counts no refusal', async () 
       'Content-Type: text/plain\r\nContent-Length: 3\r\n\r\nOK\n',
   );
   expect(await answerTo(server.address, 'HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n')).toMatch(
-    /^HTTP\/1\.1 200 OK\r\n[^]*Content-Length: 3\r\n\r\n$/,
+    /^HTTP\/1\.1 200 OK\r\n[\s\S]*Content-Length: 3\r\n\r\n$/,
   );
   // HTTP/1.0 has no Host header.
   expect(await answerTo(server.address, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(
