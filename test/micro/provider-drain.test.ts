@@ -57,7 +57,8 @@ async function shares(consumer: Consumer): Promise<Record<string, number>> {
   return counts;
 }
 
-describe.each(REGISTRIES)(
+// A name server has no entries that a provider could publish.
+describe.each(REGISTRIES.filter((row) => row.name !== 'dns'))(
   'a provider in a registry of $name',
   ({ start: startServer, newStore }) => {
     let stop: (() => Promise<void>) | undefined;

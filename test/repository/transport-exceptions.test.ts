@@ -11,6 +11,8 @@ const TESTS = readdirSync(FOLDER)
 test.each([...TRANSPORTS, ...SIMULATED_TRANSPORTS])(
   'the exceptions of $name name existing behaviors',
   ({ except }) => {
-    expect(Object.keys(except).filter((name) => !TESTS.includes(`'${name}'`))).toEqual([]);
+    const isBehavior = (name: string): boolean =>
+      [`'${name}'`, `"${name}"`].some((quoted) => TESTS.includes(quoted));
+    expect(Object.keys(except).filter((name) => !isBehavior(name))).toEqual([]);
   },
 );

@@ -232,7 +232,6 @@ test.each([
   undefined,
   null,
   5,
-  {},
 ])('the address %j is BAD_ADDRESS, and the message has the valid form', async (address) => {
   for (const action of [serve(address as string, [testService()]), connect(address as string)]) {
     const error = await rejection<GettyError>(action);
@@ -241,6 +240,14 @@ test.each([
       address === 'memory://a:1' ? 'expected memory://name' : 'expected tcp://host:port',
     );
   }
+});
+
+test('an object is an address for serve() only, and needs an HTTP server', async () => {
+  expect(await rejection(connect({} as string))).toMatchObject({ code: 'BAD_ADDRESS' });
+  expect(await rejection(serve({} as string, [testService()]))).toMatchObject({
+    code: 'BAD_OPTION',
+    message: 'server: got undefined, expected a server of node:http or node:https',
+  });
 });
 
 test('an address in use is LISTEN_FAILED', async () => {

@@ -240,7 +240,7 @@ describe('reconnect.retryFirst', () => {
 });
 
 it.each<[object, string]>([
-  [{ maxAttempts: 0 }, 'maxAttempts: got 0, expected a number from 1'],
+  [{ maxAttempts: 0 }, 'maxAttempts: got 0, expected an integer from 1'],
   [{ maxAttempts: '3' }, 'maxAttempts: got "3"'],
   [{ retryFirst: 1 }, 'retryFirst: got 1, expected a boolean'],
 ])('reconnect rejects %o with BAD_OPTION', async (reconnect, message) => {

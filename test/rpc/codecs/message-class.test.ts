@@ -243,7 +243,6 @@ describe('a contract of several methods', () => {
 
 test.each([
   ['protobuf.input', { protobuf: {} }],
-  ['protobuf.input', { protobuf: null }],
   ['protobuf.input', { protobuf: { input: { encode() {} }, output: TsReply } }],
   ['protobuf.output', { protobuf: { input: TsRequest } }],
   ['protobuf.output', { protobuf: { input: TsRequest, output: 'Reply' } }],
@@ -253,5 +252,9 @@ test.each([
   expect(error.message).toMatch(
     new RegExp(`^${name}: got .*, expected a class with encode\\(\\) and decode\\(\\)$`),
   );
+  expect(thrown(() => unary({ protobuf: null } as never))).toMatchObject({
+    code: 'BAD_OPTION',
+    message: 'protobuf: got null, expected an object',
+  });
   expect(thrown(() => messageClass(undefined as never))).toMatchObject({ code: 'BAD_OPTION' });
 });

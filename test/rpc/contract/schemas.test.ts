@@ -250,11 +250,11 @@ test.each([
   ['output', { input: digits, output: 'string' }],
   ['output', { output: null }],
   ['timeout', { timeout: 0 }],
-  ['options', 5],
+  ['options of unary()', 5],
 ])('unary() throws BAD_OPTION for an invalid %s: %j', (name, options) => {
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: got `));
+  expect(error.message.startsWith(`${name}: got `)).toBe(true);
 });
 
 test('accepts a schema that is a function', async () => {

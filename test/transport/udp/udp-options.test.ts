@@ -30,7 +30,7 @@ describe('an option of UDP', () => {
   const setup = { codec: raw(), listener: { onMessage: () => {} } };
   const INVALID: [udp: unknown, message: string][] = [
     [7, 'got 7'],
-    [{ maxDatagramBytes: 0 }, 'maxDatagramBytes: got 0, expected a number from 1 to 65507'],
+    [{ maxDatagramBytes: 0 }, 'maxDatagramBytes: got 0, expected an integer from 1 to 65507'],
     [{ maxDatagramBytes: LARGEST_DATAGRAM + 1 }, 'maxDatagramBytes: got 65508'],
     [{ amplification: -1 }, 'amplification: got -1'],
     [{ amplification: Number.NaN }, 'amplification: got NaN'],
@@ -43,7 +43,7 @@ describe('an option of UDP', () => {
     ],
     [{ multicast: ['ff02::1', 7] }, 'udp.multicast: got an array'],
     [{ multicastInterface: 'eth0' }, 'udp.multicastInterface: got "eth0"'],
-    [{ multicastTtl: 256 }, 'multicastTtl: got 256, expected a number from 0 to 255'],
+    [{ multicastTtl: 256 }, 'multicastTtl: got 256, expected an integer from 0 to 255'],
     [{ multicastTtl: 1.5 }, 'udp.multicastTtl: got 1.5, expected an integer from 0 to 255'],
     [{ multicastLoopback: null }, 'multicastLoopback: got null, expected a boolean'],
     [{ receiveBufferBytes: -1 }, 'receiveBufferBytes: got -1'],

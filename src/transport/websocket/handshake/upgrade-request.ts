@@ -53,9 +53,9 @@ export function targetOf({
 }
 
 /** Path and query of a request target; undefined if it is neither a path nor an absolute URL. */
-export function pathAndQueryOf(url: string): string | undefined {
-  if (url.startsWith('/')) return url;
-  const [, authority, rest = ''] = ABSOLUTE.exec(url) ?? [];
+export function pathAndQueryOf(target: string): string | undefined {
+  if (target.startsWith('/')) return target;
+  const [, authority, rest = ''] = ABSOLUTE.exec(target) ?? [];
   if (authority === undefined) return undefined;
   return rest.startsWith('/') ? rest : `/${rest}`;
 }

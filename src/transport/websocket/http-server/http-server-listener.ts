@@ -43,15 +43,20 @@ export function listenOnHttpServer(
   const requests = new UpgradeRequests(acceptor, handshakes);
   const router = routerOf(server);
   router.add(path, (request, socket, head) => requests.handle(request, socket, head));
-  let lastAddress = '';
+  let address = '';
+  const setAddress = (): void => {
+    const bound = server.address();
+    if (typeof bound === 'object' && bound !== null)
+      address = formatAddress(scheme, bound.address, bound.port) + path;
+  };
+  setAddress();
+  server.on('listening', setAddress);
   return {
     get address() {
-      const bound = server.address();
-      if (typeof bound === 'object' && bound !== null)
-        lastAddress = formatAddress(scheme, bound.address, bound.port) + path;
-      return lastAddress;
+      return address;
     },
     async close() {
+      server.off('listening', setAddress);
       router.remove(path);
       handshakes.stop();
     },
