@@ -1,6 +1,8 @@
 /** A connection over a stream socket of Node.js: TCP, TLS or a Unix socket. */
 
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { allocate } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
 import { warn } from '../../core/warning.js';
@@ -63,6 +65,7 @@ function eventFailed(connection: SocketConnection, error: unknown): void {
   connection.fail(error);
 }
 
+const NONE = allocate(0);
 const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
 
 export class SocketConnection implements Connection {
@@ -71,6 +74,7 @@ export class SocketConnection implements Connection {
   events: ConnectionEvents | undefined;
   readonly #socket: Socket;
   readonly #peer: Peer;
+  readonly #isEncrypted: boolean;
   /** The reason of the close, if the connection was lost. */
   #error: Error | undefined;
   #writtenBytes = 0;
@@ -82,6 +86,7 @@ export class SocketConnection implements Connection {
   constructor(socket: Socket, peer: Peer) {
     this.#socket = socket;
     this.#peer = peer;
+    this.#isEncrypted = socket instanceof TLSSocket;
     (socket as ConnectionSocket)[CONNECTION] = this;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
@@ -145,10 +150,19 @@ export class SocketConnection implements Connection {
 
   write(bytes: Uint8Array): void {
     this.#writtenBytes += bytes.length;
+    const socket = this.#socket;
+    // In most cases the system takes all bytes at once, which a callback would only report later:
+    // it takes time in each write. A TLS socket never does.
+    if (!this.#isEncrypted && socket.writableLength === 0) {
+      socket.write(bytes);
+      if (socket.writableLength === 0) return;
+      bytes = NONE;
+    }
     this.#onWritten ??= (error) => {
       if (error == null) this.events?.onTaken();
     };
-    this.#socket.write(bytes, this.#onWritten);
+    // An empty write calls back after those before it.
+    socket.write(bytes, this.#onWritten);
   }
 
   pause(): void {
