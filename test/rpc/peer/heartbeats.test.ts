@@ -222,7 +222,8 @@ describe('a heartbeat', () => {
     await idle.end();
     const elapsed = performance.now() - start;
     expect((await pair.serverLog.warnings.next()).details.code).toBe('IDLE_TIMEOUT');
-    expect(elapsed).toBeGreaterThanOrEqual(490);
+    // The silence begins with the tick that accepted the connection, which may be a long one.
+    expect(elapsed).toBeGreaterThanOrEqual(250);
     expect(pair.server.channels.size).toBe(1);
     expect(await pair.stub.add({ A: 1, B: 2 })).toMatchObject({ Sum: 3 });
   });
