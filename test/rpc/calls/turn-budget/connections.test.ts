@@ -148,4 +148,31 @@ describe('a server divides into many turns', () => {
     },
     2 * LIMIT,
   );
+
+  test.each([
+    ['end', 'onEnd', (socket: Socket) => socket.end()],
+    ['reset', 'onClose', (socket: Socket) => socket.resetAndDestroy()],
+  ] as const)(
+    'the ends of connections whose peers %s them together',
+    async (_, event, leave) => {
+      const count = 200;
+      let ended = 0;
+      const onEvent = (): void => {
+        block(1);
+        ended++;
+      };
+      await using server = await serveLines('tcp://127.0.0.1:0', { [event]: onEvent });
+      const sockets = await connectMany(count, portOf(server.address));
+      await until(() => server.sessions.size === count, 'all sessions are open', LIMIT);
+      const most = await mostPerTurn(
+        () => ended,
+        async () => {
+          for (const socket of sockets) leave(socket);
+          await until(() => ended === count, 'all sessions have ended', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+    },
+    2 * LIMIT,
+  );
 });
