@@ -7,6 +7,8 @@ import { type EventListener, lines, serve } from '../../../../src/transport/inde
 import { CLIENT_TLS, SERVER_TLS } from '../../../fixtures/certificates.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { portOf } from '../../../fixtures/ports.js';
+import { RawPeer } from '../../../fixtures/raw-peer.js';
+import { freeMemoryAddress } from '../../../fixtures/rpc.js';
 import { connectTcp, recordClientHello } from '../../../fixtures/tls-endpoints.js';
 import { turns, until } from '../../../fixtures/waiting.js';
 import { block, LIMIT, mostPerTurn } from './turn-budget.js';
@@ -172,6 +174,29 @@ describe('a server divides into many turns', () => {
         },
       );
       expect(most).toBeLessThan(count / 2);
+    },
+    2 * LIMIT,
+  );
+
+  test(
+    'the sessions that it closes',
+    async () => {
+      const count = 1_500;
+      const server = await serveLines(freeMemoryAddress());
+      const peers: RawPeer[] = [];
+      for (let n = 0; n < count; n++) peers.push(await RawPeer.connect(server.address));
+      const sessions = [...server.sessions];
+      const most = await mostPerTurn(
+        () => sessions.filter(({ closed }) => closed).length,
+        async () => {
+          const closing = server.close();
+          expect(sessions[0]?.closed).toBe(true);
+          await closing;
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+      expect(server.sessions.size).toBe(0);
+      for (const peer of peers) await peer[Symbol.asyncDispose]();
     },
     2 * LIMIT,
   );
