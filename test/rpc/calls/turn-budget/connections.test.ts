@@ -4,6 +4,7 @@ import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { type EventListener, lines, serve } from '../../../../src/transport/index.js';
+import { every } from '../../../../src/transport/session/timer-wheel.js';
 import { CLIENT_TLS, SERVER_TLS } from '../../../fixtures/certificates.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { portOf } from '../../../fixtures/ports.js';
@@ -197,6 +198,23 @@ describe('a server divides into many turns', () => {
       expect(most).toBeLessThan(count / 2);
       expect(server.sessions.size).toBe(0);
       for (const peer of peers) await peer[Symbol.asyncDispose]();
+    },
+    2 * LIMIT,
+  );
+
+  test(
+    'the periodic work of sessions that have opened together',
+    async () => {
+      const count = 1_500;
+      const calls: number[] = [];
+      const stops = Array.from({ length: count }, (_, n) => every(1_000, () => calls.push(n)));
+      const most = await mostPerTurn(
+        () => calls.length,
+        () => until(() => calls.length >= count, 'all tasks have run', LIMIT),
+      );
+      for (const stop of stops) stop();
+      expect(most).toBeLessThan(count / 2);
+      expect(calls.slice(0, count)).toEqual(stops.map((_, n) => n));
     },
     2 * LIMIT,
   );
