@@ -2,10 +2,14 @@
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
 import { resources } from '../core/resource-tracker.js';
+import { inTurns } from '../core/turn.js';
 import type { Platform } from './platform.js';
 import { type SessionOwner, TransportSession } from './session/session.js';
 import { type ResolvedSetup, resolveSetup } from './session/session-options.js';
 import type { Connection, Session, Setup } from './types.js';
+
+/** close() closes this number of sessions before it returns. */
+const CLOSED_AT_ONCE = 16;
 
 let lastId = 0;
 
@@ -106,16 +110,31 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   async #close(): Promise<void> {
     const stopped = this.stopCreating();
     // A session that opens while others close is closed by the next round.
-    while (this.sessions.size > 0)
-      await Promise.all([...this.sessions].map((session) => session.close()));
+    while (this.sessions.size > 0) await this.#closeSessions();
     await stopped;
     resources.tracker?.onClose(this);
+  }
+
+  /** Closes the present sessions: the first ones at once, the others in turns. */
+  #closeSessions(): Promise<unknown> {
+    const sessions = [...this.sessions];
+    const closing = sessions.splice(0, CLOSED_AT_ONCE).map((session) => session.close());
+    return new Promise((resolve) =>
+      inTurns([...sessions, undefined], (session) => {
+        if (session === undefined) resolve(Promise.all(closing));
+        else closing.push(session.close());
+      }),
+    );
   }
 
   destroy(): void {
     // close() stops the creation of sessions, and settles when the destroyed sessions have closed.
     void this.close();
-    for (const session of this.sessions) session.destroy();
+    for (const session of this.sessions) {
+      // close() does not reach all sessions in this turn.
+      void session.close();
+      session.destroy();
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
 import { checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
 import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
@@ -318,7 +319,7 @@ export class TransportSession<In, Out>
       );
       // A paused session must see the end of the peer's side too.
       this.#reader?.resume();
-      this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);
+      this.#waitTimer = startTimer(() => runInTurn(() => this.destroy()), this.#setup.waitTime);
     }
     return closed;
   }

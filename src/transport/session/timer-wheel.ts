@@ -3,6 +3,7 @@
  * are spread over it, so that 10,000 sessions do not send their heartbeats at the same time.
  */
 import { startInterval } from '../../core/timers.js';
+import { inTurns } from '../../core/turn.js';
 import { checkTimers, now, onTimersReplaced } from './flush-scheduler.js';
 
 /**
@@ -125,7 +126,9 @@ class Wheel {
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
     // A copy, because tasks that another task adds are due one period from now. Tasks that another
     // task removes do not run.
-    for (const task of [...bucket]) if (bucket.has(task)) task.runPeriodic();
+    inTurns([...bucket], (task) => {
+      if (bucket.has(task)) task.runPeriodic();
+    });
   };
 }
 

@@ -1,8 +1,9 @@
 /** Tracks the TLS and WebSocket handshakes of a server: their deadlines, limits and refusals. */
 import type { Server as NodeServer, Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
+import { inTurns, runInTurn } from '../../core/turn.js';
 import { destroyAfterLinger } from '../linger.js';
 import { RefusedError } from '../refused-error.js';
 import type { Admission, Listener, Peer } from '../types.js';
@@ -32,6 +33,14 @@ interface TrackerOptions {
   readonly keyOf?: (socket: Socket) => unknown;
 }
 
+/** How the connections of a TCP server get TLS. */
+interface TlsBegin {
+  /** Reports whether a TLS handshake has succeeded. */
+  readonly secureServer: TlsServer;
+  /** Called with the handshake of each connection. Begins TLS, at once or later. */
+  begin(handshake: Handshake): void;
+}
+
 export class HandshakeTracker {
   readonly #options: TrackerOptions;
   readonly #timers = new Map<Handshake, NodeJS.Timeout>();
@@ -43,39 +52,35 @@ export class HandshakeTracker {
     this.#keyOf = options.keyOf ?? addressesOf;
   }
 
-  /** Begins a handshake for each connection of `server`, a TLS server if `isSecure`. */
-  track(server: NodeServer, isSecure: boolean): void {
+  /** Begins a handshake for each connection of `server`. `tls`: begins TLS too. */
+  track(server: NodeServer, tls?: TlsBegin): void {
     const { scheme, admission } = this.#options;
+    const begin = (socket: Socket): void => {
+      const handshake = this.begin(socket, tls !== undefined);
+      if (handshake !== undefined) tls?.begin(handshake);
+    };
     const peerOf = (socket: Socket): Peer => new SocketPeer(scheme, socket);
-    server.on(
-      'connection',
-      guardedOpen<Socket>((socket) => this.begin(socket, isSecure), peerOf, admission),
-    );
-    if (isSecure) {
-      server.on('secureConnection', (socket: TLSSocket) => this.#onSecureConnection(socket));
-      server.on(
-        'tlsClientError',
-        (error: Error & { code?: string | undefined }, socket: TLSSocket) =>
-          this.#onTlsError(error, socket),
-      );
-    }
+    server.on('connection', guardedOpen(begin, peerOf, admission));
+    tls?.secureServer.on('secureConnection', (socket) => this.#onSecureConnection(socket));
+    tls?.secureServer.on('tlsClientError', (error, socket) => this.#onTlsError(error, socket));
   }
 
-  /** Begins a handshake. If a limit refuses it, `socket` is destroyed, and find() has none. */
-  begin(socket: Socket, isTlsPending: boolean): void {
+  /** Begins a handshake. If a limit refuses it, `socket` is destroyed, and the result undefined. */
+  begin(socket: Socket, isTlsPending: boolean): Handshake | undefined {
     const { admission, handshakeTimeout, scheme } = this.#options;
     const peer = new SocketPeer(scheme, socket);
     const limitError = admission.refusalBeforeHandshake(peer);
     if (limitError !== undefined) {
       socket.destroy();
       admission.reportRefusal(peer, limitError);
-      return;
+      return undefined;
     }
     const handshake: Handshake = {
       socket,
       peer,
       key: this.#keyOf(socket),
-      onClose: () => this.#onClose(handshake),
+      // Thousands of connections may close at once.
+      onClose: () => runInTurn(() => this.#onClose(handshake)),
       isTlsPending,
       isRefused: false,
     };
@@ -83,9 +88,10 @@ export class HandshakeTracker {
     this.#byKey.set(handshake.key, handshake);
     this.#timers.set(
       handshake,
-      startTimer(() => this.#expire(handshake), handshakeTimeout),
+      startTimer(() => runInTurn(() => this.#expire(handshake)), handshakeTimeout),
     );
     socket.once('close', handshake.onClose);
+    return handshake;
   }
 
   #onSecureConnection(socket: TLSSocket): void {
@@ -95,14 +101,29 @@ export class HandshakeTracker {
     if (handshake !== undefined) handshake.isTlsPending = false;
   }
 
-  #onTlsError(error: Error & { code?: string | undefined }, socket: TLSSocket): void {
+  #onTlsError(error: Error, socket: TLSSocket): void {
     // Node.js leaves some of these sockets open.
     socket.destroy();
     const handshake = this.find(socket);
-    if (handshake !== undefined) this.reportRefusal(handshake, tlsError(error));
+    if (handshake !== undefined) runInTurn(() => this.refuseTls(handshake, error));
+  }
+
+  /** The TLS handshake has failed with `cause`. */
+  refuseTls(handshake: Handshake, cause: Error): void {
+    handshake.socket.destroy();
+    this.reportRefusal(handshake, tlsError(cause));
+  }
+
+  /** Handling bytes of the peer threw `error`. */
+  failWith(handshake: Handshake, error: unknown): void {
+    handshake.isRefused = true;
+    handshake.socket.destroy();
+    this.#options.admission.reportFault(handshake.peer, error);
   }
 
   #expire(handshake: Handshake): void {
+    // It may have ended while it waited for its turn.
+    if (!this.#timers.has(handshake)) return;
     const { handshakeTimeout } = this.#options;
     const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
     this.reportRefusal(handshake, new RefusedError(message, { status: 408, reason: 'timeout' }));
@@ -111,7 +132,7 @@ export class HandshakeTracker {
 
   #onClose(handshake: Handshake): void {
     if (!this.#timers.has(handshake)) return;
-    if (handshake.isTlsPending)
+    if (handshake.isTlsPending && !handshake.isRefused)
       this.reportRefusal(handshake, tlsError(new Error('the peer closed the connection')));
     this.remove(handshake);
   }
@@ -159,10 +180,12 @@ export class HandshakeTracker {
 
   /** Destroys all connections whose handshake is not complete. */
   stop(): void {
-    for (const handshake of [...this.#timers.keys()]) {
+    inTurns([...this.#timers.keys()], (handshake) => {
+      // It may have become a session meanwhile.
+      if (!this.#timers.has(handshake)) return;
       this.remove(handshake);
       handshake.socket.destroy();
-    }
+    });
   }
 }
 
@@ -178,7 +201,7 @@ export function stopHandshakesOnClose(listener: Listener, handshakes: HandshakeT
   };
 }
 
-function tlsError(cause: Error & { code?: string | undefined }): RefusedError {
+function tlsError(cause: Error): RefusedError {
   return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, {
     reason: 'tls',
     cause,

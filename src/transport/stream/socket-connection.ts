@@ -3,8 +3,9 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { allocate } from '../../core/bytes.js';
-import { gettyError } from '../../core/errors.js';
+import { type GettyError, gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
+import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
 import { beginEvent, endEvent } from '../session/flush-scheduler.js';
 import type {
@@ -41,12 +42,16 @@ function onData(this: Socket, chunk: Buffer): void {
   }
 }
 
+// Thousands of connections may end at once. runInTurn() keeps the order of their events.
+
 function onEnd(this: Socket): void {
-  guard(deliverEnd, eventFailed, (this as ConnectionSocket)[CONNECTION], undefined);
+  const connection = (this as ConnectionSocket)[CONNECTION];
+  runInTurn(() => guard(deliverEnd, eventFailed, connection, undefined));
 }
 
 function onClose(this: Socket): void {
-  guard(deliverClose, eventFailed, (this as ConnectionSocket)[CONNECTION], undefined);
+  const connection = (this as ConnectionSocket)[CONNECTION];
+  runInTurn(() => guard(deliverClose, eventFailed, connection, undefined));
 }
 
 function onError(this: Socket, error: Error): void {
@@ -75,8 +80,10 @@ export class SocketConnection implements Connection {
   readonly #socket: Socket;
   readonly #peer: Peer;
   readonly #isEncrypted: boolean;
-  /** The reason of the close, if the connection was lost. */
-  #error: Error | undefined;
+  /** The reason of the close, if an event could not be handled. */
+  #fault: Error | undefined;
+  /** The error of the socket, if the connection was lost. */
+  #lossCause: Error | undefined;
   #writtenBytes = 0;
   /** How many of #writtenBytes the system has accepted. */
   #acceptedBytes = 0;
@@ -117,11 +124,7 @@ export class SocketConnection implements Connection {
 
   /** Closes with CONNECTION_LOST: the socket has failed. For the listeners of the socket. */
   disconnect(error: Error): void {
-    this.#error = gettyError(
-      'CONNECTION_LOST',
-      `the connection to ${this.remoteAddress} was lost: ${error.message}`,
-      error,
-    );
+    this.#lossCause = error;
     // After some errors Node.js leaves a TLS socket open, though it reads nothing more.
     this.#socket.destroy();
   }
@@ -129,7 +132,7 @@ export class SocketConnection implements Connection {
   /** Closes with CONNECTION_LOST: handling an event of the socket threw `cause`. For guard(). */
   fail(cause: unknown): void {
     const error = faultError(this.remoteAddress, cause);
-    this.#error = error;
+    this.#fault = error;
     // A closed socket emits no further event that could report the error to the session.
     if (this.#socket.closed) warn(error);
     else this.#socket.destroy();
@@ -137,7 +140,17 @@ export class SocketConnection implements Connection {
 
   /** For the listeners of the socket. */
   deliverClose(): void {
-    this.events?.onClose(this.#error);
+    this.events?.onClose(this.#fault ?? this.#lossError());
+  }
+
+  #lossError(): GettyError | undefined {
+    const cause = this.#lossCause;
+    if (cause === undefined) return undefined;
+    return gettyError(
+      'CONNECTION_LOST',
+      `the connection to ${this.remoteAddress} was lost: ${cause.message}`,
+      cause,
+    );
   }
 
   get bufferedBytes(): number {

@@ -7,8 +7,9 @@ import type { Peer, Transport } from '../types.js';
 import { HandshakeTracker, stopHandshakesOnClose } from './handshake-tracker.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
-import { guardedOpen, listenWith } from './socket-listener.js';
+import { listenWith } from './socket-listener.js';
 import { TlsPeer } from './socket-peer.js';
+import { createTlsAcceptor, openInTurn } from './tls-acceptor.js';
 import { tlsClientOptions, tlsServerOptions } from './tls-options.js';
 import { withTlsReload } from './tls-reload.js';
 
@@ -19,16 +20,16 @@ export const tls: Transport = {
 
   async listen(address, options, accept) {
     const { admission, backlog, handshakeTimeout } = options;
-    const server = createServer(tlsServerOptions(options.tls));
+    const secureServer = createServer(tlsServerOptions(options.tls));
     const handshakes = new HandshakeTracker({ scheme: 'tls', handshakeTimeout, admission });
-    handshakes.track(server, true);
+    const server = createTlsAcceptor(secureServer, handshakes);
     const peerOf = (socket: TLSSocket): Peer => new TlsPeer('tls', socket);
     const open = (socket: TLSSocket): void => {
       const handshake = handshakes.find(socket);
       if (handshake !== undefined) handshakes.remove(handshake);
       accept(new SocketConnection(socket, peerOf(socket)));
     };
-    server.on('secureConnection', guardedOpen(open, peerOf, admission));
+    secureServer.on('secureConnection', openInTurn(open, peerOf, admission));
     const { port, host } = address;
     const listener = await listenWith(
       server,
@@ -36,7 +37,7 @@ export const tls: Transport = {
       address,
       () => formatAddress('tls', host, (server.address() as AddressInfo).port),
     );
-    return withTlsReload(stopHandshakesOnClose(listener, handshakes), server, options.tls);
+    return withTlsReload(stopHandshakesOnClose(listener, handshakes), secureServer, options.tls);
   },
 
   async dial(address, options, signal) {

@@ -5,7 +5,7 @@ import {
   type Socket,
   type Server as StreamServer,
 } from 'node:net';
-import { createServer as createSecureServer } from 'node:tls';
+import { createServer as createSecureServer, type Server as TlsServer } from 'node:tls';
 import { gettyError } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { type Address, formatAddress } from '../address.js';
@@ -13,6 +13,7 @@ import { RefusedError } from '../refused-error.js';
 import { HandshakeTracker, stopHandshakesOnClose } from '../stream/handshake-tracker.js';
 import { guardedOpen, listenWith } from '../stream/socket-listener.js';
 import { SocketPeer } from '../stream/socket-peer.js';
+import { createTlsAcceptor, openInTurn } from '../stream/tls-acceptor.js';
 import { tlsServerOptions } from '../stream/tls-options.js';
 import { withTlsReload } from '../stream/tls-reload.js';
 import type { Connection, Listener, ListenOptions, Peer } from '../types.js';
@@ -52,11 +53,15 @@ export async function listen(
       ? // The same ALPN protocol as in node:https.
         createSecureServer({ ALPNProtocols: ['http/1.1'], ...tlsServerOptions(options.tls) })
       : undefined;
-  const server = secureServer ?? createStreamServer({ allowHalfOpen: true });
   const handshakes = new HandshakeTracker({ scheme, handshakeTimeout, admission });
-  handshakes.track(server, secureServer !== undefined);
+  const server =
+    secureServer === undefined
+      ? createStreamServer({ allowHalfOpen: true })
+      : createTlsAcceptor(secureServer, handshakes);
+  if (secureServer === undefined) handshakes.track(server);
   const { host, port } = address;
-  new Upgrader({ scheme, path, host, websocket, admission, handshakes, accept }).serve(server);
+  const upgrader = new Upgrader({ scheme, path, host, websocket, admission, handshakes, accept });
+  upgrader.serve(server, secureServer);
   const bound = await listenWith(
     server,
     { port, host: host || undefined, backlog: options.backlog },
@@ -86,8 +91,11 @@ class Upgrader {
     this.#health = new HealthAnswers(options.websocket.health, options);
   }
 
-  /** Reads one request of each connection that `server` accepts. */
-  serve(server: StreamServer): void {
+  /**
+   * Reads one request of each connection that `server` accepts. With TLS `secureServer` has the
+   * connections after their TLS handshake.
+   */
+  serve(server: StreamServer, secureServer?: TlsServer): void {
     const { scheme, admission } = this.#options;
     const onFault = (reader: RequestReader, error: unknown): void =>
       this.#acceptor.onFault(reader.socket, error);
@@ -97,10 +105,9 @@ class Upgrader {
       if (this.#handshakes.find(socket) !== undefined) new RequestReader(socket, parser, onFault);
     };
     const socketPeer = (socket: Socket): Peer => new SocketPeer(scheme, socket);
-    server.on(
-      scheme === 'wss' ? 'secureConnection' : 'connection',
-      guardedOpen(open, socketPeer, admission),
-    );
+    if (secureServer === undefined)
+      server.on('connection', guardedOpen(open, socketPeer, admission));
+    else secureServer.on('secureConnection', openInTurn(open, socketPeer, admission));
   }
 
   /** An HTTP server that never listens. It parses the bytes of RequestReaders. */

@@ -1,48 +1,27 @@
 /** Peers that violate TLS, do not complete the handshake, or send slowly. */
 import { randomBytes } from 'node:crypto';
-import { connect, createServer, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect, createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { RefusedError } from '../../../src/transport/index.js';
 import { CLIENT_TLS, identity } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   ANY_TLS,
   CA,
   connectLines,
+  connectTcp,
   expectEcho,
   listenNode,
+  recordClientHello,
   serveEcho,
   untilClosed,
 } from '../../fixtures/tls-endpoints.js';
-import { gate, until, within } from '../../fixtures/waiting.js';
+import { Inbox, turns, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => vi.restoreAllMocks());
 
 describe('a hostile peer', () => {
-  /** A TCP connection to a TLS server. It sends nothing by itself. */
-  async function connectTcp(port: number): Promise<Socket> {
-    const socket = connect({ port, host: '127.0.0.1' });
-    socket.on('error', () => {});
-    socket.resume();
-    await within(new Promise((resolve) => socket.once('connect', resolve)), 'the connection');
-    return socket;
-  }
-
-  /** The first bytes that a TLS client sends. */
-  async function recordClientHello(): Promise<Buffer> {
-    const hello = gate<Buffer>();
-    await using peer = await listenNode(
-      createServer((socket) =>
-        socket.on('error', () => {}).once('data', (bytes) => [hello.open(bytes), socket.destroy()]),
-      ),
-    );
-    const socket = connectTls({ port: peer.port, host: '127.0.0.1', ca: CA });
-    socket.on('error', () => {});
-    await untilClosed(socket);
-    return hello.promise;
-  }
-
   it.each(['tls', 'wss'])(
     'that sends nothing is disconnected after handshakeTimeout (%s)',
     async (scheme) => {
@@ -134,6 +113,29 @@ describe('a hostile peer', () => {
     await expectEcho(server.address, { ...CLIENT_TLS, ...identity('client') });
   });
 
+  it.each(['tls', 'wss'])(
+    'that divides its ClientHello among packets gets a session (%s)',
+    async (scheme) => {
+      await using server = await serveEcho({}, {}, `${scheme}://127.0.0.1:0`);
+      await using proxy = await serveDivider(server.port);
+      await expectEcho(proxy.address.replace('tls:', `${scheme}:`));
+    },
+  );
+
+  it('that announces a ClientHello of more than 16 KiB is disconnected', async () => {
+    const refusals = new Inbox<string>('a refusal');
+    const onRefused = (_: unknown, { reason, message }: RefusedError): void =>
+      refusals.push(`${reason}: ${message}`);
+    await using server = await serveEcho({}, { handshakeTimeout: 300_000, onRefused });
+    const socket = await connectTcp(server.port);
+    // A record with the header of the message.
+    socket.write(Buffer.from('160301000401004001', 'hex'));
+    await untilClosed(socket);
+    expect(await refusals.next()).toBe(
+      'tls: the TLS handshake failed: the ClientHello of the peer has more than 16384 bytes',
+    );
+  });
+
   it('that sends random bytes after the handshake ends its own session only', async () => {
     await using server = await serveEcho();
     await using forger = await serveForger(server.port, false);
@@ -167,6 +169,26 @@ describe('a hostile peer', () => {
     await until(() => server.endpoint.sessions.size === 0, 'the server has no session');
     server.events.errors.dismiss();
   });
+
+  /** A proxy in front of a server that passes on the first bytes of a client one by one. */
+  async function serveDivider(port: number) {
+    return await listenNode(
+      createServer((client) => {
+        const server = connect({ port, host: '127.0.0.1', noDelay: true });
+        client.on('error', () => server.destroy()).on('close', () => server.destroy());
+        server.on('error', () => client.destroy()).on('close', () => client.destroy());
+        server.on('data', (bytes) => client.write(bytes));
+        client.once('data', async (hello) => {
+          client.pause();
+          for (const byte of hello) {
+            await new Promise((resolve) => server.write(Buffer.of(byte), resolve));
+            await turns();
+          }
+          client.on('data', (bytes) => server.write(bytes)).resume();
+        });
+      }),
+    );
+  }
 
   /**
    * A proxy in front of a server. It sends a forged TLS record: to the client after the first bytes
