@@ -52,8 +52,8 @@ const ZOOKEEPER_URL = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
  *   `static:` and `scheme`, `path` after a question mark
  *
  * The user and the password are percent-encoded; both may be options instead. The client of DNS,
- * etcd or ZooKeeper is loaded by the first call that needs it. Rejects with BAD_ADDRESS, which lists the
- * allowed URLs, or with BAD_OPTION.
+ * etcd or ZooKeeper is loaded by the first call that needs it. Rejects with BAD_ADDRESS, which
+ * lists the allowed URLs, or with BAD_OPTION.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
   checkNames('registry()', options, NAMES);

@@ -1,7 +1,7 @@
 /**
- * The option tables of transport.md, rpc.md, interceptors.md, micro.md, etcd.md and addresses.md list
- * exactly the options of the code with their defaults. The options of the ZooKeeper registry have a test beside
- * that registry. Other documents are not compared.
+ * The option tables of transport.md, rpc.md, interceptors.md, micro.md, etcd.md and addresses.md
+ * list exactly the options of the code with their defaults. The options of the ZooKeeper registry
+ * have a test beside that registry. Other documents are not compared.
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';

@@ -232,7 +232,6 @@ test.each([
   undefined,
   null,
   5,
-  {},
 ])('the address %j is BAD_ADDRESS, and the message has the valid form', async (address) => {
   for (const action of [serve(address as string, [testService()]), connect(address as string)]) {
     const error = await rejection<GettyError>(action);

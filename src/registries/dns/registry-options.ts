@@ -95,5 +95,5 @@ export const DNS_RANGES = {
   maxInterval: [100, LONGEST_TIMER],
   requestTimeout: [10, LONGEST_TIMER],
   keepTime: [0, Number.POSITIVE_INFINITY],
-  maxNodes: [1, 10_000],
+  maxNodes: [1, 10_000, 'integer'],
 } as const;

@@ -86,8 +86,6 @@ export function resolveBroadcastOptions<In, Out>(
   options: BroadcastOptions<In, Out> | undefined,
 ): BroadcastSettings {
   if (options === undefined) return DEFAULTS;
-  if (typeof options !== 'object' || options === null)
-    throw badOption('options', options, 'an object');
   checkNames(of, options, NAMES);
   const { except, slow = 'skip' } = options;
   if (!POLICIES.includes(slow)) throw badOption('slow', slow, "'skip', 'latest' or 'close'");

@@ -177,9 +177,9 @@ export function topics<In, Out = In>(options: TopicsOptions = {}): Topics<In, Ou
   checkNames('topics()', options, NAMES);
   return new Topics(
     withDefaults(TOPICS_DEFAULTS, options, {
-      maxTopics: [1, Number.POSITIVE_INFINITY],
-      maxTopicsPerSession: [1, Number.POSITIVE_INFINITY],
-      maxNameLength: [1, Number.POSITIVE_INFINITY],
+      maxTopics: [1, Number.POSITIVE_INFINITY, 'integer'],
+      maxTopicsPerSession: [1, Number.POSITIVE_INFINITY, 'integer'],
+      maxNameLength: [1, Number.POSITIVE_INFINITY, 'integer'],
     }),
   );
 }

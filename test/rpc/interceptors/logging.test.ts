@@ -40,8 +40,8 @@ function invokeWithLog(
 }
 
 test.each<[string, unknown]>([
-  ['options', undefined],
-  ['options', null],
+  ['options of logging\\(\\)', undefined],
+  ['options of logging\\(\\)', null],
   ['logger', {}],
   ['logger', { logger: { info() {} } }],
   ['slow', { logger: console, slow: -1 }],

@@ -18,7 +18,7 @@ test.each<[string, unknown]>([
   ['maxKeys', { maxKeys: 0 }],
   ['key', { key: 'peer' }],
   ['now', { now: 0 }],
-  ['options', null],
+  ['options of rateLimit\\(\\)', null],
 ])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => rateLimit(options as RateLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
