@@ -78,10 +78,16 @@ export class GettyError extends Error {
   readonly code: ErrorCode | RpcCode;
 
   constructor(code: ErrorCode | RpcCode, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(textOf(message), cause === undefined ? undefined : { cause });
     this.name = 'GettyError';
     this.code = code;
   }
+}
+
+/** `message` as Error makes a text of it, but a symbol or an object that throws is no TypeError. */
+function textOf(message: unknown): string {
+  if (typeof message === 'string') return message;
+  return message === undefined ? '' : messageOf(message);
 }
 
 /** Create a GettyError with a code that is not an RpcCode. */

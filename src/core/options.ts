@@ -105,6 +105,12 @@ export function checkNumber(
   throw badOption(name, value, `${kind === undefined ? 'a number' : 'an integer'} ${range}`);
 }
 
+/** Throws BAD_OPTION unless `value` is an array. */
+export function checkArray(name: string, value: unknown): asserts value is readonly unknown[] {
+  if (typeof value !== 'object' || value === null || !isArray(value))
+    throw badOption(name, value, 'an array');
+}
+
 /** Throws BAD_OPTION unless `value` is an object that is not an array. */
 export function checkObject(name: string, value: unknown): asserts value is object {
   if (typeof value !== 'object' || value === null || isArray(value))

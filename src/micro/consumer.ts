@@ -7,7 +7,6 @@ import { CONSUMER_CONNECTION, type ConsumerConnection } from '../rpc/consumer-co
 import {
   type CodecName,
   type Contract,
-  compose,
   type Invoke,
   type MethodSpecs,
   makeStub,
@@ -15,6 +14,7 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
+import { checkedInvoke, compose } from '../rpc/interceptor-chain.js';
 import { checkStubNames } from '../rpc/option-names.js';
 import {
   type ConsumeOptions,
@@ -101,10 +101,8 @@ class ServiceConsumer implements Consumer {
       this.#counters,
       (service, version, codec) => this.#findPool(service, version, codec),
     );
-    this.invoke = compose(
-      settings.interceptors,
-      startStrategy(settings.strategy, this.#dispatcher.attempt),
-    );
+    const strategy = startStrategy(settings.strategy, this.#dispatcher.attempt);
+    this.invoke = checkedInvoke(compose(settings.interceptors, strategy));
     resources.tracker?.onOpen('consumer', this);
   }
 
@@ -163,7 +161,7 @@ class ServiceConsumer implements Consumer {
   }
 
   #poolOf(contract: ContractName, options: StubOptions): NodePool {
-    if (typeof contract?.name !== 'string')
+    if (typeof contract !== 'object' || typeof contract?.name !== 'string')
       throw badOption('contract', contract, 'a contract, or { name, version, codec }');
     checkStubNames(options);
     return this.#findPool(contract.name, contract.version, options.codec ?? contract.codec);

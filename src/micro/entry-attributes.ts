@@ -104,6 +104,7 @@ export function checkQuery(
   query: ServiceQuery,
   options: { signal?: AbortSignal | undefined },
 ): void {
+  if (query === undefined) throw badOption('query', query, 'an object with a service');
   checkNames('a query', query, QUERY_NAMES);
   checkNames('watch()', options, { signal: true });
   checkSignal(options?.signal);

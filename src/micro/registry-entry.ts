@@ -3,7 +3,7 @@
  * `ROOT/ATTRIBUTES/NODE_ID` and a JSON value. Entries that are read may come from any program, so
  * nothing in them is trusted.
  */
-import { badOption } from '../core/options.js';
+import { badOption, checkObject } from '../core/options.js';
 import { setKey } from '../core/records.js';
 import { redactUrl } from '../core/redact.js';
 import {
@@ -69,6 +69,7 @@ function isAddress(text: unknown): text is string {
 }
 
 function checkNode(node: ServiceNode): void {
+  checkObject('node', node);
   attributesOf(node);
   if (node.protocol === undefined)
     throw badOption('protocol', node.protocol, '"json" or "protobuf"');

@@ -1,4 +1,5 @@
 /** Snapshots: whole lists of nodes. How they are ordered, compared and given to a slow reader. */
+import { checkArray } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
 import { differenceOf } from './list-difference.js';
 import type { ServiceNode } from './types.js';
@@ -89,11 +90,16 @@ function isEqualList(a: readonly ServiceNode[], b: readonly ServiceNode[]): bool
   );
 }
 
-/** The changes from one snapshot to another. Neither needs to be ordered. */
+/**
+ * The changes from one snapshot to another. Neither needs to be ordered. Throws BAD_OPTION unless
+ * both are arrays.
+ */
 export function compareSnapshots(
   before: readonly ServiceNode[],
   after: readonly ServiceNode[],
 ): SnapshotChange {
+  checkArray('before', before);
+  checkArray('after', after);
   const difference = differenceOf(before, after);
   const old = new Map(difference.removed.map((node) => [nodeKey(node), node]));
   const added: ServiceNode[] = [];

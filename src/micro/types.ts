@@ -59,10 +59,11 @@ export interface NodeRegistration extends AsyncDisposable {
 export interface Registry extends AsyncDisposable {
   /**
    * Publishes a node, and publishes it again after an outage, until the result is disposed. Rejects
-   * with REGISTRY_FAILED. A registry that waits out an outage resolves before the entry is there:
-   * it calls `onPublished` with false before that, and with true when the entry is there. Without a
-   * call of `onPublished`, the entry is there when register() resolves. A second registration of
-   * the same entry replaces the first. To dispose the first one leaves the entry as it is.
+   * with REGISTRY_FAILED. Must settle within 60 s; a provider disposes a later result. A registry
+   * that waits out an outage resolves before the entry is there: it calls `onPublished` with false
+   * before that, and with true when the entry is there. Without a call of `onPublished`, the entry
+   * is there when register() resolves. A second registration of the same entry replaces the first.
+   * To dispose the first one leaves the entry as it is.
    */
   register(node: ServiceNode, onPublished?: PublicationListener): Promise<NodeRegistration>;
   /**

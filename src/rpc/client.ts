@@ -14,7 +14,7 @@ import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connect
 import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError, withMethod } from './errors.js';
-import { compose } from './interceptor-chain.js';
+import { checkedInvoke, compose } from './interceptor-chain.js';
 import { RpcCounters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
@@ -65,7 +65,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     this.#options = options;
     this.#asyncContext = asyncContext;
     const interceptors = consumer === undefined ? options.interceptors : [];
-    this.invoke = compose(interceptors, (call) => this.#send(call));
+    this.invoke = checkedInvoke(compose(interceptors, (call) => this.#send(call)));
   }
 
   protected override get transport(): Client<Frame, OutgoingFrame> | undefined {

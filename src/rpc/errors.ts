@@ -87,8 +87,8 @@ export class RpcError extends GettyError {
   readonly method: string | undefined;
 
   /**
-   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or `details`
-   * is no Uint8Array.
+   * Throws BAD_OPTION when `code` is no RpcCode, `metadata` is no object of strings, or another
+   * option has a wrong type.
    */
   constructor(code: RpcCode, message: string, options: RpcErrorDetail = {}) {
     checkObject('options of RpcError', options);
@@ -98,6 +98,11 @@ export class RpcError extends GettyError {
     if (!isRpcCode(code)) throw badOption('code', code, 'an RpcCode');
     if (details !== undefined && !isBytes(details))
       throw badOption('details', details, 'a Uint8Array');
+    if (typeof unsent !== 'boolean') throw badOption('unsent', unsent, 'a boolean');
+    if (reason !== undefined && !REASONS.includes(reason))
+      throw badOption('reason', reason, REASONS.join(', '));
+    if (method !== undefined && typeof method !== 'string')
+      throw badOption('method', method, 'a string');
     this.metadata = checkMetadata(metadata);
     this.details = details;
     this.unsent = unsent;

@@ -1,7 +1,7 @@
 /** Interceptors, composed with the Invoke that they wrap. */
 import { promiseOf } from '../core/callbacks.js';
 import { codeOf, gettyError, messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkArray } from '../core/options.js';
 import { runInCall } from './calls/inherited-call.js';
 import type { ServerCall } from './calls/server-call.js';
 import { RpcError } from './errors.js';
@@ -10,13 +10,26 @@ import type { Interceptor, Invoke } from './types.js';
 
 /**
  * Wrap `invoke` in interceptors; the first one sees a call first. Throws BAD_OPTION when an
- * interceptor returns no function.
+ * interceptor is no function or returns none, and when `invoke` is no function.
  */
 export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
+  checkArray('interceptors', interceptors);
+  for (const interceptor of interceptors)
+    if (typeof interceptor !== 'function')
+      throw badOption('interceptors', interceptor, 'functions that return a function');
+  if (typeof invoke !== 'function') throw badOption('invoke', invoke, 'a function of a call');
   return interceptors.reduceRight((next, interceptor, index) => {
     const wrapped = makeInvoke(() => interceptor(next), `interceptors[${index}]`, interceptor.name);
     return wrapped === next ? next : wrapUserInvoke(wrapped);
   }, invoke);
+}
+
+/** `invoke`, which a program may call: it rejects with BAD_OPTION for what is no call. */
+export function checkedInvoke(invoke: Invoke): Invoke {
+  return (call) =>
+    typeof call?.method === 'object'
+      ? invoke(call)
+      : Promise.reject(badOption('call', call, 'a Call, which interceptors receive'));
 }
 
 /**

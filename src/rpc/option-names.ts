@@ -2,7 +2,7 @@
  * The names of the options of serve(), connect(), calls and stubs. The compiler compares each list
  * with its type.
  */
-import { checkNames, type Names, type NamesOf } from '../core/options.js';
+import { checkNames, checkObject, type Names, type NamesOf } from '../core/options.js';
 import {
   CLIENT_OPTION_NAMES,
   checkNestedNames,
@@ -135,6 +135,7 @@ export function checkStubNames(options: StubOptions): void {
 
 /** Checks the names of what Call.with() changes. Throws BAD_OPTION. */
 export function checkChangeNames(changes: Parameters<Call['with']>[0]): void {
+  if (typeof changes !== 'object' || changes === null) checkObject('options of with()', changes);
   // As in checkCallNames().
   for (const name in changes) {
     const isKnown =

@@ -1,6 +1,6 @@
 /** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
 import { callAsync } from '../core/callbacks.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkObject } from '../core/options.js';
 import { resources } from '../core/resource-tracker.js';
 import { waitToSend } from '../rpc/calls/call-errors.js';
 import type { CallMade, RpcChannel } from '../rpc/calls/channel.js';
@@ -77,7 +77,10 @@ export interface MockStub<Specs extends MethodSpecs> {
   readonly stub: Stub<Specs>;
   /** The calls since the start or the last clear(), in the order in which they began. */
   readonly calls: readonly MockCall<Specs>[];
-  /** The inputs of the recorded calls of one method. */
+  /**
+   * The inputs of the recorded calls of one method. Throws BAD_OPTION for a name that is no method
+   * of the contract.
+   */
   inputsOf<Name extends keyof Specs>(
     method: Name,
   ): RecordedInput<Specs[Name]['kind'], TypeOf<Specs[Name], 'stubInput'>>[];
@@ -108,8 +111,7 @@ export function mockStub<Specs extends MethodSpecs>(
   contract: Contract<Specs>,
   handlers: MockHandlers<Specs> = {},
 ): MockStub<Specs> {
-  if (typeof handlers !== 'object' || handlers === null)
-    throw badOption('handlers', handlers, 'an object with functions');
+  checkObject('handlers', handlers);
   const mock = new Mock(contract as Contract, handlers as MockHandlers<MethodSpecs>);
   return mock as unknown as MockStub<Specs>;
 }
@@ -119,6 +121,7 @@ type AnyHandler = (input: unknown, context: MockContext) => unknown;
 class Mock implements MockStub<MethodSpecs> {
   readonly stub: Stub<MethodSpecs>;
   readonly calls: MockCall<MethodSpecs>[] = [];
+  readonly #contract: Contract;
   readonly #handlers: Readonly<Record<string, unknown>>;
   readonly #names: ReadonlyMap<Method, string>;
 
@@ -126,19 +129,21 @@ class Mock implements MockStub<MethodSpecs> {
     this.stub = makeStub(contract, (call) => this.#invoke(call), RPC_DEFAULTS.timeout);
     this.#handlers = handlers;
     this.#names = new Map([...contract.methods].map(([name, method]) => [method, name]));
-    for (const name of Object.keys(handlers)) {
-      if (!contract.methods.has(name))
-        throw badOption(
-          'handlers',
-          name,
-          `methods of ${contract.name}: ${[...contract.methods.keys()].join(', ')}`,
-        );
-    }
+    this.#contract = contract;
+    for (const name of Object.keys(handlers)) this.#checkName('handlers', name);
+  }
+
+  #checkName(option: string, name: unknown): void {
+    const { methods, name: service } = this.#contract;
+    if (!methods.has(name as string))
+      throw badOption(option, name, `methods of ${service}: ${[...methods.keys()].join(', ')}`);
   }
 
   // Functions without `this`, so that a test can take them out of the object.
-  readonly inputsOf = (method: PropertyKey): never[] =>
-    this.calls.filter((call) => call.method === method).map(({ input }) => input as never);
+  readonly inputsOf = (method: PropertyKey): never[] => {
+    this.#checkName('method', method);
+    return this.calls.filter((call) => call.method === method).map(({ input }) => input as never);
+  };
 
   readonly clear = (): void => {
     this.calls.length = 0;

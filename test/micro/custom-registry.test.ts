@@ -100,6 +100,55 @@ describe('register() of a registry of a program', () => {
     expect(provider.state).toBe('published');
   });
 
+  it('that does not settle makes provide() reject after 60 s', async () => {
+    await simulate({ duration: '5m' }, async ({ clock }) => {
+      const registrations: ((registration: NodeRegistration) => void)[] = [];
+      await using registry = registryWith({
+        register: () => new Promise((resolve) => void registrations.push(resolve)),
+      });
+      const start = clock.now;
+      await expect(provide({ registry, address, services })).rejects.toMatchObject({
+        code: 'REGISTRY_FAILED',
+        message: 'register() of the registry did not settle within 60000 ms',
+      });
+      expect(clock.now - start).toBe(60_000);
+      await expect(connect(address)).rejects.toMatchObject({ code: 'CONNECT_FAILED' });
+      // An entry that is published later would lead to no provider.
+      let disposals = 0;
+      for (const resolve of registrations)
+        resolve({
+          async [Symbol.asyncDispose]() {
+            disposals++;
+          },
+        });
+      await clock.sleep(1);
+      expect(disposals).toBe(registrations.length);
+      expect(disposals).toBeGreaterThan(0);
+    });
+  });
+
+  it('that does not settle makes update() reject, and the provider goes on', async () => {
+    await simulate({ duration: '5m' }, async () => {
+      let isSilent = false;
+      const inner = memory();
+      await using registry = registryWith({
+        register: (given, onPublished) => {
+          // The node of the update only.
+          const isNew = isSilent && given.metadata['getty-weight'] === '7';
+          return isNew ? never() : inner.register(given, onPublished);
+        },
+      });
+      await using provider = await provide({ registry, address, services });
+      isSilent = true;
+      await expect(provider.update({ weight: 7 })).rejects.toMatchObject({
+        code: 'REGISTRY_FAILED',
+      });
+      isSilent = false;
+      await provider.update({ weight: 7 });
+      expect(provider.state).toBe('published');
+    });
+  });
+
   it('with a GettyError of its own keeps it', async () => {
     await using registry = registryWith({
       register: (given) => memory().register({ ...given, id: 'a/b' }),
@@ -189,22 +238,20 @@ describe('watch() of a registry of a program', () => {
     await using registry = memory();
     await registry.register(node('a'));
     let watches = 0;
-    await using resolver = new Resolver(
+    let failure: unknown;
+    await using resolver: Resolver = new Resolver(
       registryWith({
-        watch: (query, options) =>
-          watches++ === 0
-            ? watchOf([list], () => Promise.reject(new Error('no end')))
-            : registry.watch(query, options),
+        watch: (query, options) => {
+          if (watches++ === 0) return watchOf([list], () => Promise.reject(new Error('no end')));
+          failure = resolver.failure;
+          return registry.watch(query, options);
+        },
       }),
       QUERY,
       { initialDelay: 1 },
     );
-    const failures: unknown[] = [];
-    while (!resolver.isReady) {
-      failures.push(resolver.failure);
-      await new Promise(setImmediate);
-    }
-    expect(failures).toContainEqual(expect.objectContaining({ code: 'REGISTRY_FAILED' }));
+    await resolver.ready();
+    expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
     expect(resolver.nodes()).toHaveLength(1);
   });
 });

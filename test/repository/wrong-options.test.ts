@@ -145,6 +145,26 @@ test('a heartbeatPeriod below 1 ms is refused with its own name', async () => {
   );
 });
 
+test('errors take any value as their message', () => {
+  for (const [message, text] of [
+    [Symbol('a'), 'Symbol(a)'],
+    [undefined, ''],
+    [5, '5'],
+    [revokedProxy(), 'a value that has no string form'],
+  ]) {
+    expect(new rpc.RpcError('NOT_FOUND', message as never).message).toBe(text);
+    expect(new RefusedError(message as never).message).toBe(text);
+  }
+});
+
+test('compose() refuses interceptors that are no functions', async () => {
+  const invoke = async () => {};
+  for (const wrong of [5, null, 'x'])
+    expect(await textOf(() => rpc.compose([wrong as never], invoke))).toMatch(
+      /^BAD_OPTION interceptors: got .*, expected functions that return a function/,
+    );
+});
+
 test('errors refuse wrong options', async () => {
   for (const [shown, wrong] of NO_OBJECTS) {
     expect(await textOf(() => new RefusedError('no', wrong as never))).toMatch(
@@ -154,6 +174,14 @@ test('errors refuse wrong options', async () => {
       `BAD_OPTION options of RpcError: got ${shown}, expected an object`,
     );
   }
+  for (const [wrong, message] of [
+    [{ unsent: 1 }, 'unsent: got 1, expected a boolean'],
+    [{ reason: 'else' }, 'reason: got "else", expected refused, not-served, moving'],
+    [{ method: 5 }, 'method: got 5, expected a string'],
+  ] as const)
+    expect(await textOf(() => new rpc.RpcError('NOT_FOUND', 'no', wrong as never))).toBe(
+      `BAD_OPTION ${message}`,
+    );
   expect(await textOf(() => new RefusedError('no', { reason: 'else' as never }))).toMatch(
     'BAD_OPTION reason: got "else", expected tls, timeout, ',
   );

@@ -7,12 +7,11 @@ import type { NodeRegistration, Registry, ServiceNode } from '../types.js';
 import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
 import { failureOf } from './provider-status.js';
 import {
-  checkRegistration,
   disposeInTime,
   isLeft,
   lateError,
   REGISTRY_TIMEOUT,
-  registerError,
+  registerInTime,
 } from './registration-checks.js';
 
 /** A node and the result of its Registry.register(). */
@@ -241,12 +240,7 @@ export class ProviderEntries implements EntryOwner {
       wasNotified = true;
       this.#setPublished(node, isPublished);
     };
-    let registration: NodeRegistration;
-    try {
-      registration = checkRegistration(await registry.register(node, onPublished));
-    } catch (error) {
-      throw registerError(error);
-    }
+    const registration = await registerInTime(registry, node, onPublished);
     // A registry that does not call the listener has published the node by now.
     if (!wasNotified) this.#setPublished(node, true);
     takeEntry(registry, node, this);

@@ -1,5 +1,5 @@
 /** One call of register(), as the owner of its entry and as the receiver of its state. */
-import { notify } from '../../core/callbacks.js';
+import { checkCallback, notify } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { warn } from '../../core/warning.js';
 import type { PublicationListener } from '../../micro/types.js';
@@ -19,9 +19,10 @@ export class Registration {
 
   /**
    * `isPublished`: the state that the caller of register() knows without a report. undefined: none,
-   * so the first report calls the listener.
+   * so the first report calls the listener. Throws BAD_OPTION.
    */
   constructor(path: string, listener: PublicationListener | undefined, isPublished?: boolean) {
+    checkCallback('onPublished', listener);
     this.#path = path;
     this.#listener = listener;
     this.#isPublished = isPublished;

@@ -19,6 +19,7 @@ import type {
 import { Outage } from '../shared/outage.js';
 import { Registration } from '../shared/registration.js';
 import { watchQuery } from '../shared/watch-query.js';
+import { parseEnsemble } from './client/ensemble.js';
 import { checkPath } from './client/path.js';
 import { ZooKeeperClient } from './client/zookeeper-client.js';
 import { EntryCache } from './entry-cache.js';
@@ -272,5 +273,6 @@ export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {})
   checkNames('zookeeper()', options, ZOOKEEPER_NAMES);
   const resolved = withDefaults(ZOOKEEPER_DEFAULTS, options, ranges);
   checkPath(resolved.root, 'root');
+  parseEnsemble(hosts);
   return new ZooKeeperRegistry(hosts, resolved, options);
 }

@@ -1,5 +1,5 @@
 /** A call as its handler receives it: the CallContext. */
-import { type LinkedSignal, linkSignals } from '../../core/signals.js';
+import { checkSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
 import type { Route } from '../contract/router.js';
@@ -223,6 +223,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   }): CallContext {
     checkChangeNames(changes);
     const { timeout, metadata, signal } = changes;
+    checkSignal(signal);
     const fixed: PropertyDescriptorMap = {};
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };
     if (timeout !== undefined) {

@@ -35,6 +35,7 @@ export function makeStub<Specs extends MethodSpecs>(
 ): Stub<Specs> {
   if (!(contract?.methods instanceof Map))
     throw badOption('contract', contract, 'a contract, made by contract()');
+  if (typeof invoke !== 'function') throw badOption('invoke', invoke, 'a function of a call');
   checkStubNames(options);
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec))

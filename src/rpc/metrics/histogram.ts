@@ -2,6 +2,7 @@
  * The latency histogram, in constant memory. Each power of two is divided into 16 buckets, so a
  * percentile is at most 1/16 above the true value.
  */
+import { checkArray, checkNumber } from '../../core/options.js';
 
 /** Each number of microseconds below this has a separate bucket. */
 const LINEAR_BUCKETS = 16;
@@ -79,9 +80,11 @@ export class Histogram {
 
   /**
    * Returns the latency, in milliseconds, that a part of all latencies does not exceed; 0 when
-   * there is none. `share`: that part, from 0 to 1, such as 0.99 for the 99th percentile.
+   * there is none. `share`: that part, from 0 to 1, such as 0.99 for the 99th percentile. Throws
+   * BAD_OPTION.
    */
   percentile(share: number): number {
+    checkNumber('share', share, 0, 1);
     this.#countPending();
     const rank = this.#count * share;
     let seen = 0;
@@ -94,9 +97,10 @@ export class Histogram {
 
   /**
    * Returns for each limit how many latencies do not exceed it. A latency that is up to 6 % below
-   * the limit may be missing. `limits`: in milliseconds, ascending.
+   * the limit may be missing. `limits`: in milliseconds, ascending. Throws BAD_OPTION.
    */
   cumulative(limits: readonly number[]): number[] {
+    checkArray('limits', limits);
     this.#countPending();
     let bucket = 0;
     let seen = 0;

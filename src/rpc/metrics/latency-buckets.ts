@@ -2,6 +2,7 @@
  * Counts of latencies below fixed limits. A watcher subtracts two reports of them to get the
  * percentiles of the time between the reports.
  */
+import { badOption, checkArray, checkNumber, checkObject } from '../../core/options.js';
 import type { LatencyStatistics } from '../types.js';
 
 /** The first limit is below 2 ** 4 µs, the last one below 2 ** 26 µs, about 67 s. */
@@ -48,6 +49,8 @@ export interface LatencyCounts {
  * - `limits`: StatisticsReport.limits
  * - `before`: the earlier report; undefined if there is none, or if StatisticsReport.since differs
  * - `share`: the part, from 0 to 1, such as 0.99
+ *
+ * Throws BAD_OPTION.
  */
 export function percentileBetween(
   limits: readonly number[],
@@ -55,6 +58,10 @@ export function percentileBetween(
   after: LatencyCounts,
   share: number,
 ): number | undefined {
+  checkArray('limits', limits);
+  if (before !== undefined) checkCounts('before', before);
+  checkCounts('after', after);
+  checkNumber('share', share, 0, 1);
   if (after.buckets === undefined || (before !== undefined && before.buckets === undefined))
     return undefined;
   const until = (index: number): number => countUntil(after, index) - countUntil(before, index);
@@ -72,6 +79,12 @@ export function percentileBetween(
     seen = Math.max(seen, next);
   }
   return limits.at(-1);
+}
+
+function checkCounts(name: string, counts: LatencyCounts): void {
+  checkObject(name, counts);
+  if (typeof counts.count !== 'number') throw badOption(`${name}.count`, counts.count, 'a number');
+  if (counts.buckets !== undefined) checkArray(`${name}.buckets`, counts.buckets);
 }
 
 function countUntil(latencies: LatencyCounts | undefined, index: number): number {

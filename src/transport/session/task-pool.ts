@@ -1,6 +1,6 @@
 /** Limits how many handlers run at once. A session stops reading while its pool is full. */
 import { gettyError } from '../../core/errors.js';
-import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
 
 /** Options of taskPool(). */
@@ -55,6 +55,7 @@ class BoundedPool implements TaskPool {
   }
 
   async run<T>(task: () => T | Promise<T>): Promise<T> {
+    if (typeof task !== 'function') throw badOption('task', task, 'a function');
     if (this.full) {
       throw gettyError(
         'POOL_FULL',

@@ -1,6 +1,6 @@
 /** Access control lists, as options and as ZooKeeper has them. */
 import { createHash } from 'node:crypto';
-import { badOption } from '../../../core/options.js';
+import { badOption, badSecret } from '../../../core/options.js';
 import { type Acl, type AclName, PERMISSIONS } from '../types.js';
 
 const ANYONE: Acl = { permissions: PERMISSIONS.all, scheme: 'world', id: 'anyone' };
@@ -39,8 +39,10 @@ function isAcl(entry: unknown): entry is Acl {
 
 /**
  * Returns the id of a user in an ACL with the scheme `digest`: the user's name and a hash of the
- * password.
+ * password. Throws BAD_OPTION.
  */
 export function digestId(user: string, password: string): string {
+  if (typeof user !== 'string') throw badOption('user', user, 'the name of a user');
+  if (typeof password !== 'string') throw badSecret('password', password, 'a string');
   return `${user}:${createHash('sha1').update(`${user}:${password}`).digest('base64')}`;
 }
