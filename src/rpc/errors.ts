@@ -192,7 +192,9 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
  * Whether the fields still have valid values. A program can overwrite them, for example by
  * Object.assign() with data of a peer.
  */
-function isIntact({ code, message, metadata, details, unsent, reason }: RpcError): boolean {
+function isIntact(error: RpcError): boolean {
+  const { code, message, metadata, details, unsent, reason, method } = error;
+  if (method !== undefined && typeof method !== 'string') return false;
   if (typeof message !== 'string' || !isRpcCode(code) || typeof unsent !== 'boolean') return false;
   if ((details !== undefined && !isBytes(details)) || reasonOf(reason) !== reason) return false;
   if (metadata === NO_METADATA) return true;

@@ -125,6 +125,7 @@ describe('an RpcError with an invalid field', () => {
     ['an unknown code', { code: 'constructor' }],
     ['an unknown reason', { reason: 'toString' }],
     ['unsent that is no boolean', { unsent: 'yes' }],
+    ['a method that is no text', { method: 5 }],
   ];
   const changed = (change: object): RpcError =>
     Object.assign(new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } }), change);
