@@ -93,8 +93,8 @@ function install(folder) {
 }
 
 /**
- * A hash of the names and modification times of all files and folders in `folder`. The time of a
- * folder changes when a file in it is added or removed.
+ * A hash of the names and modification times of all files and folders in `folder`, without
+ * installed packages. The time of a folder changes when a file in it is added or removed.
  * @param {string} folder
  */
 export function fingerprint(folder) {
@@ -103,7 +103,9 @@ export function fingerprint(folder) {
     hash.update(`${name} ${modified(join(ROOT, name))}\n`);
   for (const name of [
     '',
-    ...readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).sort(),
+    ...readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => !name.includes('node_modules'))
+      .sort(),
   ]) {
     hash.update(`${name} ${modified(join(ROOT, folder, name))}\n`);
   }
