@@ -157,3 +157,11 @@ export function isBytes(value: unknown): value is Uint8Array {
     ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]'
   );
 }
+
+/**
+ * Returns a copy of the text. A part of a longer text, such as a result of slice(), keeps the whole
+ * text in memory.
+ */
+export function copyText(text: string): string {
+  return ` ${text}`.slice(1);
+}

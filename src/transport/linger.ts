@@ -1,5 +1,6 @@
 /** The end of a connection whose peer is refused or has violated the protocol. */
 import { startTimer } from '../core/timers.js';
+import { runInTurn } from '../core/turn.js';
 
 /** Milliseconds. */
 const LINGER_TIME = 1_000;
@@ -10,5 +11,5 @@ const LINGER_TIME = 1_000;
  * timer.
  */
 export function destroyAfterLinger(connection: { destroy(): unknown }): NodeJS.Timeout {
-  return startTimer(() => connection.destroy(), LINGER_TIME);
+  return startTimer(() => runInTurn(() => void connection.destroy()), LINGER_TIME);
 }

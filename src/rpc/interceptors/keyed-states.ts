@@ -1,4 +1,5 @@
 /** States by key, bounded because a remote peer may choose the keys. */
+import { copyText } from '../../core/bytes.js';
 
 /** The least time between two searches for idle states, in milliseconds. */
 const SWEEP_PERIOD = 1_000;
@@ -73,12 +74,4 @@ export class KeyedStates<State> {
     }
     return this.#hasRoom(key);
   }
-}
-
-/**
- * Returns a copy of the text. A part of a longer text, such as a result of slice(), keeps the whole
- * text in memory.
- */
-function copyText(text: string): string {
-  return ` ${text}`.slice(1);
 }

@@ -1,4 +1,6 @@
 /** Topics: sessions subscribe to names, and a message is published to all subscribers of a name. */
+
+import { copyText } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, show, withDefaults } from '../../core/options.js';
 import { closedError } from '../session/session-errors.js';
@@ -70,13 +72,15 @@ export class Topics<In, Out = In> {
     const names = this.#namesOf.get(member);
     if (names?.has(name)) return false;
     this.#checkLimits(member, names?.size ?? 0, name);
-    let topic = this.#topics.get(name);
+    // In most cases the name is a part of a message, which it would keep in memory.
+    const key = copyText(name);
+    let topic = this.#topics.get(key);
     if (topic === undefined) {
       topic = { sessions: new Set(), latest: new LatestMessages(sendLatest) };
-      this.#topics.set(name, topic);
+      this.#topics.set(key, topic);
     }
     topic.sessions.add(member);
-    (names ?? this.#follow(member)).add(name);
+    (names ?? this.#follow(member)).add(key);
     return true;
   }
 

@@ -4,7 +4,7 @@ import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import { guarded } from '../../core/guard.js';
 import { runInTurn, spend, unitsOf } from '../../core/turn.js';
 import type { Admission, Peer } from '../types.js';
-import { helloState, MAX_HELLO_BYTES } from './client-hello.js';
+import { ClientHelloScanner, MAX_HELLO_BYTES } from './client-hello.js';
 import type { Handshake, HandshakeTracker } from './handshake-tracker.js';
 import { guardedOpen } from './socket-listener.js';
 
@@ -44,7 +44,10 @@ class HelloReader {
   readonly #handshake: Handshake;
   readonly #handshakes: HandshakeTracker;
   readonly #begin: () => void;
+  readonly #scanner = new ClientHelloScanner();
+  /** What has arrived is in the first `#length` bytes. */
   #received: Buffer = EMPTY;
+  #length = 0;
 
   /** `begin` begins TLS over the socket of `handshake`. */
   constructor(handshake: Handshake, handshakes: HandshakeTracker, begin: () => void) {
@@ -67,14 +70,14 @@ class HelloReader {
     const chunk = socket.read() as Buffer | null;
     // Null at the end of the peer's side; Node.js closes the socket then.
     if (chunk === null) return;
-    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
-    spend(unitsOf(this.#received.length));
-    const state = helloState(this.#received);
+    this.#append(chunk);
+    spend(unitsOf(chunk.length));
+    const state = this.#scanner.scan(chunk);
     if (state === 'incomplete') return;
     socket.off('readable', this.#onReadable);
     if (state === 'complete') {
       // TLS reads the bytes that the socket has.
-      socket.unshift(this.#received);
+      socket.unshift(this.#received.subarray(0, this.#length));
       spend(HANDSHAKE_UNITS);
     }
     this.#received = EMPTY;
@@ -85,6 +88,18 @@ class HelloReader {
       socket.off('error', this.#onError).on('error', ignore);
       this.#begin();
     });
+  }
+
+  /** A peer may send one byte at a time, so the buffer grows to twice its size. */
+  #append(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (this.#length === 0) this.#received = chunk;
+    else {
+      if (length > this.#received.length)
+        this.#received = Buffer.concat([this.#received], length * 2);
+      this.#received.set(chunk, this.#length);
+    }
+    this.#length = length;
   }
 
   #refuse(state: 'not TLS' | 'too large'): void {

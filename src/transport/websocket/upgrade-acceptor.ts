@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
+import { runInTurn } from '../../core/turn.js';
 import type { HandshakeTracker } from '../stream/handshake-tracker.js';
 import { SocketPeer } from '../stream/socket-peer.js';
 import type { Admission, Connection, Peer, WebSocketOptions } from '../types.js';
@@ -62,7 +63,8 @@ export class UpgradeAcceptor {
         isAllowed
           ? this.#open(socket, head, upgrade)
           : this.refuse(request, socket, refuseOrigin(origin));
-      guarded(finish, (error) => this.onFault(socket, error))();
+      // Many requests may wait for one promise.
+      runInTurn(guarded(finish, (error) => this.onFault(socket, error)));
     });
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { raw, type Session, TOPICS_DEFAULTS, topics } from '../../../src/transport/index.js';
+import { collectGarbage } from '../../fixtures/garbage.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { room } from '../../fixtures/rooms.js';
 import { transportsNamed } from '../../fixtures/session-probes.js';
@@ -7,6 +8,7 @@ import { thrown } from '../../fixtures/transports.js';
 import { until } from '../../fixtures/waiting.js';
 
 noLeaks();
+const MIB = 1024 * 1024;
 const [tcp] = transportsNamed('tcp');
 if (tcp === undefined) expect.fail();
 
@@ -140,4 +142,23 @@ test('refuses names and sessions of a wrong type, and limits out of range', asyn
     expect(thrown(() => rooms.subscribe(wrong as Session<string>, 'a')).code).toBe('BAD_OPTION');
   for (const wrong of [{ maxTopics: 0 }, { maxTopicsPerSession: -1 }, { maxNameLength: '1' }])
     expect(thrown(() => topics(wrong as object)).code).toBe('BAD_OPTION');
+});
+
+test('keeps no message in memory whose part is the name of a topic', async () => {
+  await using r = await room(tcp, 1);
+  const [session] = r.sessions;
+  if (session === undefined) expect.fail();
+  const rooms = topics<string>();
+  const join = (number: number): void => {
+    const line = Buffer.alloc(MIB, `join the-room-with-number-${number} `).toString();
+    // V8 makes it a view of the line.
+    rooms.subscribe(session, line.split(' ')[1] as string);
+  };
+  join(0);
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  for (let number = 1; number <= 40; number++) join(number);
+  collectGarbage();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(10 * MIB);
+  expect(rooms.topicsOf(session)).toContain('the-room-with-number-40');
 });

@@ -1,6 +1,10 @@
-/** helloState(): whether the first bytes of a TLS client are a whole ClientHello. */
+/** ClientHelloScanner: whether the first bytes of a TLS client are a whole ClientHello. */
 import { describe, expect, it } from 'vitest';
-import { helloState, MAX_HELLO_BYTES } from '../../../src/transport/stream/client-hello.js';
+import {
+  ClientHelloScanner,
+  type HelloState,
+  MAX_HELLO_BYTES,
+} from '../../../src/transport/stream/client-hello.js';
 import { recordClientHello } from '../../fixtures/tls-endpoints.js';
 
 /** A ClientHello with `size` bytes after its header, without meaning. */
@@ -23,7 +27,18 @@ function recordsOf(message: Buffer, recordSize: number): Buffer {
   return Buffer.concat(records);
 }
 
-describe('helloState()', () => {
+/** The state after `bytes`, which is the same if they arrive one by one. */
+function helloState(bytes: Buffer): HelloState {
+  const state = new ClientHelloScanner().scan(bytes);
+  const scanner = new ClientHelloScanner();
+  let last: HelloState = 'incomplete';
+  for (let at = 0; at < bytes.length && last === 'incomplete'; at++)
+    last = scanner.scan(bytes.subarray(at, at + 1));
+  expect(last).toBe(state);
+  return state;
+}
+
+describe('ClientHelloScanner', () => {
   it('is incomplete until the last byte of the ClientHello of Node.js', async () => {
     const hello = await recordClientHello();
     for (let end = 0; end < hello.length; end++)

@@ -6,6 +6,11 @@ import { MAX_WINDOW_BITS } from './permessage-deflate.js';
 
 const NAME = 'permessage-deflate';
 const NO_TAKEOVER = 'server_no_context_takeover; client_no_context_takeover';
+/**
+ * The windows that a server uses, as exponents of two. They are few, because a broadcast compresses
+ * a message once for each window.
+ */
+const SERVER_WINDOWS = [MAX_WINDOW_BITS, 11, 8];
 /** Extensions of a request that are read. */
 const MAX_OFFERS = 16;
 /** Parts of an offer that are read: the name, four parameters, and one part too many. */
@@ -37,13 +42,17 @@ export function acceptOffer(
     const parameters = parseParameters(offer);
     if (parameters === undefined) continue;
     const bits = parameters.get('server_max_window_bits');
-    const answer = `${NAME}; ${NO_TAKEOVER}${bits === undefined ? '' : `; server_max_window_bits=${bits}`}`;
-    const windowBits = bits === undefined ? MAX_WINDOW_BITS : Number(bits);
+    const windowBits = bits === undefined ? MAX_WINDOW_BITS : windowWithin(Number(bits));
+    const answer = `${NAME}; ${NO_TAKEOVER}${bits === undefined ? '' : `; server_max_window_bits=${windowBits}`}`;
     const deflater = new MessageDeflater(compression, windowBits, maxCompressBytes);
     return { answer, deflate: { deflater, hasContextTakeover: false } };
   }
   return undefined;
 }
+
+/** The largest window of a server that is not larger than the client permits. */
+const windowWithin = (maxBits: number): number =>
+  SERVER_WINDOWS.find((bits) => bits <= maxBits) as number;
 
 /** A server's answer to DEFLATE_OFFER. Throws CONNECT_FAILED: a client cannot accept it. */
 export function acceptAnswer(

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { callAsync } from '../../../core/callbacks.js';
 import { gettyError } from '../../../core/errors.js';
+import { runInTurn } from '../../../core/turn.js';
 import { encodePath } from '../../address.js';
 import type { HandshakeTracker } from '../../stream/handshake-tracker.js';
 import type { Admission, HealthCheck, WebSocketOptions } from '../../types.js';
@@ -37,7 +38,10 @@ export class HealthAnswers {
       return false;
     const path = pathAndQueryOf(url)?.split('?', 1)[0];
     if (path === undefined || encodePath(path) !== this.#path) return false;
-    void this.#check().then((isHealthy) => this.#send(socket, isHealthy, method === 'HEAD'));
+    void this.#check().then((isHealthy) => {
+      // Many checks may wait for one promise.
+      runInTurn(() => this.#send(socket, isHealthy, method === 'HEAD'));
+    });
     return true;
   }
 

@@ -2,16 +2,18 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type EventListener, lines, serve } from '../../../../src/transport/index.js';
 import { every } from '../../../../src/transport/session/timer-wheel.js';
+import { HandshakeTracker } from '../../../../src/transport/stream/handshake-tracker.js';
 import { CLIENT_TLS, SERVER_TLS } from '../../../fixtures/certificates.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { portOf } from '../../../fixtures/ports.js';
 import { RawPeer } from '../../../fixtures/raw-peer.js';
 import { freeMemoryAddress } from '../../../fixtures/rpc.js';
 import { connectTcp, recordClientHello } from '../../../fixtures/tls-endpoints.js';
-import { turns, until } from '../../../fixtures/waiting.js';
+import { gate, turns, until } from '../../../fixtures/waiting.js';
+import { handshakeRequest } from '../../../fixtures/websocket.js';
 import { block, LIMIT, mostPerTurn } from './turn-budget.js';
 
 noLeaks();
@@ -21,7 +23,7 @@ const serveLines = (address: string, listener: Partial<EventListener<string>> = 
   serve(
     address,
     { codec: lines(), listener: { onMessage() {}, ...listener } },
-    { tls: address.startsWith('tcp') ? undefined : SERVER_TLS, ...options },
+    { tls: /^(tls|wss):/.test(address) ? SERVER_TLS : undefined, ...options },
   );
 
 /** Sockets that the server has accepted. */
@@ -148,6 +150,59 @@ describe('a server divides into many turns', () => {
       );
       expect(most).toBeLessThan(count / 2);
       for (const socket of sockets) socket.destroy();
+    },
+    2 * LIMIT,
+  );
+
+  test.each(['allowOrigin', 'isHealthy'])(
+    'the answers to requests that wait for one promise of %s',
+    async (name) => {
+      const count = 200;
+      const verdict = gate<boolean>();
+      let asked = 0;
+      const ask = (): Promise<boolean> => {
+        asked++;
+        return verdict.promise;
+      };
+      let answered = 0;
+      const onAnswer = (): void => {
+        block(1);
+        answered++;
+      };
+      const { answer } = HandshakeTracker.prototype;
+      vi.spyOn(HandshakeTracker.prototype, 'answer').mockImplementation(function (
+        this: HandshakeTracker,
+        ...given
+      ) {
+        onAnswer();
+        answer.apply(this, given);
+      });
+      const websocket =
+        name === 'isHealthy'
+          ? { health: { path: '/health', isHealthy: ask } }
+          : { allowOrigin: ask };
+      await using server = await serveLines(
+        'ws://127.0.0.1:0',
+        { onOpen: onAnswer },
+        { websocket },
+      );
+      const sockets = await connectMany(count, portOf(server.address));
+      const request =
+        name === 'isHealthy'
+          ? 'GET /health HTTP/1.1\r\nHost: a.example\r\n\r\n'
+          : handshakeRequest(server.address, ['Origin: http://a.example']);
+      const most = await mostPerTurn(
+        () => answered,
+        async () => {
+          for (const socket of sockets) socket.write(request);
+          await until(() => asked === count, 'all have asked', LIMIT);
+          verdict.open(true);
+          await until(() => answered === count, 'all are answered', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+      for (const socket of sockets) socket.destroy();
+      vi.restoreAllMocks();
     },
     2 * LIMIT,
   );

@@ -21,8 +21,8 @@ test.each<[offer: string, answer: string]>([
   ['permessage-deflate', DEFLATE],
   ['permessage-deflate; client_max_window_bits', DEFLATE],
   ['permessage-deflate; client_max_window_bits=10; server_no_context_takeover', DEFLATE],
-  ['permessage-deflate; server_max_window_bits=12', `${DEFLATE}; server_max_window_bits=12`],
-  ['permessage-deflate; server_max_window_bits="9"', `${DEFLATE}; server_max_window_bits=9`],
+  ['permessage-deflate; server_max_window_bits=12', `${DEFLATE}; server_max_window_bits=11`],
+  ['permessage-deflate; server_max_window_bits="9"', `${DEFLATE}; server_max_window_bits=8`],
   ['x-webkit-deflate-frame, permessage-deflate', DEFLATE],
   ['permessage-deflate; server_max_window_bits=8', `${DEFLATE}; server_max_window_bits=8`],
   [
