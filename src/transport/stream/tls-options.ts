@@ -5,6 +5,7 @@ import {
   type ConnectionOptions,
   checkServerIdentity,
   createSecureContext,
+  DEFAULT_CIPHERS,
   type PeerCertificate as NodeCertificate,
   type TlsOptions as NodeTlsOptions,
   type SecureContextOptions,
@@ -18,6 +19,14 @@ import type { TlsOptions } from '../types.js';
 import { checkCertificates, checkPrivateKey, readPem } from './pem.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
+/**
+ * The groups for the key exchange. The other groups of OpenSSL have costs that a peer can use: one
+ * handshake with ffdhe8192 takes 100 ms. The first element is for OpenSSL 3.5 and later.
+ */
+const GROUPS = ['X25519MLKEM768:X25519:P-256:P-384', 'X25519:P-256:P-384'] as const;
+/** The name that Node.js gives the group P-521. */
+const P521 = 'secp521r1';
+let supportedGroups: string | undefined;
 
 /** The options that servers and clients have in common. Throws BAD_OPTION. */
 function contextOptions(options: TlsOptions): SecureContextOptions {
@@ -34,8 +43,12 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
     throw badSecret('tls.passphrase', passphrase, 'a string');
   if ((options.cert === undefined) !== (options.key === undefined))
     throw badOption('tls', options, 'a cert and a key, or neither');
+  const cert = readPem('cert', options.cert, checkCertificates);
   const context = {
-    cert: readPem('cert', options.cert, checkCertificates),
+    cert,
+    ecdhCurve: groupsFor(cert),
+    // In TLS 1.2 a server chooses the size of the group of DHE.
+    ciphers: `${DEFAULT_CIPHERS}:!DHE`,
     key: readPem('key', options.key, (pem) => checkPrivateKey(pem, passphrase)),
     ca: readPem('ca', options.ca, checkCertificates),
     passphrase,
@@ -47,6 +60,22 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
     throw badOption('tls', options, `a certificate and its key: ${messageOf(error)}`);
   }
   return context;
+}
+
+/** `cert`: TLS 1.2 uses a certificate only if its curve is among the groups. */
+function groupsFor(cert: Buffer | string | undefined): string {
+  supportedGroups ??= GROUPS.find(isSupported) ?? GROUPS[1];
+  const curve = cert && new X509Certificate(cert).publicKey.asymmetricKeyDetails?.namedCurve;
+  return curve === P521 ? `${supportedGroups}:P-521` : supportedGroups;
+}
+
+function isSupported(groups: string): boolean {
+  try {
+    createSecureContext({ ecdhCurve: groups });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a client must present a certificate. Throws BAD_OPTION. */

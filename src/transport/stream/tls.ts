@@ -26,7 +26,9 @@ export const tls: Transport = {
     const peerOf = (socket: TLSSocket): Peer => new TlsPeer('tls', socket);
     const open = (socket: TLSSocket): void => {
       const handshake = handshakes.find(socket);
-      if (handshake !== undefined) handshakes.remove(handshake);
+      // The peer has left: the addresses of its socket are unknown.
+      if (handshake === undefined) return void socket.destroy();
+      handshakes.remove(handshake);
       accept(new SocketConnection(socket, peerOf(socket)));
     };
     secureServer.on('secureConnection', openInTurn(open, peerOf, admission));

@@ -101,8 +101,10 @@ class Upgrader {
       this.#acceptor.onFault(reader.socket, error);
     const parser = this.#createParser(onFault);
     const open = (socket: Socket): void => {
-      // Without a handshake the limits of the server have refused it.
-      if (this.#handshakes.find(socket) !== undefined) new RequestReader(socket, parser, onFault);
+      // Without a handshake the limits of the server have refused it, or the peer has left: the
+      // addresses of such a TLS socket are unknown.
+      if (this.#handshakes.find(socket) === undefined) socket.destroy();
+      else new RequestReader(socket, parser, onFault);
     };
     const socketPeer = (socket: Socket): Peer => new SocketPeer(scheme, socket);
     if (secureServer === undefined)
