@@ -154,6 +154,7 @@ export class SocketConnection implements Connection {
   }
 
   get bufferedBytes(): number {
+    if (this.#acceptedBytes === this.#writtenBytes) return 0;
     // A destroyed socket drops its queue and reports a length of 0. Bytes that the system had not
     // accepted before stay counted.
     if (!this.#socket.destroyed && this.#socket.errored === null)
