@@ -19,11 +19,11 @@ export function checkKeyCount(set: JSONWebKeySet): void {
 }
 
 /**
- * Requests the key set at `url`, without redirects. Rejects unless the status is 200, and for more
+ * Requests the key set at `from`, without redirects. Rejects unless the status is 200, and for more
  * than MAX_BYTES or MAX_OBJECTS. The result is any JSON value.
  */
-export async function requestKeySet(url: URL): Promise<JSONWebKeySet> {
-  const response = await fetch(url, {
+export async function requestKeySet(from: URL): Promise<JSONWebKeySet> {
+  const response = await fetch(from, {
     headers: { accept: 'application/json, application/jwk-set+json' },
     redirect: 'manual',
     signal: AbortSignal.timeout(REQUEST_TIMEOUT),
