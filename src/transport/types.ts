@@ -235,12 +235,12 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /**
    * Queue bytes that are already encoded. The codec is not called and maxMessageBytes is not
    * checked. The bytes are copied before this method returns. Result and errors as write(), and
-   * BAD_OPTION for what is no Uint8Array.
+   * BAD_OPTION for what is no Uint8Array, or whose `length` is not the number of its bytes.
    */
   writeBytes(bytes: Uint8Array): boolean;
   /**
    * Queue several byte arrays in this order. They are sent together, on a message transport as one
-   * message. Otherwise as writeBytes().
+   * message. Otherwise as writeBytes(). BAD_OPTION for a list that cannot be read.
    */
   writeBytesArray(chunks: readonly Uint8Array[]): boolean;
   /**

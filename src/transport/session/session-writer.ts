@@ -3,8 +3,8 @@
  * counts the bytes that the operating system has taken.
  */
 import { refusePromise } from '../../core/callbacks.js';
-import type { GettyError } from '../../core/errors.js';
-import { badOption, checkNames, checkNumber } from '../../core/options.js';
+import { asGettyError, type GettyError } from '../../core/errors.js';
+import { checkArray, checkNames, checkNumber } from '../../core/options.js';
 import { checkSignal } from '../../core/signals.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
@@ -165,17 +165,21 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** See Session.writeBytesArray. */
   writeChunks(chunks: readonly Uint8Array[]): boolean {
-    if (!Array.isArray(chunks)) throw badOption('chunks', chunks, 'an array of Uint8Array');
     const output = this.#writable();
     const start = output.length;
     this.#connection.beginMessage?.(output);
     const content = output.length;
     let size = 0;
+    // Reading the chunks can run code of the program, which can close the session or write to it.
+    this.#encodingFrom = start;
     try {
-      for (const chunk of chunks) output.append(chunk);
+      appendChunks(output, chunks);
+      if (this.#isClosed) throw this.#closedError();
+      this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
       this.#connection.endMessage?.(output, start);
     } catch (error) {
+      this.#encodingFrom = NOT_ENCODING;
       this.#undo(output, start);
       throw error;
     }
@@ -362,5 +366,15 @@ export class SessionWriter<In, Out> implements Flushable {
     const { maxQueuedBytes } = this.#setup;
     const { remoteAddress } = this.#connection;
     return blockedError(remoteAddress, this.queuedBytes, this.#waiters, maxQueuedBytes);
+  }
+}
+
+/** Throws BAD_OPTION. */
+function appendChunks(output: ByteWriter, chunks: readonly Uint8Array[]): void {
+  checkArray('chunks', chunks);
+  try {
+    for (const chunk of chunks) output.append(chunk);
+  } catch (error) {
+    throw asGettyError(error, 'BAD_OPTION', 'the bytes to write cannot be read');
   }
 }
