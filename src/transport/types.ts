@@ -612,7 +612,8 @@ export interface WebSocketOptions {
   /**
    * Client only: additional headers of the request, or a function that returns them or a promise of
    * them. The function is called for each attempt to connect. A name or value that HTTP does not
-   * allow is BAD_OPTION. An error of the function is the cause of CONNECT_FAILED. Default: none.
+   * allow is BAD_OPTION, and so are a Map, Headers, and a promise that no function returns. An
+   * error of the function is the cause of CONNECT_FAILED. Default: none.
    */
   headers?: WebSocketHeaders | (() => WebSocketHeaders | Promise<WebSocketHeaders>) | undefined;
 }
