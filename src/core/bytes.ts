@@ -166,7 +166,7 @@ export function isBytes(value: unknown): value is Uint8Array {
   return tagOf.call(value) === 'Uint8Array';
 }
 
-/** The number of bytes in memory: a subclass or a property can give `bytes.length` another value. */
+/** The number of bytes in memory: `bytes.length` of a subclass can have another value. */
 export function memoryLength(bytes: Uint8Array): number {
   return lengthOf.call(bytes) as number;
 }

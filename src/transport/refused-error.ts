@@ -88,8 +88,8 @@ export class RefusedError extends GettyError {
 }
 
 /**
- * Whether `error` is a RefusedError whose status and reason are still valid: a program can overwrite
- * them with the text of a peer. False for a Proxy. Never throws.
+ * Whether `error` is a RefusedError whose status and reason are still valid: a program can
+ * overwrite them with the text of a peer. False for a Proxy. Never throws.
  */
 export function isIntactRefusal(error: unknown): error is RefusedError {
   if (typeof error !== 'object' || error === null || !hasBrand(error)) return false;
