@@ -1,6 +1,6 @@
 /** Accepts connections at an address, and creates a session for each. */
 import { checkCallback } from '../core/callbacks.js';
-import { type GettyError, gettyError } from '../core/errors.js';
+import { codeOf, type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
@@ -8,7 +8,7 @@ import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
-import { RefusedError } from './refused-error.js';
+import { isIntactRefusal, RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
@@ -89,13 +89,12 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   protected override refuse(connection: Connection, error: GettyError): void {
-    const refused =
-      error instanceof RefusedError
-        ? error
-        : new RefusedError(error.message, {
-            status: error.code === 'BAD_OPTION' ? 500 : 403,
-            cause: error,
-          });
+    const refused = isIntactRefusal(error)
+      ? error
+      : new RefusedError(messageOf(error), {
+          status: codeOf(error) === 'BAD_OPTION' ? 500 : 403,
+          cause: error,
+        });
     if (connection.refuse === undefined) connection.destroy();
     else connection.refuse(refused.status);
     this.#admission.reportRefusal(connection, refused);

@@ -129,7 +129,8 @@ export class SessionWriter<In, Out> implements Flushable {
   writeShared(message: SharedMessage, unflushed: Flushable[]): void {
     const shared = this.#writesEachMessage ? undefined : message.bytesFor(this.#connection);
     if (shared === undefined || !ByteWriter.canAlias(shared)) return this.#append(message, shared);
-    if (this.#isClosed || this.#encodingFrom !== NOT_ENCODING || this.isBlocked) this.#writable(); // throws
+    // In these cases #writable() throws.
+    if (this.#isClosed || this.#encodingFrom !== NOT_ENCODING || this.isBlocked) this.#writable();
     if (shared.length >= MIN_SHARED_BYTES) this.flush();
     if (this.#output !== undefined) return this.#append(message, shared);
     this.#output = ByteWriter.aliasOf(shared);
