@@ -18,7 +18,7 @@ export class DialBackoff {
   /** Failed dials in a row. NodeClient resets it, and sets 1 for a lost connection. */
   failures = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** When the last dial succeeded, by performance.now(). Undefined if a call has used it. */
+  /** When the last dial succeeded: performance.now(). Undefined if a call used the connection. */
   #unusedSince: number | undefined;
   /** Unused connections in a row that were lost before MIN_CONNECTION_AGE. */
   #unusedLosses = 0;
