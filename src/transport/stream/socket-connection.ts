@@ -26,9 +26,12 @@ const KEEP_ALIVE_DELAY = 60_000;
 const CONNECTION = Symbol('connection');
 type ConnectionSocket = Socket & { [CONNECTION]: SocketConnection };
 
-/** Does what guard() does in one function, because each message passes it. */
 function onData(this: Socket, chunk: Buffer): void {
-  const connection = (this as ConnectionSocket)[CONNECTION];
+  deliverData((this as ConnectionSocket)[CONNECTION], chunk);
+}
+
+/** Does what guard() does in one function, because each message passes it. */
+function deliverData(connection: SocketConnection, chunk: Buffer): void {
   beginEvent();
   try {
     try {
@@ -40,6 +43,20 @@ function onData(this: Socket, chunk: Buffer): void {
   } catch (error) {
     eventFailed(connection, error);
   }
+}
+
+/**
+ * Takes bytes that were read from a client's socket. False: they wait in the socket until
+ * there is a session, and the socket must read no more.
+ */
+export function deliverRead(socket: Socket, chunk: Buffer): boolean {
+  const connection = (socket as ConnectionSocket)[CONNECTION];
+  if (connection?.events === undefined) {
+    socket.push(chunk);
+    return false;
+  }
+  deliverData(connection, chunk);
+  return true;
 }
 
 // Thousands of connections may end at once. runInTurn() keeps the order of their events.

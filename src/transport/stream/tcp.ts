@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { formatAddress } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import type { Peer, Transport } from '../types.js';
+import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
 import { guardedOpen, listenWith } from './socket-listener.js';
@@ -32,10 +33,11 @@ export const tcp: Transport = {
   },
 
   async dial(address, _options, signal) {
-    const socket = connect({
+    const socket: Socket = connect({
       host: address.host || 'localhost',
       port: address.port,
       allowHalfOpen: true,
+      onread: sharedReads(() => socket),
     });
     await untilConnected(socket, 'connect', address, signal);
     return new SocketConnection(socket, new SocketPeer('tcp', socket));
