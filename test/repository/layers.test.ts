@@ -154,7 +154,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'registries', 'testing'],
     'one timer for the heartbeats of all sessions; module state',
   ],
-  'transport/stream/tls-options.ts': [['registries', 'testing'], 'one check of TLS options'],
+  'transport/tls/tls-options.ts': [['registries', 'testing'], 'one check of TLS options'],
   'transport/websocket/deflate/message-inflater.ts': [['cli'], 'a proxy shows compressed messages'],
   'transport/websocket/frames/frame-parser.ts': [['cli'], 'a proxy shows the messages of others'],
   'transport/stream/memory.ts': [['testing'], 'each simulated process has its own module state'],

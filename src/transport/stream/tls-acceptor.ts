@@ -4,7 +4,7 @@ import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import { guarded } from '../../core/guard.js';
 import { runInTurn, spend, unitsOf } from '../../core/turn.js';
 import type { Admission, Peer } from '../types.js';
-import { ClientHelloScanner, MAX_HELLO_BYTES } from './client-hello.js';
+import { ClientHelloScanner, MAX_HELLO_BYTES } from '../tls/client-hello.js';
 import type { Handshake, HandshakeTracker } from './handshake-tracker.js';
 import { guardedOpen } from './socket-listener.js';
 

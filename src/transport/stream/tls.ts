@@ -10,8 +10,8 @@ import { untilConnected } from './socket-dial.js';
 import { listenWith } from './socket-listener.js';
 import { TlsPeer } from './socket-peer.js';
 import { createTlsAcceptor, openInTurn } from './tls-acceptor.js';
-import { tlsClientOptions, tlsServerOptions } from './tls-options.js';
-import { withTlsReload } from './tls-reload.js';
+import { tlsClientOptions, tlsServerOptions } from '../tls/tls-options.js';
+import { withTlsReload } from '../tls/tls-reload.js';
 
 export const tls: Transport = {
   get maxSessions() {

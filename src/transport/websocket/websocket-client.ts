@@ -6,7 +6,7 @@ import { followSignal } from '../../core/signals.js';
 import { type Address, type Credentials, withoutZone } from '../address.js';
 import { SocketConnection } from '../stream/socket-connection.js';
 import { untilConnected } from '../stream/socket-dial.js';
-import { tlsClientOptions } from '../stream/tls-options.js';
+import { tlsClientOptions } from '../tls/tls-options.js';
 import type { ClientOptions, Connection } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';

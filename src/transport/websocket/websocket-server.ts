@@ -14,8 +14,8 @@ import { HandshakeTracker, stopHandshakesOnClose } from '../stream/handshake-tra
 import { guardedOpen, listenWith } from '../stream/socket-listener.js';
 import { SocketPeer } from '../stream/socket-peer.js';
 import { createTlsAcceptor, openInTurn } from '../stream/tls-acceptor.js';
-import { tlsServerOptions } from '../stream/tls-options.js';
-import { withTlsReload } from '../stream/tls-reload.js';
+import { tlsServerOptions } from '../tls/tls-options.js';
+import { withTlsReload } from '../tls/tls-reload.js';
 import type { Connection, Listener, ListenOptions, Peer } from '../types.js';
 import { HealthAnswers } from './handshake/health-answers.js';
 import { RequestReader } from './handshake/request-reader.js';

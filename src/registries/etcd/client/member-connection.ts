@@ -8,7 +8,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { followSignal } from '../../../core/signals.js';
-import { tlsClientOptions } from '../../../transport/stream/tls-options.js';
+import { tlsClientOptions } from '../../../transport/tls/tls-options.js';
 import type { TlsOptions } from '../../../transport/types.js';
 import { Auth, KV, Lease, Watch } from '../proto/rpc_pb.js';
 import { startDeadline } from './deadline.js';
