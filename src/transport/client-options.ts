@@ -2,13 +2,17 @@
 import { checkCallback } from '../core/callbacks.js';
 import { badOption, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
+import { parseProxyUrl } from './proxies/proxy-url.js';
 import { type ResolvedReconnect, resolveReconnect } from './reconnect-schedule.js';
 import type { ClientOptions } from './types.js';
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
 
-export type ResolvedClientOptions = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
+export type ResolvedClientOptions = Pick<
+  ClientOptions,
+  'tls' | 'udp' | 'websocket' | 'proxy' | 'onState'
+> &
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 /**
@@ -20,10 +24,19 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     connections: [1, 10_000, 'integer'],
     connectTimeout: [1, LONGEST_TIMER],
   });
-  const { tls, udp, websocket, onState, reconnect } = options;
+  const { tls, udp, websocket, proxy, onState, reconnect } = options;
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
+  if (proxy !== undefined) parseProxyUrl(proxy);
   checkCallback('onState', onState);
-  return { tls, udp, websocket, onState, reconnect: resolveReconnect(reconnect), ...checked };
+  return {
+    tls,
+    udp,
+    websocket,
+    proxy,
+    onState,
+    reconnect: resolveReconnect(reconnect),
+    ...checked,
+  };
 }

@@ -3,8 +3,10 @@
  * option does not compile until it is listed here.
  */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { type Address, rejectsTls } from './address.js';
+import { redactUrl } from '../core/redact.js';
+import { type Address, rejectsProxy, rejectsTls } from './address.js';
 import type {
+  BehindProxyOptions,
   ClientOptions,
   EventListener,
   HealthCheck,
@@ -13,6 +15,7 @@ import type {
   ServerOptions,
   SessionOptions,
   SessionSetup,
+  TlsIdentity,
   TlsOptions,
   UdpOptions,
   UnixOptions,
@@ -53,6 +56,9 @@ export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies Names
 export const SERVER_OPTION_NAMES = {
   maxSessions: true,
   maxSessionsPerAddress: true,
+  behindProxy: true,
+  allow: true,
+  deny: true,
   onRefused: true,
   backlog: true,
   tls: true,
@@ -70,6 +76,7 @@ export const CLIENT_OPTION_NAMES = {
   tls: true,
   udp: true,
   websocket: true,
+  proxy: true,
   signal: true,
 } satisfies NamesOf<ClientOptions>;
 
@@ -115,9 +122,23 @@ const TLS_NAMES = {
   ca: true,
   clientCertificate: true,
   serverName: true,
+  hosts: true,
+  allowPlain: true,
   minVersion: true,
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
+
+/** The names in one entry of TlsOptions.hosts. */
+export const TLS_IDENTITY_NAMES = {
+  cert: true,
+  key: true,
+  passphrase: true,
+} satisfies NamesOf<TlsIdentity>;
+
+const BEHIND_PROXY_NAMES = {
+  trusted: true,
+  header: true,
+} satisfies NamesOf<BehindProxyOptions>;
 
 /** Options that belong to another argument, by that argument: for the error message. */
 const MISPLACED_IN_SETUP = {
@@ -128,6 +149,7 @@ const MISPLACED_IN_SETUP = {
 const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
+  behindProxy: BEHIND_PROXY_NAMES,
   tls: TLS_NAMES,
   udp: UDP_NAMES,
   unix: UNIX_NAMES,
@@ -154,10 +176,16 @@ export function checkServerNames(options: ServerOptions | undefined, address: Ad
   checkNestedNames(options);
 }
 
-/** As checkServerNames(). */
+/** As checkServerNames(), and for `proxy` at an address that it cannot connect to. */
 export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
   checkConnectNames(options);
   checkTlsAddress(options, address);
+  if (options?.proxy !== undefined && rejectsProxy(address.text))
+    throw badOption(
+      'proxy',
+      redactUrl(options.proxy),
+      `an address at tcp://, tls://, ws:// or wss:// with it, not ${address.text}`,
+    );
   checkNestedNames(options);
 }
 
@@ -177,12 +205,16 @@ function checkTlsAddress(
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
-/** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
+/**
+ * Checks the names in `behindProxy`, `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws
+ * BAD_OPTION.
+ */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
-  const { reconnect, tls, udp, unix, websocket } = options ?? {};
+  const { behindProxy, reconnect, tls, udp, unix, websocket } = options ?? {};
   // resolveReconnect() refuses any other value.
   if (typeof reconnect === 'object' && reconnect !== null)
     checkNames('reconnect', reconnect, RECONNECT_NAMES);
+  checkNames('behindProxy', behindProxy, BEHIND_PROXY_NAMES);
   checkTlsNames(tls);
   checkNames('udp', udp, UDP_NAMES);
   checkNames('unix', unix, UNIX_NAMES);

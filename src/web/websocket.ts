@@ -1,6 +1,7 @@
 /** The transport for `ws://` and `wss://` in a browser. */
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { redactUrl } from '../core/redact.js';
 import { followSignal } from '../core/signals.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ClientOptions, Connection, Transport } from '../transport/types.js';
@@ -22,12 +23,14 @@ const REFUSED = [
  * Throws BAD_OPTION for an option that a page cannot set. Call it with the options of the user: to
  * those of dial() the compression of the setup is added.
  */
-export function checkPageOptions({ tls, udp, websocket }: ClientOptions): void {
+export function checkPageOptions({ tls, udp, websocket, proxy }: ClientOptions): void {
   const check = (name: string, given: unknown): void => {
     if (given !== undefined) throw badOption(name, given, 'undefined: a page cannot set it');
   };
   check('tls', tls);
   check('udp', udp);
+  // Only whether it is given: it may have a password.
+  check('proxy', redactUrl(proxy));
   for (const name of REFUSED) check(`websocket.${name}`, websocket?.[name]);
 }
 

@@ -1,19 +1,29 @@
-/** Tracks the TLS and WebSocket handshakes of a server: their deadlines, limits and refusals. */
-import type { Server as NodeServer, Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+/**
+ * Tracks the handshakes of a server, of proxies, TLS and WebSockets: their deadlines, limits and
+ * refusals.
+ */
+import type { Socket } from 'node:net';
+import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { destroyAfterLinger } from '../linger.js';
+import type { HostAddress } from '../proxies/ip-address.js';
 import { RefusedError } from '../refused-error.js';
-import type { Admission, Listener, Peer } from '../types.js';
-import { guardedOpen } from './socket-listener.js';
+import type { Admission, Peer, ProxySettings } from '../types.js';
 import { SocketPeer } from './socket-peer.js';
 
 /** The handshake of one connection. */
 export interface Handshake {
   /** The TCP socket, also with TLS. */
   readonly socket: Socket;
-  readonly peer: Peer;
+  /** What is known of the peer now. */
+  peer: Peer;
+  /** The client that a proxy has named. Undefined: the other end of the socket is the client. */
+  client: HostAddress | undefined;
+  /** The peer is a proxy that has not named its client yet. */
+  isClientPending: boolean;
+  /** Of the addresses of the peer. */
+  scheme: string;
   /** See TrackerOptions.keyOf. */
   readonly key: unknown;
   /** The listener of the socket's 'close' event. */
@@ -28,6 +38,7 @@ interface TrackerOptions {
   readonly scheme: string;
   readonly handshakeTimeout: number;
   readonly admission: Admission;
+  readonly behindProxy: ProxySettings | undefined;
   /** Equal for the sockets that find() finds with each other. Default: addressesOf(). */
   readonly keyOf?: (socket: Socket) => unknown;
 }
@@ -43,49 +54,79 @@ export class HandshakeTracker {
     this.#keyOf = options.keyOf ?? addressesOf;
   }
 
-  /** Begins a handshake for each connection of `server`, a TLS server if `isSecure`. */
-  track(server: NodeServer, isSecure: boolean): void {
-    const { scheme, admission } = this.#options;
-    const peerOf = (socket: Socket): Peer => new SocketPeer(scheme, socket);
-    server.on(
-      'connection',
-      guardedOpen<Socket>((socket) => this.begin(socket, isSecure), peerOf, admission),
+  /** Follows the TLS handshakes of `server`. Each connection of it needs a begin(). */
+  trackTls(server: TlsServer): void {
+    server.on('secureConnection', (socket) => this.#onSecureConnection(socket));
+    server.on('tlsClientError', (error: Error & { code?: string | undefined }, socket) =>
+      this.#onTlsError(error, socket),
     );
-    if (isSecure) {
-      server.on('secureConnection', (socket: TLSSocket) => this.#onSecureConnection(socket));
-      server.on(
-        'tlsClientError',
-        (error: Error & { code?: string | undefined }, socket: TLSSocket) =>
-          this.#onTlsError(error, socket),
-      );
-    }
   }
 
-  /** Begins a handshake. If a limit refuses it, `socket` is destroyed, and find() has none. */
-  begin(socket: Socket, isTlsPending: boolean): void {
-    const { admission, handshakeTimeout, scheme } = this.#options;
+  /**
+   * Begins a handshake. If a list or a limit refuses the peer, or it should be a proxy and is none
+   * or has disconnected, `socket` is destroyed, and the result is undefined.
+   */
+  begin(socket: Socket, isTlsPending: boolean): Handshake | undefined {
+    const { admission, handshakeTimeout, scheme, behindProxy } = this.#options;
+    const { remoteAddress } = socket;
+    const readsProxyHeader = behindProxy?.header === 'proxy-protocol';
+    // The health check of a proxy may reset the connection before it is accepted.
+    if (readsProxyHeader && remoteAddress === undefined) return void socket.destroy();
     const peer = new SocketPeer(scheme, socket);
-    const limitError = admission.refusalBeforeHandshake(peer);
-    if (limitError !== undefined) {
+    const isProxy = behindProxy?.isTrusted(remoteAddress ?? '') === true;
+    const refusal =
+      readsProxyHeader && !isProxy
+        ? new RefusedError('behindProxy.trusted does not have this address', {
+            status: 400,
+            reason: 'proxy',
+          })
+        : admission.refusalBeforeHandshake(isProxy ? undefined : peer);
+    if (refusal !== undefined) {
       socket.destroy();
-      admission.reportRefusal(peer, limitError);
-      return;
+      admission.reportRefusal(peer, refusal);
+      return undefined;
     }
     const handshake: Handshake = {
       socket,
       peer,
+      client: undefined,
+      isClientPending: isProxy,
+      scheme,
       key: this.#keyOf(socket),
       onClose: () => this.#onClose(handshake),
       isTlsPending,
       isRefused: false,
     };
-    admission.countHandshake(peer, 1);
+    admission.countHandshake(isProxy ? undefined : peer, 1);
     this.#byKey.set(handshake.key, handshake);
     this.#timers.set(
       handshake,
       startTimer(() => this.#expire(handshake), handshakeTimeout),
     );
     socket.once('close', handshake.onClose);
+    return handshake;
+  }
+
+  /**
+   * The proxy has named its client; undefined: it is the client itself. Returns the error of a list
+   * or a limit that refuses the client.
+   */
+  setClient(handshake: Handshake, client: HostAddress | undefined): RefusedError | undefined {
+    if (!handshake.isClientPending || !this.#timers.has(handshake)) return undefined;
+    const { admission } = this.#options;
+    admission.countHandshake(undefined, -1);
+    handshake.isClientPending = false;
+    handshake.client = client;
+    handshake.peer = new SocketPeer(handshake.scheme, handshake.socket, client);
+    const refusal = admission.refusalBeforeHandshake(handshake.peer);
+    admission.countHandshake(handshake.peer, 1);
+    return refusal;
+  }
+
+  /** The connection has no TLS: changes the scheme of its addresses. */
+  setScheme(handshake: Handshake, scheme: string): void {
+    handshake.scheme = scheme;
+    handshake.peer = new SocketPeer(scheme, handshake.socket, handshake.client);
   }
 
   #onSecureConnection(socket: TLSSocket): void {
@@ -130,7 +171,8 @@ export class HandshakeTracker {
     // The socket may live long, and the listener would keep the handshake in memory.
     handshake.socket.off('close', handshake.onClose);
     if (this.#byKey.get(handshake.key) === handshake) this.#byKey.delete(handshake.key);
-    this.#options.admission.countHandshake(handshake.peer, -1);
+    const { peer, isClientPending } = handshake;
+    this.#options.admission.countHandshake(isClientPending ? undefined : peer, -1);
   }
 
   /**
@@ -164,18 +206,6 @@ export class HandshakeTracker {
       handshake.socket.destroy();
     }
   }
-}
-
-/** `listener`, whose close() also destroys the connections whose handshake is not complete. */
-export function stopHandshakesOnClose(listener: Listener, handshakes: HandshakeTracker): Listener {
-  return {
-    ...listener,
-    close() {
-      const closed = listener.close();
-      handshakes.stop();
-      return closed;
-    },
-  };
 }
 
 function tlsError(cause: Error & { code?: string | undefined }): RefusedError {

@@ -19,8 +19,11 @@ import { checkCertificates, checkPrivateKey, readPem } from './pem.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
-/** The options that servers and clients have in common. Throws BAD_OPTION. */
-function contextOptions(options: TlsOptions): SecureContextOptions {
+/**
+ * The options that servers and clients have in common. `name`: of the option that has the
+ * certificate, for errors. Throws BAD_OPTION.
+ */
+export function contextOptions(options: TlsOptions, name = 'tls'): SecureContextOptions {
   const { minVersion = 'TLSv1.2', passphrase, reloadPeriod = 0 } = options;
   checkNumber('tls.reloadPeriod', reloadPeriod, 0, LONGEST_TIMER);
   if (!MIN_VERSIONS.includes(minVersion))
@@ -31,20 +34,20 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
     );
   // Only the type: the value is a secret.
   if (passphrase !== undefined && typeof passphrase !== 'string')
-    throw badSecret('tls.passphrase', passphrase, 'a string');
+    throw badSecret(`${name}.passphrase`, passphrase, 'a string');
   if ((options.cert === undefined) !== (options.key === undefined))
-    throw badOption('tls', options, 'a cert and a key, or neither');
+    throw badOption(name, options, 'a cert and a key, or neither');
   const context = {
-    cert: readPem('cert', options.cert, checkCertificates),
-    key: readPem('key', options.key, (pem) => checkPrivateKey(pem, passphrase)),
-    ca: readPem('ca', options.ca, checkCertificates),
+    cert: readPem(`${name}.cert`, options.cert, checkCertificates),
+    key: readPem(`${name}.key`, options.key, (pem) => checkPrivateKey(pem, passphrase)),
+    ca: readPem('tls.ca', options.ca, checkCertificates),
     passphrase,
     minVersion,
   };
   try {
     createSecureContext(context);
   } catch (error) {
-    throw badOption('tls', options, `a certificate and its key: ${messageOf(error)}`);
+    throw badOption(name, options, `a certificate and its key: ${messageOf(error)}`);
   }
   return context;
 }
@@ -68,6 +71,8 @@ export function tlsServerOptions(options: TlsOptions | undefined): NodeTlsOption
   checkTlsNames(options);
   if (options?.cert === undefined || options.key === undefined)
     throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
+  if (options.allowPlain !== undefined && typeof options.allowPlain !== 'boolean')
+    throw badOption('tls.allowPlain', options.allowPlain, 'true or false');
   const isRequired = requiresClientCertificate(options);
   return {
     ...contextOptions(options),

@@ -1,13 +1,14 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect, type Socket, type TcpSocketConnectOpts } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
-import { type Address, type Credentials, withoutZone } from '../address.js';
+import { type Address, basicAuthorization, withoutZone } from '../address.js';
+import { dialTunnel } from '../proxies/http-tunnel.js';
 import { SocketConnection } from '../stream/socket-connection.js';
 import { untilConnected } from '../stream/socket-dial.js';
 import { tlsClientOptions } from '../stream/tls-options.js';
-import type { ClientOptions, Connection } from '../types.js';
+import type { ClientOptions, Connection, TlsOptions } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
 import { WebSocketConnection } from './websocket-connection.js';
@@ -19,22 +20,21 @@ const DEFAULT_PORTS = { ws: 80, wss: 443 };
 export async function dial(
   scheme: WebSocketScheme,
   address: Address,
-  { websocket, tls }: ClientOptions,
+  { websocket, tls, proxy }: ClientOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
   const options = checkWebSocketOptions(websocket);
   const handshake = new ClientHandshake(options, await headersOf(options, address, signal));
-  const target = { host: address.host || 'localhost', port: address.port, allowHalfOpen: true };
-  const socket =
-    scheme === 'wss'
-      ? connectTls({ ...tlsClientOptions(tls, address), ...target })
-      : connect(target);
-  await untilConnected(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
+  const tunnel = await dialTunnel(proxy, address, signal);
+  const socket = await connectSocket(scheme, address, tls, tunnel?.socket, signal);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, handshake.headers, signal);
     const result = handshake.validateResponse(headers);
     if (head.length > 0) socket.unshift(head);
-    const stream = new SocketConnection(socket, peerOf(scheme, socket, pathOf(address), ''));
+    const stream = new SocketConnection(
+      socket,
+      peerOf(scheme, socket, pathOf(address), '', tunnel?.remote),
+    );
     return new WebSocketConnection(stream, {
       role: 'client',
       isText: options.text ?? false,
@@ -50,9 +50,25 @@ export async function dial(
   }
 }
 
-/** The header Authorization (RFC 7617). */
-function basicAuthorization({ user, password }: Credentials): string {
-  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+/** The socket of the upgrade request. `tunnel`: a socket that a proxy has connected. */
+async function connectSocket(
+  scheme: WebSocketScheme,
+  address: Address,
+  tls: TlsOptions | undefined,
+  tunnel: Socket | undefined,
+  signal: AbortSignal,
+): Promise<Socket> {
+  if (tunnel !== undefined && scheme === 'ws') return tunnel;
+  const target =
+    tunnel === undefined
+      ? { host: address.host || 'localhost', port: address.port, allowHalfOpen: true }
+      : { socket: tunnel, allowHalfOpen: true };
+  const socket =
+    scheme === 'wss'
+      ? connectTls({ ...tlsClientOptions(tls, address), ...target } as ConnectionOptions)
+      : connect(target as TcpSocketConnectOpts);
+  await untilConnected(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
+  return socket;
 }
 
 interface UpgradeResponse {

@@ -35,6 +35,7 @@ export function listenOnHttpServer(
     scheme,
     handshakeTimeout,
     admission,
+    behindProxy: options.behindProxy,
     // Each handshake has one socket here. Those of a Unix socket have no addresses.
     keyOf: (socket) => socket,
   });
