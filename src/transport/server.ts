@@ -119,7 +119,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     if (session === undefined)
       throw gettyError(
         'SESSION_REFUSED',
-        `the setup, maxSessions or maxSessionsPerAddress refused the session with ${peer}`,
+        `the setup, a limit or a list of addresses refused the session with ${peer}`,
       );
     return session.write(message);
   }

@@ -10,20 +10,17 @@ import { type ProxyHeader, readProxyHeader } from '../proxies/proxy-header.js';
 /** The first byte of a TLS record with a handshake message (RFC 8446, section 5.1). */
 const TLS_HANDSHAKE = 0x16;
 
-/** What a connection begins with. */
-export interface Preamble {
-  /** Undefined: there was no header, or it named none. */
-  readonly client: HostAddress | undefined;
-  /** Whether the next byte begins a TLS handshake. Undefined: it was not read. */
-  readonly isTls: boolean | undefined;
-}
-
 export interface PreambleReaderOptions {
   readonly hasProxyHeader: boolean;
   readonly detectsTls: boolean;
-  /** Called at most once, with a paused socket that has all bytes after the header. */
-  readonly onPreamble: (preamble: Preamble) => void;
-  /** The bytes are not a preamble, or the connection ended within it. Called at most once. */
+  /** The header has arrived. Undefined: it names no client. The function may destroy the socket. */
+  readonly onClient: (client: HostAddress | undefined) => void;
+  /**
+   * Called at most once, with a paused socket that has all bytes after the header. `isTls`: whether
+   * the next one begins a TLS handshake; undefined if it was not read.
+   */
+  readonly onPreamble: (isTls: boolean | undefined) => void;
+  /** The bytes are no header, or the connection ended within it. Called at most once. */
   readonly onInvalid: (error: Error) => void;
   /** A function of the caller has thrown. */
   readonly onFault: (error: unknown) => void;
@@ -70,6 +67,8 @@ export class PreambleReader {
         return;
       }
       this.#header = header;
+      this.#options.onClient(header.client);
+      if (this.#socket.destroyed) return;
     }
     this.#finish(bytes);
   }
@@ -77,7 +76,7 @@ export class PreambleReader {
   /** Ends the preamble, unless the byte after the header is needed and missing. */
   #finish(bytes: Buffer): void {
     const { detectsTls, onPreamble } = this.#options;
-    const { length = 0, client } = this.#header ?? {};
+    const { length = 0 } = this.#header ?? {};
     if (detectsTls && bytes.length === length) {
       this.#neededBytes = length + 1;
       return;
@@ -85,14 +84,14 @@ export class PreambleReader {
     this.#release();
     this.#socket.pause();
     if (bytes.length > length) this.#socket.unshift(bytes.subarray(length));
-    onPreamble({ client, isTls: detectsTls ? bytes[length] === TLS_HANDSHAKE : undefined });
+    onPreamble(detectsTls ? bytes[length] === TLS_HANDSHAKE : undefined);
   }
 
   readonly #onEnd = (): void => {
     this.#release();
-    // The health check of a proxy may connect and send nothing.
-    if (this.#receivedBytes === 0) this.#socket.destroy();
-    else this.#options.onInvalid(new Error('the connection ended before its first message'));
+    // The health check of a proxy may send nothing, and so may the client behind a header.
+    if (this.#receivedBytes === 0 || this.#header !== undefined) this.#socket.destroy();
+    else this.#options.onInvalid(new Error('the connection ended within the PROXY header'));
   };
 
   #release(): void {

@@ -5,7 +5,7 @@ import { type Address, formatAddress } from '../address.js';
 import { RefusedError } from '../refused-error.js';
 import type { Listener, ListenOptions, Peer } from '../types.js';
 import { type Handshake, HandshakeTracker } from './handshake-tracker.js';
-import { type Preamble, PreambleReader } from './preamble-reader.js';
+import { PreambleReader } from './preamble-reader.js';
 import { guardedOpen, listenWith } from './socket-listener.js';
 import { SocketPeer } from './socket-peer.js';
 import { HostContexts, readHosts } from './tls-hosts.js';
@@ -120,15 +120,13 @@ export class StreamServer {
     new PreambleReader(socket, {
       hasProxyHeader: this.#hasProxyHeader,
       detectsTls: this.#allowsPlain,
-      onPreamble: (preamble) => {
-        const refusal = this.#hasProxyHeader
-          ? this.handshakes.setClient(handshake, preamble.client)
-          : undefined;
-        if (refusal === undefined) this.#afterPreamble(socket, handshake, preamble);
-        else refuse(refusal);
+      onClient: (client) => {
+        const refusal = this.handshakes.setClient(handshake, client);
+        if (refusal !== undefined) refuse(refusal);
       },
+      onPreamble: (isTls) => this.#afterPreamble(socket, handshake, isTls),
       onInvalid: ({ message }) =>
-        refuse(new RefusedError(message, this.#hasProxyHeader ? INVALID_HEADER : INCOMPLETE)),
+        refuse(new RefusedError(message, { status: 400, reason: 'proxy' })),
       onFault: (error) => {
         this.#setup.options.admission.reportFault(handshake.peer, error);
         socket.destroy();
@@ -136,7 +134,7 @@ export class StreamServer {
     });
   }
 
-  #afterPreamble(socket: Socket, handshake: Handshake, { isTls }: Preamble): void {
+  #afterPreamble(socket: Socket, handshake: Handshake, isTls: boolean | undefined): void {
     if (this.#tlsServer !== undefined && isTls !== false) {
       handshake.isTlsPending = true;
       // The TLS server reads the bytes that the socket has buffered, and then its handle.
@@ -157,6 +155,3 @@ export class StreamServer {
     else this.#open(socket, handshake);
   }
 }
-
-const INVALID_HEADER = { status: 400, reason: 'proxy' } as const;
-const INCOMPLETE = { status: 400, reason: 'request' } as const;

@@ -31,10 +31,11 @@ export const tls: Transport = {
   },
 
   async dial(address, options, signal) {
+    const tlsOptions = tlsClientOptions(options.tls, address);
     const tunnel = await dialTunnel(options.proxy, address, signal);
     const socketOptions: ConnectionOptions & { allowHalfOpen: boolean } = {
-      ...tlsClientOptions(options.tls, address),
-      ...(tunnel?.socket === undefined
+      ...tlsOptions,
+      ...(tunnel === undefined
         ? { host: address.host || 'localhost', port: address.port }
         : { socket: tunnel.socket }),
       allowHalfOpen: true,

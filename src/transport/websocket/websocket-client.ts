@@ -1,5 +1,5 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { connect, type Socket, type TcpSocketConnectOpts } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
@@ -8,13 +8,15 @@ import { dialTunnel } from '../proxies/http-tunnel.js';
 import { SocketConnection } from '../stream/socket-connection.js';
 import { untilConnected } from '../stream/socket-dial.js';
 import { tlsClientOptions } from '../stream/tls-options.js';
-import type { ClientOptions, Connection, TlsOptions } from '../types.js';
+import type { ClientOptions, Connection } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
 import { WebSocketConnection } from './websocket-connection.js';
 import { checkWebSocketOptions, headersOf, MAX_HEADER_BYTES } from './websocket-options.js';
 
 const DEFAULT_PORTS = { ws: 80, wss: 443 };
+/** Of node:tls too, whose type does not have it. */
+const HALF_OPEN: object = { allowHalfOpen: true };
 
 /** Connects to a WebSocket server. Rejects with CONNECT_FAILED or BAD_OPTION. */
 export async function dial(
@@ -25,8 +27,9 @@ export async function dial(
 ): Promise<Connection> {
   const options = checkWebSocketOptions(websocket);
   const handshake = new ClientHandshake(options, await headersOf(options, address, signal));
+  const tlsOptions = scheme === 'wss' ? tlsClientOptions(tls, address) : undefined;
   const tunnel = await dialTunnel(proxy, address, signal);
-  const socket = await connectSocket(scheme, address, tls, tunnel?.socket, signal);
+  const socket = await connectSocket(address, tlsOptions, tunnel?.socket, signal);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, handshake.headers, signal);
     const result = handshake.validateResponse(headers);
@@ -50,24 +53,24 @@ export async function dial(
   }
 }
 
-/** The socket of the upgrade request. `tunnel`: a socket that a proxy has connected. */
+/**
+ * The socket of the upgrade request. `tlsOptions`: undefined without TLS. `tunnel`: a socket that a
+ * proxy has connected.
+ */
 async function connectSocket(
-  scheme: WebSocketScheme,
   address: Address,
-  tls: TlsOptions | undefined,
+  tlsOptions: ConnectionOptions | undefined,
   tunnel: Socket | undefined,
   signal: AbortSignal,
 ): Promise<Socket> {
-  if (tunnel !== undefined && scheme === 'ws') return tunnel;
-  const target =
-    tunnel === undefined
-      ? { host: address.host || 'localhost', port: address.port, allowHalfOpen: true }
-      : { socket: tunnel, allowHalfOpen: true };
+  if (tunnel !== undefined && tlsOptions === undefined) return tunnel;
+  const target = { host: address.host || 'localhost', port: address.port, ...HALF_OPEN };
   const socket =
-    scheme === 'wss'
-      ? connectTls({ ...tlsClientOptions(tls, address), ...target } as ConnectionOptions)
-      : connect(target as TcpSocketConnectOpts);
-  await untilConnected(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
+    tlsOptions === undefined
+      ? connect(target)
+      : connectTls({ ...tlsOptions, ...(tunnel ? { socket: tunnel, ...HALF_OPEN } : target) });
+  const event = tlsOptions === undefined ? 'connect' : 'secureConnect';
+  await untilConnected(socket, event, address, signal);
   return socket;
 }
 

@@ -194,6 +194,18 @@ it('a server that does not answer through the tunnel is the end of connectTimeou
   );
 });
 
+it('opens no tunnel if the options of TLS are invalid', async () => {
+  await using proxy = await rawProxy('HTTP/1.1 200 OK\r\n\r\n');
+  for (const scheme of ['tls', 'wss']) {
+    const tls = { ca: '/no/such/file' };
+    const error = await rejection(
+      connect(`${scheme}://127.0.0.1:1`, RAW_SETUP, { proxy: proxy.url, tls }),
+    );
+    expect(error.code).toBe('BAD_OPTION');
+  }
+  expect(proxy.sockets.size).toBe(0);
+});
+
 it('a proxy that does not listen is the cause of CONNECT_FAILED', async () => {
   const error = await rejection(
     connect('tls://[::1]:1', RAW_SETUP, {

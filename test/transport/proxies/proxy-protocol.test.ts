@@ -8,6 +8,7 @@ import { binaryHeader, headerProxy, ipv6Pair, textHeader } from '../../fixtures/
 import { Recorder } from '../../fixtures/recorder.js';
 import { serveRecording, silentPeer } from '../../fixtures/refusals.js';
 import { transportsNamed } from '../../fixtures/session-probes.js';
+import { connectLines } from '../../fixtures/tls-endpoints.js';
 import { connectAs, setupOf } from '../../fixtures/transports.js';
 import { turns, until, within } from '../../fixtures/waiting.js';
 
@@ -204,7 +205,7 @@ describe('a peer', () => {
     partial.end('PROXY TCP4 ');
     expect((await server.refusals.next()).error).toMatchObject({
       reason: 'proxy',
-      message: expect.stringContaining('ended before its first message'),
+      message: expect.stringContaining('ended within the PROXY header'),
     });
     await within(new Promise((resolve) => partial.once('close', resolve)), 'the close');
     expect(server.server.refusals).toMatchObject({ proxy: 1, timeout: 0, request: 0 });
@@ -274,6 +275,24 @@ it('a TLS client may send its first bytes with the header', async () => {
   expect(await proxied.events.messages.next()).toBe('hello');
   socket.destroy();
   raw.destroy();
+});
+
+it('a TLS handshake that is reset behind the header leaves nothing behind', async () => {
+  await using server = await serveRecording('tls://127.0.0.1:0', {
+    ...BEHIND_PROXY,
+    tls: SERVER_TLS,
+    maxSessions: 1,
+  });
+  for (let i = 1; i <= 30; i++) {
+    const socket = silentPeer(server.address);
+    socket.write(Buffer.concat([textHeader(), Buffer.from('160301', 'hex')]));
+    await turns(3);
+    socket.resetAndDestroy();
+    await within(new Promise((resolve) => socket.once('close', resolve)), 'the close');
+  }
+  await using proxy = await headerProxy(server.address, () => textHeader());
+  await using client = await connectLines(proxy.at(server.address));
+  expect(client.session.closed).toBe(false);
 });
 
 it('refusals of proxies are a process warning without onRefused, once a minute', async () => {

@@ -88,6 +88,30 @@ describe.each([
     expect(Object.values(server.server.refusals).every((count) => count === 0)).toBe(true);
   });
 
+  it('counts a client by its address before its first byte, and not when it sends none', async () => {
+    await using server = await serveRecording(`${secure}://127.0.0.1:0`, {
+      ...PLAIN,
+      behindProxy: { trusted: ['127.0.0.1'], header: 'proxy-protocol' },
+      maxSessionsPerAddress: 1,
+    });
+    // 16 more handshakes than sessions may be in progress.
+    const sockets = Array.from({ length: 17 }, () => silentPeer(server.address));
+    for (const socket of sockets) socket.write(textHeader());
+    const last = silentPeer(server.address);
+    await turns(20);
+    last.write(textHeader());
+    const { peer, error } = await server.refusals.next();
+    expect(error).toMatchObject({ reason: 'limit' });
+    expect(peer.remoteAddress).toBe(`${secure}://203.0.113.7:50100`);
+    for (const socket of sockets) socket.end();
+    await within(
+      Promise.all(sockets.map((socket) => new Promise((done) => socket.once('close', done)))),
+      'the close',
+    );
+    expect(server.refusals.unread).toEqual([]);
+    last.destroy();
+  });
+
   it('refuses bytes that only begin like TLS', async () => {
     await using server = await serveRecording(`${secure}://127.0.0.1:0`, PLAIN);
     const socket = silentPeer(server.address);
