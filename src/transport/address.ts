@@ -81,7 +81,7 @@ export function rejectsTls(text: string): boolean {
   return UNENCRYPTED_SCHEMES.test(text);
 }
 
-/** Whether connect() rejects the option `proxy` at the address `text`. */
+/** Whether the transport of the address `text` rejects the option `proxy`. */
 export function rejectsProxy(text: string): boolean {
   return !/^(?:tcp|tls|wss?):/.test(text);
 }

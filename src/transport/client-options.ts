@@ -2,7 +2,6 @@
 import { checkCallback } from '../core/callbacks.js';
 import { badOption, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
-import { parseProxyUrl } from './proxies/proxy-url.js';
 import { type ResolvedReconnect, resolveReconnect } from './reconnect-schedule.js';
 import type { ClientOptions } from './types.js';
 
@@ -16,8 +15,8 @@ export type ResolvedClientOptions = Pick<
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 /**
- * Returns the options with their defaults. Throws BAD_OPTION. The fields of `tls`, `udp` and
- * `websocket` are checked by the transports that use them.
+ * Returns the options with their defaults. Throws BAD_OPTION. `proxy`, and the fields of `tls`,
+ * `udp` and `websocket`, are checked by the transports that use them.
  */
 export function resolveClientOptions(options: ClientOptions): ResolvedClientOptions {
   const checked = withDefaults(CLIENT_DEFAULTS, options, {
@@ -28,7 +27,6 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
-  if (proxy !== undefined) parseProxyUrl(proxy);
   checkCallback('onState', onState);
   return {
     tls,

@@ -3,8 +3,7 @@
  * option does not compile until it is listed here.
  */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { redactUrl } from '../core/redact.js';
-import { type Address, rejectsProxy, rejectsTls } from './address.js';
+import { type Address, rejectsTls } from './address.js';
 import type {
   BehindProxyOptions,
   ClientOptions,
@@ -135,7 +134,7 @@ export const TLS_IDENTITY_NAMES = {
   passphrase: true,
 } satisfies NamesOf<TlsIdentity>;
 
-const BEHIND_PROXY_NAMES = {
+export const BEHIND_PROXY_NAMES = {
   trusted: true,
   header: true,
 } satisfies NamesOf<BehindProxyOptions>;
@@ -176,16 +175,10 @@ export function checkServerNames(options: ServerOptions | undefined, address: Ad
   checkNestedNames(options);
 }
 
-/** As checkServerNames(), and for `proxy` at an address that it cannot connect to. */
+/** As checkServerNames(). */
 export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
   checkConnectNames(options);
   checkTlsAddress(options, address);
-  if (options?.proxy !== undefined && rejectsProxy(address.text))
-    throw badOption(
-      'proxy',
-      redactUrl(options.proxy),
-      `an address at tcp://, tls://, ws:// or wss:// with it, not ${address.text}`,
-    );
   checkNestedNames(options);
 }
 
@@ -205,16 +198,12 @@ function checkTlsAddress(
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
-/**
- * Checks the names in `behindProxy`, `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws
- * BAD_OPTION.
- */
+/** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
-  const { behindProxy, reconnect, tls, udp, unix, websocket } = options ?? {};
+  const { reconnect, tls, udp, unix, websocket } = options ?? {};
   // resolveReconnect() refuses any other value.
   if (typeof reconnect === 'object' && reconnect !== null)
     checkNames('reconnect', reconnect, RECONNECT_NAMES);
-  checkNames('behindProxy', behindProxy, BEHIND_PROXY_NAMES);
   checkTlsNames(tls);
   checkNames('udp', udp, UDP_NAMES);
   checkNames('unix', unix, UNIX_NAMES);

@@ -575,7 +575,7 @@ export interface BehindProxyOptions {
    * Required: how the proxies name the client.
    *
    * - `'proxy-protocol'`: each connection begins with a header of the PROXY protocol, version 1 or
-   *   2. It must arrive within handshakeTimeout, and have at most 16 KiB. Peers that are not trusted
+   *   2, of at most 16 KiB, which must arrive within handshakeTimeout. Peers that are not trusted
    *   and other first bytes are refused with the reason `proxy`.
    * - `'x-forwarded-for'`, `'forwarded'` (RFC 7239): this header of the request that opens a
    *   WebSocket. The client is the last address that is no trusted proxy. The header of a peer that

@@ -1,7 +1,6 @@
 /** The transport for `ws://` and `wss://` in a browser. */
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
-import { redactUrl } from '../core/redact.js';
 import { followSignal } from '../core/signals.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ClientOptions, Connection, Transport } from '../transport/types.js';
@@ -29,8 +28,8 @@ export function checkPageOptions({ tls, udp, websocket, proxy }: ClientOptions):
   };
   check('tls', tls);
   check('udp', udp);
-  // Only whether it is given: it may have a password.
-  check('proxy', redactUrl(proxy));
+  // A password is not shown.
+  check('proxy', proxy && 'a URL');
   for (const name of REFUSED) check(`websocket.${name}`, websocket?.[name]);
 }
 

@@ -1,6 +1,7 @@
 /** Reads the options of a server that depend on the addresses of its peers. */
-import { badOption } from '../../core/options.js';
+import { badOption, checkNames } from '../../core/options.js';
 import type { Address } from '../address.js';
+import { BEHIND_PROXY_NAMES } from '../option-names.js';
 import type { BehindProxyOptions, ProxySettings, ServerOptions } from '../types.js';
 import { type IncludesHost, readAddressList } from './address-list.js';
 
@@ -22,14 +23,15 @@ export function readPeerList(
 }
 
 /**
- * The option `behindProxy`, whose names checkNestedNames() has checked. Throws BAD_OPTION, also for a
- * header that the transport of `address` does not have.
+ * The option `behindProxy`. Throws BAD_OPTION, also for a header that the transport of `address`
+ * does not have.
  */
 export function readBehindProxy(
   options: BehindProxyOptions | undefined,
   { scheme, httpServer, text }: Address,
 ): ProxySettings | undefined {
   if (options === undefined) return undefined;
+  checkNames('behindProxy', options, BEHIND_PROXY_NAMES);
   const { trusted, header } = options;
   if (!STREAMS.test(scheme))
     throw badOption(

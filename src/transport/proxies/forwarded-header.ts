@@ -22,8 +22,8 @@ const PARAMETER =
 /**
  * The client that the trusted proxies name. The list has the nearest proxy's peer last. A stranger
  * can write any entries before those of the proxies, so the list is read from its end: the client
- * is the first address that is no trusted proxy. Undefined: the peer itself is the client. Throws an
- * Error for an entry of a trusted proxy that cannot be read.
+ * is the first address that is no trusted proxy. Undefined: the peer itself is the client. Throws
+ * an Error for an entry of a trusted proxy that cannot be read.
  */
 export function forwardedClient(
   headers: IncomingHttpHeaders,

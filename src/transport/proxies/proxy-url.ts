@@ -1,7 +1,7 @@
-/** The option `proxy` of a client. It runs in pages too, which refuse the option. */
-import { badOption } from '../../core/options.js';
-import { redactUrl } from '../../core/redact.js';
-import type { Credentials } from '../address.js';
+/** The option `proxy` of a client. */
+import { badSecret } from '../../core/options.js';
+import type { Address, Credentials } from '../address.js';
+import type { ClientOptions } from '../types.js';
 import { parseUrl } from '../websocket/url.js';
 
 /** An HTTP proxy. */
@@ -13,12 +13,11 @@ export interface ProxyServer {
   readonly text: string;
 }
 
-const EXPECTED =
-  "the URL of an HTTP proxy, such as 'http://user:password@proxy.example:3128', without a path";
+const EXPECTED = 'the URL of an HTTP proxy: http://user:password@host:port';
 
 /** Throws BAD_OPTION, whose message has no user information. */
 export function parseProxyUrl(given: unknown): ProxyServer {
-  const invalid = (): Error => badOption('proxy', redactUrl(given), EXPECTED);
+  const invalid = (): Error => badSecret('proxy', given, EXPECTED);
   const url = typeof given === 'string' && /^http:\/\//i.test(given) ? parseUrl(given) : undefined;
   if (url === undefined || url.hostname === '') throw invalid();
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') throw invalid();
@@ -28,6 +27,11 @@ export function parseProxyUrl(given: unknown): ProxyServer {
     credentials: credentialsOf(url, invalid),
     text: `http://${url.username || url.password ? '***@' : ''}${url.host}`,
   };
+}
+
+/** Throws BAD_OPTION if `proxy` is given: the transport of `address` cannot use it. */
+export function refuseProxy({ proxy }: ClientOptions, { text }: Address): void {
+  if (proxy !== undefined) throw badSecret('proxy', proxy, `none at ${text}`);
 }
 
 /** RFC 7617 forbids a colon in the user, and control characters in both. */

@@ -3,12 +3,14 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { consume } from '../../../src/micro/index.js';
+import { memory } from '../../../src/registries/memory.js';
 import { type ClientOptions, connect } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { RAW_SETUP } from '../../fixtures/refusals.js';
 import { transportsNamed } from '../../fixtures/session-probes.js';
-import { connectAs, rejection, serveAs, setupOf } from '../../fixtures/transports.js';
+import { connectAs, rejection, serveAs, setupOf, thrown } from '../../fixtures/transports.js';
 import { Inbox, within } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -246,6 +248,15 @@ describe('BAD_OPTION', () => {
     expect(inspect(error, { depth: 12, showHidden: true })).not.toContain('hunter2');
   });
 
+  it('for a consumer, before it connects', () => {
+    expect(
+      thrown(() => consume({ registry: memory(), proxy: 'socks5://me:hunter2@a' })),
+    ).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringMatching(/^proxy: got a string, expected the URL of an HTTP proxy/),
+    });
+  });
+
   it.each(['udp://127.0.0.1:1', 'unix:///tmp/getty-no.sock', 'memory://no-proxy'])(
     'at %s',
     async (address) => {
@@ -253,7 +264,7 @@ describe('BAD_OPTION', () => {
       const error = await rejection(connect(address, RAW_SETUP, { proxy }));
       expect(error).toMatchObject({
         code: 'BAD_OPTION',
-        message: expect.stringContaining('an address at tcp://, tls://, ws:// or wss://'),
+        message: `proxy: got a string, expected none at ${address}`,
       });
       expect(error.message).not.toContain('hunter2');
     },
