@@ -38,7 +38,9 @@ export {
   taskPool,
 } from './session/task-pool.js';
 export type {
+  AddressRules,
   AttributeMap,
+  BehindProxyOptions,
   Client,
   ClientOptions,
   ClientState,
@@ -64,6 +66,7 @@ export type {
   SessionSetup,
   SessionStats,
   Setup,
+  TlsIdentity,
   TlsOptions,
   UdpOptions,
   UnixOptions,

@@ -5,6 +5,7 @@
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { type Address, rejectsTls } from './address.js';
 import type {
+  BehindProxyOptions,
   ClientOptions,
   EventListener,
   HealthCheck,
@@ -13,6 +14,7 @@ import type {
   ServerOptions,
   SessionOptions,
   SessionSetup,
+  TlsIdentity,
   TlsOptions,
   UdpOptions,
   UnixOptions,
@@ -53,6 +55,9 @@ export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies Names
 export const SERVER_OPTION_NAMES = {
   maxSessions: true,
   maxSessionsPerAddress: true,
+  behindProxy: true,
+  allow: true,
+  deny: true,
   onRefused: true,
   backlog: true,
   tls: true,
@@ -70,6 +75,7 @@ export const CLIENT_OPTION_NAMES = {
   tls: true,
   udp: true,
   websocket: true,
+  proxy: true,
   signal: true,
 } satisfies NamesOf<ClientOptions>;
 
@@ -115,9 +121,23 @@ const TLS_NAMES = {
   ca: true,
   clientCertificate: true,
   serverName: true,
+  hosts: true,
+  allowPlain: true,
   minVersion: true,
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
+
+/** The names in one entry of TlsOptions.hosts. */
+export const TLS_IDENTITY_NAMES = {
+  cert: true,
+  key: true,
+  passphrase: true,
+} satisfies NamesOf<TlsIdentity>;
+
+export const BEHIND_PROXY_NAMES = {
+  trusted: true,
+  header: true,
+} satisfies NamesOf<BehindProxyOptions>;
 
 /** Options that belong to another argument, by that argument: for the error message. */
 const MISPLACED_IN_SETUP = {
@@ -128,6 +148,7 @@ const MISPLACED_IN_SETUP = {
 const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
+  behindProxy: BEHIND_PROXY_NAMES,
   tls: TLS_NAMES,
   udp: UDP_NAMES,
   unix: UNIX_NAMES,

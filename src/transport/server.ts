@@ -8,6 +8,7 @@ import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
+import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
 import { RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
@@ -15,6 +16,7 @@ import type {
   Connection,
   HttpServerAddress,
   Listener,
+  ListenOptions,
   RefusalReason,
   Server,
   ServerOptions,
@@ -28,8 +30,8 @@ import { parseHttpServerAddress } from './websocket/http-server/http-server-addr
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
 
-/** ServerOptions with their defaults. */
-type ResolvedServerOptions = ServerOptions & typeof SERVER_DEFAULTS;
+/** The options of a listener except its admission control, which the server creates. */
+type ResolvedServerOptions = Omit<ListenOptions, 'admission'>;
 
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
@@ -74,8 +76,8 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   #accept(connection: Connection): void {
     if (this.closed) return connection.destroy();
-    const limit = this.#admission.sessionLimit(connection);
-    if (limit !== undefined) return this.refuse(connection, limit);
+    const refusal = this.#admission.refusalOfSession(connection);
+    if (refusal !== undefined) return this.refuse(connection, refusal);
     // refuse() has counted a refusal by the setup. onError has received a refusal by onOpen.
     this.openSession(connection).catch(() => {});
   }
@@ -117,7 +119,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     if (session === undefined)
       throw gettyError(
         'SESSION_REFUSED',
-        `the setup, maxSessions or maxSessionsPerAddress refused the session with ${peer}`,
+        `the setup, a limit or a list of addresses refused the session with ${peer}`,
       );
     return session.write(message);
   }
@@ -173,10 +175,17 @@ export async function serveOn<In, Out>(
       checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY, 'integer');
   }
   checkCallback('onRefused', resolved.onRefused);
+  const behindProxy = readBehindProxy(resolved.behindProxy, target.address);
   const { maxSessions = target.transport.maxSessions } = resolved;
-  const server = new TransportServer<In, Out>(platform, setup, { ...resolved, maxSessions });
+  const server = new TransportServer<In, Out>(platform, setup, {
+    ...resolved,
+    maxSessions,
+    isAllowed: readPeerList('allow', resolved.allow, target.address),
+    isDenied: readPeerList('deny', resolved.deny, target.address),
+  });
   return server.listen(target.address, target.transport, {
     ...resolved,
+    behindProxy,
     websocket: withCompression(resolved.websocket, setup),
   });
 }

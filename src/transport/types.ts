@@ -166,8 +166,17 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   readonly name: string;
   /** The local address, such as `tcp://127.0.0.1:8848`. In a browser it is the page's origin. */
   readonly localAddress: string;
-  /** The peer's address, such as `tcp://10.0.0.7:50100`. Secrets in it are replaced by `***`. */
+  /**
+   * The peer's address, such as `tcp://10.0.0.7:50100`. Secrets in it are replaced by `***`. Behind
+   * a trusted proxy it is the address of the proxy's client; see ServerOptions.behindProxy. Through
+   * a proxy of ClientOptions.proxy it is the server's host and port, not those of the proxy.
+   */
   readonly remoteAddress: string;
+  /**
+   * Whether the connection of this process uses TLS. A server with TlsOptions.allowPlain has both
+   * kinds of sessions. False behind a proxy that ends TLS.
+   */
+  readonly encrypted: boolean;
   /** The server or client that created this session. */
   readonly endpoint: Endpoint<In, Out>;
   /** True after the first close() or destroy(), and after the connection is lost. */
@@ -374,8 +383,8 @@ export interface Peer {
   /** The local address, such as `tcp://127.0.0.1:8848`. */
   readonly localAddress: string;
   /**
-   * The peer's address, such as `tcp://10.0.0.7:50100`. `maxSessionsPerAddress` applies to
-   * addresses of the form `scheme://host:port` only.
+   * The peer's address, such as `tcp://10.0.0.7:50100`; behind a trusted proxy that of the proxy's
+   * client. `maxSessionsPerAddress` applies to addresses of the form `scheme://host:port` only.
    */
   readonly remoteAddress: string;
   /** The WebSocket subprotocol that both sides agreed on. Undefined without one. */
@@ -387,6 +396,8 @@ export interface Peer {
   readonly certificate?: PeerCertificate | undefined;
   /** The HTTP request of a WebSocket, on its server. The content is untrusted. */
   readonly request?: WebSocketRequest | undefined;
+  /** See Session.encrypted. Undefined means false. */
+  readonly encrypted?: boolean | undefined;
 }
 
 /** A verified certificate of the peer. */
@@ -499,6 +510,26 @@ export interface ServerOptions {
    */
   maxSessionsPerAddress?: number | undefined;
   /**
+   * The server is behind proxies or load balancers, which say who their client is. The client's
+   * address is then the remoteAddress of the session, and `maxSessionsPerAddress`, `allow`, `deny`
+   * and logs use it. For `tcp://`, `tls://`, `ws://`, `wss://` and HTTP servers; BAD_OPTION at
+   * others. Default: none.
+   */
+  behindProxy?: BehindProxyOptions | undefined;
+  /**
+   * IP addresses and ranges (CIDR) whose peers may connect, such as `['10.0.0.0/8', '::1']`, or a
+   * BlockList of `node:net`, whose later changes have an effect. Other peers are refused with the
+   * reason `address`. An IPv6 address that stands for an IPv4 address, such as `::ffff:10.0.0.7`,
+   * counts as that one. BAD_OPTION at `unix://` and `memory://`, and for an empty array. Default:
+   * all addresses.
+   */
+  allow?: readonly string[] | AddressRules | undefined;
+  /**
+   * As `allow`: addresses and ranges whose peers are refused, also if `allow` has them. Open
+   * sessions continue. Default: none.
+   */
+  deny?: readonly string[] | AddressRules | undefined;
+  /**
    * Called for each peer that is refused before it has a session; on UDP for each datagram of such
    * a peer. `error.reason` is the reason. An error that it throws is a process warning. Without it,
    * refusals by a limit, an invalid setup or a fault are process warnings, at most one a minute for
@@ -526,6 +557,33 @@ export interface ServerOptions {
   unix?: UnixOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+}
+
+/** A BlockList of `node:net`. */
+export interface AddressRules {
+  check(address: string, family?: 'ipv4' | 'ipv6'): boolean;
+}
+
+/** Which peers are proxies, and how they say who their client is; see ServerOptions. */
+export interface BehindProxyOptions {
+  /**
+   * Required: IP addresses and ranges (CIDR) of the proxies, or a BlockList of `node:net`. Only
+   * these may name a client: any other peer could name any address.
+   */
+  trusted: readonly string[] | AddressRules;
+  /**
+   * Required: how the proxies name the client.
+   *
+   * - `'proxy-protocol'`: each connection begins with a header of the PROXY protocol, version 1 or
+   *   2, of at most 16 KiB, which must arrive within handshakeTimeout. Peers that are not trusted
+   *   and other first bytes are refused with the reason `proxy`.
+   * - `'x-forwarded-for'`, `'forwarded'` (RFC 7239): this header of the request that opens a
+   *   WebSocket. The client is the last address that is no trusted proxy. The header of a peer that
+   *   is not trusted is ignored. One that cannot be read is refused with the reason `proxy` and
+   *   status 400. Choose the header that your proxy writes: it may pass the other one on as the
+   *   client wrote it.
+   */
+  header: 'proxy-protocol' | 'x-forwarded-for' | 'forwarded';
 }
 
 /**
@@ -703,14 +761,38 @@ export interface TlsOptions {
    * the host of the address.
    */
   serverName?: string | undefined;
+  /**
+   * Server only: further certificates, by the host name that the client requests (SNI), such as
+   * `a.example` or `*.b.example`, which stands for one label. Without a match the server uses
+   * `cert`. Default: none.
+   */
+  hosts?: Readonly<Record<string, TlsIdentity>> | undefined;
+  /**
+   * Server only: accept connections without TLS at the same port; Session.encrypted tells them
+   * apart. The first byte decides: 0x16 begins a TLS handshake. A peer that sends nothing first is
+   * refused after handshakeTimeout. The addresses of sessions without TLS begin with `tcp://` or
+   * `ws://`. reloadTls() cannot change it. Default: false.
+   */
+  allowPlain?: boolean | undefined;
   /** The lowest TLS version that is accepted. Default: `'TLSv1.2'`. */
   minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /**
-   * Server only: how often the files of `cert`, `key` and `ca` are checked, in ms. Changed files
-   * are loaded as by reloadTls({}). Invalid files cause a process warning, and the old certificates
-   * stay in use. 0 means never. A client reads its files at each attempt to connect. Default: 0.
+   * Server only: how often the files of `cert`, `key`, `ca` and `hosts` are checked, in ms. Changed
+   * files are loaded as by reloadTls({}). Invalid files cause a process warning, and the old
+   * certificates stay in use. 0 means never. A client reads its files at each attempt to connect.
+   * Default: 0.
    */
   reloadPeriod?: number | undefined;
+}
+
+/** A certificate with its key, for one name of TlsOptions.hosts. */
+export interface TlsIdentity {
+  /** Required: as TlsOptions.cert. */
+  cert: string | Bytes;
+  /** Required: the private key of `cert`, as TlsOptions.key. */
+  key: string | Bytes;
+  /** The password of `key`. Default: none. */
+  passphrase?: string | undefined;
 }
 
 /**
@@ -770,6 +852,14 @@ export interface ClientOptions {
   udp?: UdpOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /**
+   * An HTTP proxy through which the client connects, by the method CONNECT, such as
+   * `http://user:password@proxy.example:3128`. The proxy looks up the host name. With `tls://` and
+   * `wss://` it sees only encrypted bytes. For `tcp://`, `tls://`, `ws://` and `wss://`; BAD_OPTION
+   * at others. A proxy that refuses, answers with more than 16 KiB of headers, or does not answer
+   * within connectTimeout is the cause of CONNECT_FAILED. Default: none.
+   */
+  proxy?: string | undefined;
   /**
    * Aborts connect() before its first session is open: it rejects with ABORTED_BY_CALLER and the
    * client closes. Afterwards it has no effect; close the client instead. Default: none.
@@ -1001,11 +1091,12 @@ export interface Transport {
 export interface Admission {
   /**
    * The error with which to refuse a connection before its handshake. Undefined: the connection is
-   * admitted. Sessions and handshakes count together.
+   * admitted. Sessions and handshakes count together. `peer` is undefined for a proxy that has not
+   * named its client yet: only the limits of the whole server apply.
    */
-  refusalBeforeHandshake(peer: Peer): RefusedError | undefined;
+  refusalBeforeHandshake(peer: Peer | undefined): RefusedError | undefined;
   /** Count a handshake that has begun (1) or ended (-1). */
-  countHandshake(peer: Peer, change: 1 | -1): void;
+  countHandshake(peer: Peer | undefined, change: 1 | -1): void;
   /**
    * Count a session that has begun (1) or ended (-1). Used if a socket stays open after its session
    * has ended.
@@ -1019,9 +1110,19 @@ export interface Admission {
   warnOncePerMinute(error: GettyError): void;
 }
 
+/** BehindProxyOptions after their checks. */
+export interface ProxySettings {
+  readonly header: BehindProxyOptions['header'];
+  /** Whether a host is in BehindProxyOptions.trusted. */
+  isTrusted(host: string): boolean;
+}
+
 /** ServerOptions with their defaults, and the admission control of the server. */
-export type ListenOptions = ServerOptions &
-  Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & { readonly admission: Admission };
+export type ListenOptions = Omit<ServerOptions, 'behindProxy'> &
+  Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & {
+    readonly admission: Admission;
+    readonly behindProxy: ProxySettings | undefined;
+  };
 
 /** A listening socket. */
 export interface Listener {

@@ -124,6 +124,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     'the options of rpc and of a page include those of the transport',
   ],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
+  'transport/proxies/proxy-url.ts': [
+    ['rpc', 'testing'],
+    'a consumer checks its options before it connects; simulated transports refuse the option',
+  ],
   'transport/session/busy-poll.ts': [
     ['rpc', 'testing'],
     'a session polls while a call waits for its answer; module state',

@@ -185,6 +185,12 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   },
   ServerOptions: serving((wrong) => wrong),
   ClientOptions: dialing((wrong) => wrong),
+  BehindProxyOptions: serving((wrong) => ({
+    behindProxy: withRequired(
+      { trusted: ['10.0.0.0/8'], header: 'proxy-protocol' as const },
+      wrong,
+    ),
+  })),
   ReconnectOptions: dialing((reconnect) => ({ reconnect })),
   WebSocketOptions: servingAndDialing((websocket) => ({ websocket })),
   UdpOptions: servingAndDialing((udp) => ({ udp })),

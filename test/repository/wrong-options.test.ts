@@ -50,6 +50,7 @@ const HOSTILE_OBJECTS: readonly [string, unknown][] = [
 const NESTED: Readonly<Record<string, string>> = {
   SessionOptions: 'session',
   SessionSetup: 'setup',
+  BehindProxyOptions: 'behindProxy',
   ReconnectOptions: 'reconnect',
   WebSocketOptions: 'websocket',
   UdpOptions: 'udp',

@@ -98,6 +98,10 @@ export class TransportSession<In, Out>
     return this.#connection.remoteAddress;
   }
 
+  get encrypted(): boolean {
+    return this.#connection.encrypted === true;
+  }
+
   get endpoint(): Endpoint<In, Out> {
     return this.#owner;
   }

@@ -114,6 +114,10 @@ export class SocketConnection implements Connection {
     return this.#peer.certificate;
   }
 
+  get encrypted(): boolean | undefined {
+    return this.#peer.encrypted;
+  }
+
   attach(events: ConnectionEvents): void {
     const socket = this.#socket;
     this.events = events;

@@ -70,12 +70,18 @@ class HeldSocket extends Duplex {
 }
 
 describe('a server divides into many turns', () => {
-  test.each(['tls', 'wss'])(
+  test.each([
+    ['tls', 'tls', ''],
+    ['wss', 'wss', ''],
+    ['tls, behind a proxy', 'tls', 'PROXY TCP4 203.0.113.7 192.0.2.1 50100 443\r\n'],
+  ])(
     'the TLS handshakes that begin together (%s)',
-    async (scheme) => {
+    async (_, scheme, header) => {
       const count = 300;
-      const hello = await recordClientHello();
-      await using server = await serveLines(`${scheme}://127.0.0.1:0`);
+      const hello = Buffer.concat([Buffer.from(header), await recordClientHello()]);
+      const behindProxy = { trusted: ['127.0.0.1'], header: 'proxy-protocol' };
+      const options = header === '' ? {} : { behindProxy };
+      await using server = await serveLines(`${scheme}://127.0.0.1:0`, {}, options);
       const sockets = await connectMany(count, portOf(server.address));
       let answered = 0;
       for (const socket of sockets) socket.once('data', () => answered++);
