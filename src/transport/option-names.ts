@@ -8,11 +8,13 @@ import type {
   ClientOptions,
   EventListener,
   HealthCheck,
+  ProtocolOptions,
   ReconnectOptions,
   SendOptions,
   ServerOptions,
   SessionOptions,
   SessionSetup,
+  StartTlsOptions,
   TlsOptions,
   UdpOptions,
   UnixOptions,
@@ -35,7 +37,9 @@ export const SESSION_OPTION_NAMES = {
   maxInflatedBytes: true,
 } satisfies NamesOf<SessionOptions>;
 
-const SETUP_NAMES = { codec: true, listener: true, ...SESSION_OPTION_NAMES } satisfies NamesOf<
+const PROTOCOL_NAMES = { codec: true, listener: true } satisfies NamesOf<ProtocolOptions<unknown>>;
+
+const SETUP_NAMES = { ...PROTOCOL_NAMES, ...SESSION_OPTION_NAMES } satisfies NamesOf<
   SessionSetup<unknown>
 >;
 
@@ -119,12 +123,19 @@ const TLS_NAMES = {
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
 
+const { reloadPeriod: _, ...CONNECTION_TLS_NAMES } = TLS_NAMES;
+const START_TLS_NAMES = {
+  ...CONNECTION_TLS_NAMES,
+  handshakeTimeout: true,
+} satisfies NamesOf<StartTlsOptions>;
+
 /** Options that belong to another argument, by that argument: for the error message. */
 const MISPLACED_IN_SETUP = {
   'serve(), its third argument': SERVER_OPTION_NAMES,
   'connect(), its third argument': CLIENT_OPTION_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
+const MISPLACED_IN_USE = { 'the setup of serve() and connect()': SESSION_OPTION_NAMES };
 const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
@@ -145,6 +156,16 @@ const MISPLACED_IN_CONNECT = {
 /** Throws BAD_OPTION. */
 export function checkSetupNames(setup: object): void {
   checkNames('the setup', setup, SETUP_NAMES, MISPLACED_IN_SETUP);
+}
+
+/** For Session.use(). Throws BAD_OPTION. */
+export function checkProtocolNames(protocol: object): void {
+  checkNames('use()', protocol, PROTOCOL_NAMES, MISPLACED_IN_USE);
+}
+
+/** Throws BAD_OPTION. */
+export function checkStartTlsNames(options: StartTlsOptions): void {
+  checkNames('startTls()', options, START_TLS_NAMES);
 }
 
 /** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */

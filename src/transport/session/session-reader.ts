@@ -10,7 +10,15 @@ import { Queue } from '../../core/queue.js';
 import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import type { Connection } from '../types.js';
 import { MessageDecoder } from './message-decoder.js';
-import { MessageDelivery, type ReadingSession } from './message-delivery.js';
+import {
+  MessageDelivery,
+  PAUSED_BY_HANDLERS,
+  PAUSED_BY_RATE,
+  PAUSED_BY_TURN,
+  PAUSED_BY_USER,
+  type ReadingSession,
+  STOPPED,
+} from './message-delivery.js';
 import { handlerError, incompleteMessageError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 import { StreamDecoder } from './stream-decoder.js';
@@ -36,9 +44,6 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #waiting: Queue<WholeMessage> | undefined;
   /** Whether onOpen has not settled. Until then messages wait. */
   #isOpening: boolean;
-  #isPaused = false;
-  /** Whether the rest is read in the next turn: the budget of this turn is used up. */
-  #awaitsTurn = false;
   #isReading = false;
   #hasEnded = false;
   /** Whether onEnd of the listener has been called. */
@@ -67,13 +72,30 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   pause(): void {
-    this.#isPaused = true;
+    this.pauseReasons |= PAUSED_BY_USER;
     this.connection.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
+    this.pauseReasons &= ~PAUSED_BY_USER;
     this.continueReading();
+  }
+
+  /**
+   * Reads all further messages with the codec of `setup`, and delivers them to its listener. If the
+   * reader has bytes, and no message is being read now, they are read in the next turn.
+   */
+  use(setup: ResolvedSetup<In, Out>): void {
+    this.setup = setup;
+    this.#stream?.use(setup);
+    this.#messages?.use(setup);
+    const awaitsTurn = (this.pauseReasons & PAUSED_BY_TURN) !== 0;
+    if (this.#hasUnread() && !this.#isReading && !awaitsTurn) this.#waitForTurn(false);
+  }
+
+  /** Bytes of a stream that have arrived and are not decoded. */
+  get unreadBytes(): number {
+    return this.#stream?.input.length ?? 0;
   }
 
   protected override continueReading(): void {
@@ -93,7 +115,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#stream ??= new StreamDecoder(this.session, this.setup);
     const { input } = this.#stream;
     input.feed(bytes);
-    if (this.#awaitsTurn && input.length > MAX_WAITING_BYTES) this.connection.pause();
+    if (this.pauseReasons === PAUSED_BY_TURN && input.length > MAX_WAITING_BYTES) this.connection.pause();
   }
 
   /** One message of a message transport. */
@@ -119,7 +141,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   /** Delivers nothing more, and releases the buffers: a handler may keep the session for long. */
   stop(): void {
-    this.isStopped = true;
+    this.pauseReasons |= STOPPED;
     this.#stream = undefined;
     this.#messages = undefined;
     this.#waiting = undefined;
@@ -127,7 +149,8 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   /** Whether the reader takes no bytes. The silence of the peer then does not count. */
   get isPaused(): boolean {
-    return this.#isPaused || this.isFull || this.#isOpening;
+    const reasons = PAUSED_BY_USER | PAUSED_BY_HANDLERS | PAUSED_BY_RATE;
+    return (this.pauseReasons & reasons) !== 0 || this.#isOpening;
   }
 
   /** See StreamDecoder. */
@@ -136,7 +159,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   #mayRead(): boolean {
-    return !this.#isPaused && !this.isFull && !this.#awaitsTurn && !this.isStopped;
+    return this.pauseReasons === 0;
   }
 
   #mayBegin(): boolean {
@@ -184,7 +207,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     const stream = this.#stream;
     if (stream === undefined) return this.#afterRead();
     const { input } = stream;
-    const { listener, taskPool } = this.setup;
+    const { taskPool } = this.setup;
     const { session } = this;
     // All bytes may be one message, so they are counted before it is read.
     spend(unitsOf(input.length));
@@ -216,7 +239,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
         // As deliver(), without a call for each message.
         this.messagesRead++;
         try {
-          const promise = promiseOf(listener.onMessage(session, message));
+          const promise = promiseOf(this.setup.listener.onMessage(session, message));
           if (promise !== undefined) this.trackHandler(promise);
         } catch (error) {
           session.report(handlerError(error));
@@ -253,10 +276,10 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   #waitForTurn(pause: boolean): void {
-    this.#awaitsTurn = true;
+    this.pauseReasons |= PAUSED_BY_TURN;
     if (pause) this.connection.pause();
     const resume = (): void => {
-      this.#awaitsTurn = false;
+      this.pauseReasons &= ~PAUSED_BY_TURN;
       this.continueReading();
     };
     onNextTurn(

@@ -320,6 +320,13 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#waiters?.count) this.#waiters.settle(this.takenPosition);
   }
 
+  /** Gives all written messages to the connection. Throws ENCODE_FAILED within write() of a codec. */
+  flushAll(): void {
+    if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
+    this.flush();
+    this.#target.flushPending();
+  }
+
   /** Accepts no more messages. Queued messages are sent. */
   close(): void {
     if (this.#encodingFrom === NOT_ENCODING) this.flush();

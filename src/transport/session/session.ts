@@ -7,7 +7,7 @@ import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core
 import type { Bytes } from '../../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
-import { checkNumber } from '../../core/options.js';
+import { badOption, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { warn } from '../../core/warning.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
@@ -19,16 +19,19 @@ import type {
   Connection,
   ConnectionEvents,
   Endpoint,
+  Peer,
+  ProtocolOptions,
   SendOptions,
   SendResult,
   Session,
   SessionStats,
+  StartTlsOptions,
 } from '../types.js';
 import { type Flushable, now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
 import { type PeriodicSession, PeriodicWork } from './periodic-work.js';
-import { handlerError, onOpenError } from './session-errors.js';
-import type { ResolvedSetup } from './session-options.js';
+import { closedError, handlerError, onOpenError, plainTextError } from './session-errors.js';
+import { type ResolvedSetup, withProtocol } from './session-options.js';
 import { SessionReader } from './session-reader.js';
 import { SessionWriter } from './session-writer.js';
 
@@ -39,6 +42,10 @@ export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
 }
 
 type State = 'open' | 'closing' | 'closed';
+
+function readContextOf<In, Out>({ listener }: ResolvedSetup<In, Out>): AsyncContext | undefined {
+  return (listener as ReadsInContext)[READ_CONTEXT];
+}
 
 let lastId = 0;
 
@@ -60,10 +67,10 @@ export class TransportSession<In, Out>
   #lastReadAt = Math.floor(now());
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
-  readonly #setup: ResolvedSetup<In, Out>;
+  #setup: ResolvedSetup<In, Out>;
   /** Created when the session first reads or pauses: many sessions only keep a connection. */
   #reader: SessionReader<In, Out> | undefined;
-  readonly #readContext: AsyncContext | undefined;
+  #readContext: AsyncContext | undefined;
   /** Undefined until the first write: many sessions only receive. */
   #writer: SessionWriter<In, Out> | undefined;
   #state: State = 'open';
@@ -81,7 +88,7 @@ export class TransportSession<In, Out>
     this.#owner = owner;
     this.#connection = connection;
     this.#setup = setup;
-    this.#readContext = (setup.listener as ReadsInContext)[READ_CONTEXT];
+    this.#readContext = readContextOf(setup);
     this.#periodicWork = new PeriodicWork(this, connection, setup);
   }
 
@@ -301,6 +308,59 @@ export class TransportSession<In, Out>
     if (this.#state === 'closed') writer.stop();
     this.#writer = writer;
     return writer;
+  }
+
+  // ---- changing the protocol ----
+
+  use<NewIn, NewOut>(protocol: ProtocolOptions<NewIn, NewOut>): Session<NewIn, NewOut> {
+    // The types of the messages change with the codec.
+    const setup = withProtocol(this.#setup, protocol as unknown as ProtocolOptions<In, Out>);
+    if (this.closed) throw closedError(this.remoteAddress);
+    this.#setup = setup;
+    this.#readContext = readContextOf(setup);
+    this.#reader?.use(setup);
+    this.#periodicWork.use(setup);
+    return this as unknown as Session<NewIn, NewOut>;
+  }
+
+  startTls(options: StartTlsOptions = {}): Promise<Peer> {
+    let handshake: Promise<Peer>;
+    try {
+      handshake = this.#beginTls(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const started = handshake.then(
+      (peer) => {
+        this.updateActive();
+        return peer;
+      },
+      (error) => {
+        this.destroy(error);
+        throw error;
+      },
+    );
+    // onError has received the error. A peer must not end the process of a caller that does not
+    // await this promise.
+    started.catch(() => {});
+    return started;
+  }
+
+  #beginTls(options: StartTlsOptions): Promise<Peer> {
+    const connection = this.#connection;
+    const { remoteAddress } = this;
+    if (connection.startTls === undefined)
+      throw badOption('startTls', remoteAddress, 'a session at tcp:// or unix://, not compressed');
+    if (this.closed) throw closedError(remoteAddress);
+    this.#writer?.flushAll();
+    const rest = this.#reader?.unreadBytes ?? 0;
+    if (rest > 0) {
+      const error = plainTextError(remoteAddress, rest);
+      this.fail(error);
+      return Promise.reject(error);
+    }
+    const { type, address } = this.#owner;
+    return connection.startTls(options, { isServer: type === 'server', address });
   }
 
   // ---- closing ----

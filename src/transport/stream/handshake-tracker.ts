@@ -55,8 +55,7 @@ export class HandshakeTracker {
       server.on('secureConnection', (socket: TLSSocket) => this.#onSecureConnection(socket));
       server.on(
         'tlsClientError',
-        (error: Error & { code?: string | undefined }, socket: TLSSocket) =>
-          this.#onTlsError(error, socket),
+        (error: Error, socket: TLSSocket) => this.#onTlsError(error, socket),
       );
     }
   }
@@ -95,7 +94,7 @@ export class HandshakeTracker {
     if (handshake !== undefined) handshake.isTlsPending = false;
   }
 
-  #onTlsError(error: Error & { code?: string | undefined }, socket: TLSSocket): void {
+  #onTlsError(error: Error, socket: TLSSocket): void {
     // Node.js leaves some of these sockets open.
     socket.destroy();
     const handshake = this.find(socket);
@@ -104,8 +103,7 @@ export class HandshakeTracker {
 
   #expire(handshake: Handshake): void {
     const { handshakeTimeout } = this.#options;
-    const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
-    this.reportRefusal(handshake, new RefusedError(message, { status: 408, reason: 'timeout' }));
+    this.reportRefusal(handshake, handshakeTimeoutError(handshakeTimeout));
     handshake.socket.destroy();
   }
 
@@ -178,7 +176,14 @@ export function stopHandshakesOnClose(listener: Listener, handshakes: HandshakeT
   };
 }
 
-function tlsError(cause: Error & { code?: string | undefined }): RefusedError {
+/** `handshakeTimeout`: milliseconds. */
+export function handshakeTimeoutError(handshakeTimeout: number): RefusedError {
+  const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
+  return new RefusedError(message, { status: 408, reason: 'timeout' });
+}
+
+/** For a server. `cause`: why the TLS handshake of its peer failed. */
+export function tlsError(cause: Error): RefusedError {
   return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, {
     reason: 'tls',
     cause,
