@@ -8,7 +8,10 @@ import type { ClientOptions } from './types.js';
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
 
-export type ResolvedClientOptions = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
+export type ResolvedClientOptions = Pick<
+  ClientOptions,
+  'tls' | 'udp' | 'websocket' | 'onState' | 'rate'
+> &
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 /**
@@ -20,10 +23,10 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     connections: [1, 10_000, 'integer'],
     connectTimeout: [1, LONGEST_TIMER],
   });
-  const { tls, udp, websocket, onState, reconnect } = options;
+  const { tls, udp, websocket, onState, rate, reconnect } = options;
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
   checkCallback('onState', onState);
-  return { tls, udp, websocket, onState, reconnect: resolveReconnect(reconnect), ...checked };
+  return { tls, udp, websocket, onState, rate, reconnect: resolveReconnect(reconnect), ...checked };
 }

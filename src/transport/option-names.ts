@@ -8,7 +8,10 @@ import type {
   ClientOptions,
   EventListener,
   HealthCheck,
-  ProtocolOptions,
+  ProtocolSetup,
+  RateInOptions,
+  RateOptions,
+  RateOutOptions,
   ReconnectOptions,
   SendOptions,
   ServerOptions,
@@ -35,9 +38,10 @@ export const SESSION_OPTION_NAMES = {
   taskPool: true,
   compression: true,
   maxInflatedBytes: true,
+  rate: true,
 } satisfies NamesOf<SessionOptions>;
 
-const PROTOCOL_NAMES = { codec: true, listener: true } satisfies NamesOf<ProtocolOptions<unknown>>;
+const PROTOCOL_NAMES = { codec: true, listener: true } satisfies NamesOf<ProtocolSetup<unknown>>;
 
 const SETUP_NAMES = { ...PROTOCOL_NAMES, ...SESSION_OPTION_NAMES } satisfies NamesOf<
   SessionSetup<unknown>
@@ -64,6 +68,7 @@ export const SERVER_OPTION_NAMES = {
   udp: true,
   unix: true,
   websocket: true,
+  rate: true,
 } satisfies NamesOf<ServerOptions>;
 
 export const CLIENT_OPTION_NAMES = {
@@ -75,6 +80,7 @@ export const CLIENT_OPTION_NAMES = {
   udp: true,
   websocket: true,
   signal: true,
+  rate: true,
 } satisfies NamesOf<ClientOptions>;
 
 const RECONNECT_NAMES = {
@@ -128,6 +134,14 @@ const START_TLS_NAMES = {
   ...CONNECTION_TLS_NAMES,
   handshakeTimeout: true,
 } satisfies NamesOf<StartTlsOptions>;
+
+const RATE_NAMES = { in: true, out: true } satisfies NamesOf<RateOptions>;
+const RATE_OUT_NAMES = {
+  messages: true,
+  bytes: true,
+  burst: true,
+} satisfies NamesOf<RateOutOptions>;
+const RATE_IN_NAMES = { ...RATE_OUT_NAMES, over: true } satisfies NamesOf<RateInOptions>;
 
 /** Options that belong to another argument, by that argument: for the error message. */
 const MISPLACED_IN_SETUP = {
@@ -198,9 +212,9 @@ function checkTlsAddress(
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
-/** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
+/** Checks the names in the options that are objects. Throws BAD_OPTION. */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
-  const { reconnect, tls, udp, unix, websocket } = options ?? {};
+  const { reconnect, tls, udp, unix, websocket, rate } = options ?? {};
   // resolveReconnect() refuses any other value.
   if (typeof reconnect === 'object' && reconnect !== null)
     checkNames('reconnect', reconnect, RECONNECT_NAMES);
@@ -209,6 +223,14 @@ export function checkNestedNames(options: (ClientOptions & ServerOptions) | unde
   checkNames('unix', unix, UNIX_NAMES);
   checkNames('websocket', websocket, WEBSOCKET_NAMES);
   checkNames('websocket.health', objectOf(websocket?.health), HEALTH_NAMES);
+  checkRateNames(rate);
+}
+
+/** Throws BAD_OPTION. */
+export function checkRateNames(rate: RateOptions | undefined): void {
+  checkNames('rate', rate, RATE_NAMES);
+  checkNames('rate.in', rate?.in, RATE_IN_NAMES);
+  checkNames('rate.out', rate?.out, RATE_OUT_NAMES);
 }
 
 /** Undefined for a value that is no object. */

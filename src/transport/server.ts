@@ -7,7 +7,8 @@ import { type Address, parseAddress } from './address.js';
 import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
-import { type Platform, transportFor } from './platform.js';
+import { type Platform, rateLimitsOf, transportFor } from './platform.js';
+import type { RateLimits } from './rate/rate-limiter.js';
 import { RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
@@ -40,8 +41,13 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   /** Sessions by connection, for writeTo(). Empty if the listener has no connectionTo(). */
   readonly #sessionByConnection = new WeakMap<Connection, TransportSession<In, Out>>();
 
-  constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
-    super(platform, setup);
+  constructor(
+    platform: Platform,
+    setup: Setup<In, Out>,
+    limits: AdmissionLimits,
+    rateLimits: RateLimits | undefined,
+  ) {
+    super(platform, setup, rateLimits);
     this.#admission = new AdmissionControl(limits, () => this.address);
   }
 
@@ -174,7 +180,9 @@ export async function serveOn<In, Out>(
   }
   checkCallback('onRefused', resolved.onRefused);
   const { maxSessions = target.transport.maxSessions } = resolved;
-  const server = new TransportServer<In, Out>(platform, setup, { ...resolved, maxSessions });
+  const rateLimits = rateLimitsOf(platform, resolved.rate, 'server');
+  const limits = { ...resolved, maxSessions };
+  const server = new TransportServer<In, Out>(platform, setup, limits, rateLimits);
   return server.listen(target.address, target.transport, {
     ...resolved,
     websocket: withCompression(resolved.websocket, setup),

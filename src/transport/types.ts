@@ -277,7 +277,7 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * Returns this session with the types of the new messages. Throws BAD_OPTION, and SESSION_CLOSED
    * if `closed` is true.
    */
-  use<NewIn = In, NewOut = Out>(protocol: ProtocolOptions<NewIn, NewOut>): Session<NewIn, NewOut>;
+  use<NewIn = In, NewOut = Out>(protocol: ProtocolSetup<NewIn, NewOut>): Session<NewIn, NewOut>;
   /**
    * Encrypt a session at `tcp://` or `unix://` from here on (STARTTLS): the session of a server
    * answers the TLS handshake, that of a client begins it. What was written before is sent in plain
@@ -311,11 +311,11 @@ export interface Session<In, Out = In> extends AsyncDisposable {
 }
 
 /** What Session.use() replaces. At least one of both is required. */
-export interface ProtocolOptions<In, Out = In> {
+export interface ProtocolSetup<In, Out = In> {
   /** Default: the present codec. */
-  codec?: Codec<In, Out>;
+  codec?: Codec<In, Out> | undefined;
   /** Default: the present listener. */
-  listener?: EventListener<In, Out>;
+  listener?: EventListener<In, Out> | undefined;
 }
 
 /** Options of Session.close(): what a WebSocket sends to its peer. */
@@ -391,6 +391,62 @@ export interface SessionOptions {
    * session with INFLATE_LIMIT. Default: 16,777,216 (16 MiB).
    */
   maxInflatedBytes?: number | undefined;
+  /** Messages and bytes per second of each session. Default: no limit. */
+  rate?: RateOptions | undefined;
+}
+
+/**
+ * Limits of messages and bytes per second: token buckets. In the setup they hold for each session,
+ * in the options of serve() and connect() for all sessions of the endpoint together. Both may be
+ * set.
+ */
+export interface RateOptions {
+  /** What the peers send. Default: no limit. */
+  in?: RateInOptions | undefined;
+  /** What this side sends. Default: no limit. */
+  out?: RateOutOptions | undefined;
+}
+
+/** What a session may receive: `messages`, `bytes` or both are required. */
+export interface RateInOptions {
+  /** Messages per second, on average. From 0.000001. Default: no limit. */
+  messages?: number | undefined;
+  /**
+   * Bytes per second, on average, as the codec reads them: after decompression, without TLS and
+   * WebSocket frames. From 0.000001. Default: no limit.
+   */
+  bytes?: number | undefined;
+  /**
+   * How much may come at once after a pause: as much as the rate permits in this time, in ms, and
+   * at least one message. From 10. Default: 1,000.
+   */
+  burst?: number | undefined;
+  /**
+   * What happens when more arrives. `'pause'`: the session does not read until the average is kept
+   * again, as after Session.pause(). UDP then drops datagrams when 64 KiB wait. `'close'`: the
+   * session ends with RATE_EXCEEDED, and the message is not delivered. A `burst` of bytes below
+   * maxMessageBytes then forbids larger messages. Default: `'pause'`.
+   */
+  over?: 'pause' | 'close' | undefined;
+}
+
+/**
+ * What a session may send: `messages`, `bytes` or both are required. Other messages wait in its
+ * queue in order: they count in queuedBytes, and so for highWaterMark and maxQueuedBytes.
+ */
+export interface RateOutOptions {
+  /** Messages per second, on average. From 0.000001. Default: no limit. */
+  messages?: number | undefined;
+  /**
+   * Bytes per second, on average, as the codec writes them, on a WebSocket as its frames. From
+   * 0.000001. Default: no limit.
+   */
+  bytes?: number | undefined;
+  /**
+   * How much may be sent at once after a pause: as much as the rate permits in this time, in ms,
+   * and at least one message. From 10. Default: 1,000.
+   */
+  burst?: number | undefined;
 }
 
 /**
@@ -573,6 +629,8 @@ export interface ServerOptions {
   unix?: UnixOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /** Messages and bytes per second of all sessions together. Default: no limit. */
+  rate?: RateOptions | undefined;
 }
 
 /**
@@ -830,6 +888,8 @@ export interface ClientOptions {
   udp?: UdpOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /** Messages and bytes per second of all sessions of this client together. Default: no limit. */
+  rate?: RateOptions | undefined;
   /**
    * Aborts connect() before its first session is open: it rejects with ABORTED_BY_CALLER and the
    * client closes. Afterwards it has no effect; close the client instead. Default: none.

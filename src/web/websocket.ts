@@ -22,12 +22,13 @@ const REFUSED = [
  * Throws BAD_OPTION for an option that a page cannot set. Call it with the options of the user: to
  * those of dial() the compression of the setup is added.
  */
-export function checkPageOptions({ tls, udp, websocket }: ClientOptions): void {
+export function checkPageOptions({ tls, udp, websocket, rate }: ClientOptions): void {
   const check = (name: string, given: unknown): void => {
     if (given !== undefined) throw badOption(name, given, 'undefined: a page cannot set it');
   };
   check('tls', tls);
   check('udp', udp);
+  check('rate', rate);
   for (const name of REFUSED) check(`websocket.${name}`, websocket?.[name]);
 }
 

@@ -20,7 +20,7 @@ const MEMORY = TRANSPORTS.find(({ name }) => name === 'memory') as TransportRow;
 noLeaks();
 
 it.each([
-  ['nothing', undefined, 'protocol: got undefined, expected an object'],
+  ['nothing', undefined, 'protocol: got undefined, expected an object with'],
   ['an empty object', {}, 'expected an object with a codec, a listener or both'],
   ['an option of the setup', { idleTimeout: 1 }, 'idleTimeout is not an option of use()'],
   ['a codec without write()', { codec: { read() {} } }, 'codec: got an object'],
@@ -69,7 +69,10 @@ it('applies to messages of a task pool that are not read yet', async () => {
     },
   });
   await using p = await pair(MEMORY, {
-    serverSide: { taskPool: taskPool({ concurrency: 1, queue: 1 }), on: listener('old', first.promise) },
+    serverSide: {
+      taskPool: taskPool({ concurrency: 1, queue: 1 }),
+      on: listener('old', first.promise),
+    },
   });
   p.clientSession.writeBytes(Buffer.from('1\n2\n3\n'));
   await p.serverEvents.messages.next();

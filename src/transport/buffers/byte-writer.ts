@@ -51,8 +51,8 @@ export class ByteWriter {
 
   constructor(
     capacity: number = SMALL,
-    bytes = allocate(capacity),
-    view = new DataView(bytes.buffer),
+    bytes: Bytes = allocate(capacity),
+    view: DataView = new DataView(bytes.buffer),
   ) {
     this.bytes = bytes;
     this.view = view;

@@ -6,6 +6,14 @@ import type { ReadingSession } from './message-delivery.js';
 import { checkReadResult, receivedTooLargeError, unreadableError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
+/** A message of a message transport; as in ConnectionEvents.onMessage. */
+export interface WholeMessage {
+  readonly bytes: Bytes;
+  readonly start: number;
+  readonly end: number;
+  readonly text: boolean | undefined;
+}
+
 export class MessageDecoder<In, Out> {
   /** Empty between two calls of decode(). */
   readonly input = new ByteReader();

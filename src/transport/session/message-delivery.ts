@@ -23,8 +23,10 @@ export const PAUSED_BY_HANDLERS = 2;
 export const PAUSED_BY_TURN = 4;
 /** The peer has exceeded a rate. */
 export const PAUSED_BY_RATE = 8;
+/** onOpen has not settled. */
+export const OPENING = 16;
 /** The session has ended. */
-export const STOPPED = 16;
+export const STOPPED = 32;
 
 /** The base of SessionReader. */
 export abstract class MessageDelivery<In, Out> {
@@ -49,6 +51,26 @@ export abstract class MessageDelivery<In, Out> {
     this.setup = setup;
   }
 
+  pause(): void {
+    this.pauseReasons |= PAUSED_BY_USER;
+    this.connection.pause();
+  }
+
+  resume(): void {
+    this.endPause(PAUSED_BY_USER);
+  }
+
+  /** Removes a reason, and continues to read if there is no other one. */
+  protected endPause(reason: number): void {
+    this.pauseReasons &= ~reason;
+    this.continueReading();
+  }
+
+  /** Whether the reader takes no bytes. The silence of the peer then does not count. */
+  get isPaused(): boolean {
+    return (this.pauseReasons & ~(PAUSED_BY_TURN | STOPPED)) !== 0;
+  }
+
   protected get isStopped(): boolean {
     return (this.pauseReasons & STOPPED) !== 0;
   }
@@ -57,7 +79,7 @@ export abstract class MessageDelivery<In, Out> {
     return (this.pauseReasons & PAUSED_BY_HANDLERS) !== 0;
   }
 
-  /** Called when fewer messages are being handled than allowed: continues to read. */
+  /** Continues to read if `pauseReasons` is 0. */
   protected abstract continueReading(): void;
 
   /** Called when a promise of onMessage has settled. */
@@ -142,7 +164,6 @@ export abstract class MessageDelivery<In, Out> {
 
   #continueIfNotFull(): void {
     if (this.handling >= this.setup.maxHandling) return;
-    this.pauseReasons &= ~PAUSED_BY_HANDLERS;
-    this.continueReading();
+    this.endPause(PAUSED_BY_HANDLERS);
   }
 }

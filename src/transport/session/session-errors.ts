@@ -62,6 +62,11 @@ export function checkReadResult(result: unknown): boolean {
   return result !== undefined;
 }
 
+/** `name`: the limit that closes the session, and `limit` its values. */
+export function rateExceededError(remoteAddress: string, name: string, limit: string): GettyError {
+  return gettyError('RATE_EXCEEDED', `${remoteAddress} sent more than ${name}, ${limit}`);
+}
+
 /** `rest`: bytes that have arrived in plain text behind the message that begins TLS. */
 export function plainTextError(remoteAddress: string, rest: number): GettyError {
   return gettyError(

@@ -6,7 +6,6 @@ import {
   checkMethods,
   checkNames,
   checkNumber,
-  checkObject,
   isArray,
   type Ranges,
   withDefaults,
@@ -17,7 +16,7 @@ import type {
   Codec,
   Compression,
   EventListener,
-  ProtocolOptions,
+  ProtocolSetup,
   SessionOptions,
   SessionSetup,
   Setup,
@@ -79,6 +78,7 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
     listener,
     taskPool,
     compression,
+    rate: setup.rate,
     isIdleTimeoutGiven: setup.idleTimeout !== undefined,
     ...withDefaults(SESSION_DEFAULTS, setup, RANGES),
   };
@@ -90,11 +90,10 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
  */
 export function withProtocol<In, Out>(
   setup: ResolvedSetup<In, Out>,
-  protocol: ProtocolOptions<In, Out>,
+  protocol: ProtocolSetup<In, Out>,
 ): ResolvedSetup<In, Out> {
-  checkObject('protocol', protocol);
   checkProtocolNames(protocol);
-  if (protocol.codec === undefined && protocol.listener === undefined)
+  if (protocol?.codec === undefined && protocol?.listener === undefined)
     throw badOption('protocol', protocol, 'an object with a codec, a listener or both');
   const { codec: former, listener: formerListener, taskPool, compression, ...others } = setup;
   const { codec = former, listener = formerListener } = protocol;

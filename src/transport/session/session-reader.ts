@@ -9,13 +9,11 @@ import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import type { Connection } from '../types.js';
-import { MessageDecoder } from './message-decoder.js';
+import { MessageDecoder, type WholeMessage } from './message-decoder.js';
 import {
   MessageDelivery,
-  PAUSED_BY_HANDLERS,
-  PAUSED_BY_RATE,
+  OPENING,
   PAUSED_BY_TURN,
-  PAUSED_BY_USER,
   type ReadingSession,
   STOPPED,
 } from './message-delivery.js';
@@ -26,14 +24,6 @@ import { StreamDecoder } from './stream-decoder.js';
 /** Small messages are counted in groups: counting each message would take 1 % of its time. */
 const UNITS_PER_SPEND = 64;
 
-/** A message of a message transport; as in ConnectionEvents.onMessage. */
-interface WholeMessage {
-  readonly bytes: Bytes;
-  readonly start: number;
-  readonly end: number;
-  readonly text: boolean | undefined;
-}
-
 export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   bytesRead = 0;
   /** Undefined until the first bytes of a stream: many sessions receive nothing. */
@@ -42,8 +32,6 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #messages: MessageDecoder<In, Out> | undefined;
   /** Messages of a message transport that wait to be read; undefined while none waits. */
   #waiting: Queue<WholeMessage> | undefined;
-  /** Whether onOpen has not settled. Until then messages wait. */
-  #isOpening: boolean;
   #isReading = false;
   #hasEnded = false;
   /** Whether onEnd of the listener has been called. */
@@ -57,7 +45,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     opened: boolean,
   ) {
     super(session, connection, setup);
-    this.#isOpening = !opened;
+    if (!opened) this.pauseReasons = OPENING;
   }
 
   /** Called when onOpen has returned a promise. */
@@ -67,18 +55,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   /** onOpen has settled. */
   open(): void {
-    this.#isOpening = false;
-    this.continueReading();
-  }
-
-  pause(): void {
-    this.pauseReasons |= PAUSED_BY_USER;
-    this.connection.pause();
-  }
-
-  resume(): void {
-    this.pauseReasons &= ~PAUSED_BY_USER;
-    this.continueReading();
+    this.endPause(OPENING);
   }
 
   /**
@@ -99,7 +76,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   protected override continueReading(): void {
-    if (this.#isOpening || !this.#mayRead()) return;
+    if (!this.#mayRead()) return;
     // Bytes that the reader has are older than the bytes that the connection holds.
     this.#read();
     if (this.#mayRead()) this.connection.resume();
@@ -109,13 +86,23 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (this.#hasEnded) this.#afterEnd();
   }
 
+  protected createDecoder(): StreamDecoder<In, Out> {
+    return new StreamDecoder(this.session, this.setup);
+  }
+
+  /** The session did not read for `ms` milliseconds: they do not count for messageTimeout. */
+  protected postponeTimeout(ms: number): void {
+    this.#stream?.postponeTimeout(ms);
+  }
+
   /** Adds bytes of a stream; readStream() delivers their messages. */
   feed(bytes: Bytes): void {
     this.bytesRead += bytes.length;
-    this.#stream ??= new StreamDecoder(this.session, this.setup);
+    this.#stream ??= this.createDecoder();
     const { input } = this.#stream;
     input.feed(bytes);
-    if (this.pauseReasons === PAUSED_BY_TURN && input.length > MAX_WAITING_BYTES) this.connection.pause();
+    if (this.pauseReasons === PAUSED_BY_TURN && input.length > MAX_WAITING_BYTES)
+      this.connection.pause();
   }
 
   /** One message of a message transport. */
@@ -147,12 +134,6 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#waiting = undefined;
   }
 
-  /** Whether the reader takes no bytes. The silence of the peer then does not count. */
-  get isPaused(): boolean {
-    const reasons = PAUSED_BY_USER | PAUSED_BY_HANDLERS | PAUSED_BY_RATE;
-    return (this.pauseReasons & reasons) !== 0 || this.#isOpening;
-  }
-
   /** See StreamDecoder. */
   incompleteMessageAge(): number {
     return this.#stream?.incompleteMessageAge(this.isPaused) ?? 0;
@@ -164,7 +145,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   #mayBegin(): boolean {
     // A listener may call resume() in onMessage. The loop that called onMessage continues then.
-    return !this.#isReading && !this.#isOpening && this.#mayRead();
+    return !this.#isReading && this.#mayRead();
   }
 
   /** Reads a message at once, because no other message waits. */
@@ -278,13 +259,10 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #waitForTurn(pause: boolean): void {
     this.pauseReasons |= PAUSED_BY_TURN;
     if (pause) this.connection.pause();
-    const resume = (): void => {
-      this.pauseReasons &= ~PAUSED_BY_TURN;
-      this.continueReading();
-    };
     onNextTurn(
-      guarded(resume, (error) =>
-        this.session.destroy(faultError(this.session.remoteAddress, error)),
+      guarded(
+        () => this.endPause(PAUSED_BY_TURN),
+        (error) => this.session.destroy(faultError(this.session.remoteAddress, error)),
       ),
     );
   }

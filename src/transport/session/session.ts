@@ -7,11 +7,13 @@ import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core
 import type { Bytes } from '../../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
+import { faultError } from '../../core/guard.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { warn } from '../../core/warning.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
 import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
+import type { SessionRates } from '../rate/session-rates.js';
 import type {
   AttributeMap,
   CloseOptions,
@@ -20,7 +22,7 @@ import type {
   ConnectionEvents,
   Endpoint,
   Peer,
-  ProtocolOptions,
+  ProtocolSetup,
   SendOptions,
   SendResult,
   Session,
@@ -73,6 +75,7 @@ export class TransportSession<In, Out>
   #readContext: AsyncContext | undefined;
   /** Undefined until the first write: many sessions only receive. */
   #writer: SessionWriter<In, Out> | undefined;
+  readonly #rates: SessionRates | undefined;
   #state: State = 'open';
   /** Whether onOpen has settled. */
   #hasOpened = false;
@@ -84,11 +87,18 @@ export class TransportSession<In, Out>
   #whenClosed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
 
-  constructor(owner: SessionOwner<In, Out>, connection: Connection, setup: ResolvedSetup<In, Out>) {
+  /** `rates`: undefined if neither the session nor its owner has a rate. */
+  constructor(
+    owner: SessionOwner<In, Out>,
+    connection: Connection,
+    setup: ResolvedSetup<In, Out>,
+    rates?: SessionRates,
+  ) {
     this.#owner = owner;
     this.#connection = connection;
     this.#setup = setup;
     this.#readContext = readContextOf(setup);
+    this.#rates = rates;
     this.#periodicWork = new PeriodicWork(this, connection, setup);
   }
 
@@ -208,7 +218,8 @@ export class TransportSession<In, Out>
   }
 
   #makeReader(): SessionReader<In, Out> {
-    const reader = new SessionReader(this, this.#connection, this.#setup, this.#hasOpened);
+    const args = [this, this.#connection, this.#setup, this.#hasOpened] as const;
+    const reader = this.#rates?.makeReader<In, Out>(...args) ?? new SessionReader(...args);
     this.#reader = reader;
     return reader;
   }
@@ -303,7 +314,11 @@ export class TransportSession<In, Out>
   }
 
   #makeWriter(): SessionWriter<In, Out> {
-    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup);
+    const rates = this.#rates && {
+      makeWriter: this.#rates.makeWriter,
+      onFault: (error: unknown) => this.destroy(faultError(this.remoteAddress, error)),
+    };
+    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup, rates);
     if (this.#state !== 'open') writer.close();
     if (this.#state === 'closed') writer.stop();
     this.#writer = writer;
@@ -312,9 +327,9 @@ export class TransportSession<In, Out>
 
   // ---- changing the protocol ----
 
-  use<NewIn, NewOut>(protocol: ProtocolOptions<NewIn, NewOut>): Session<NewIn, NewOut> {
+  use<NewIn, NewOut>(protocol: ProtocolSetup<NewIn, NewOut>): Session<NewIn, NewOut> {
     // The types of the messages change with the codec.
-    const setup = withProtocol(this.#setup, protocol as unknown as ProtocolOptions<In, Out>);
+    const setup = withProtocol(this.#setup, protocol as unknown as ProtocolSetup<In, Out>);
     if (this.closed) throw closedError(this.remoteAddress);
     this.#setup = setup;
     this.#readContext = readContextOf(setup);
@@ -370,12 +385,12 @@ export class TransportSession<In, Out>
     if (options?.code !== undefined) this.#connection.checkCloseCode?.(options.code);
     const closed = this.#closedPromise();
     if (this.#state === 'open') {
-      this.#writer?.close();
+      const writer = this.#writer;
+      writer?.close();
       this.#state = 'closing';
-      this.#connection.end(
-        options === undefined ? undefined : (options.code ?? NORMAL_CLOSE),
-        options?.reason,
-      );
+      const code = options === undefined ? undefined : (options.code ?? NORMAL_CLOSE);
+      if (writer === undefined) this.#connection.end(code, options?.reason);
+      else writer.end(code, options?.reason);
       // A paused session must see the end of the peer's side too.
       this.#reader?.resume();
       this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);

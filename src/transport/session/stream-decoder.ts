@@ -49,7 +49,9 @@ export class StreamDecoder<In, Out> {
     const consumed = before - input.length;
     if (message === undefined && consumed === 0) {
       // The codec has called Session.use(): the other codec reads the same bytes.
-      if (codec !== this.#setup.codec) return this.next();
+      // A subclass counts the messages of next(), and counts this one once.
+      if (codec !== this.#setup.codec)
+        return StreamDecoder.prototype.next.call(this) as typeof message;
       if (before > maxMessageBytes)
         session.fail(receivedTooLargeError(session.remoteAddress, before, maxMessageBytes));
       else if (this.#incompleteSince === 0) this.#incompleteSince = now();
@@ -64,6 +66,12 @@ export class StreamDecoder<In, Out> {
         : receivedTooLargeError(session.remoteAddress, consumed, maxMessageBytes),
     );
     return undefined;
+  }
+
+  /** The incomplete message, if there is one, began `ms` milliseconds later. */
+  postponeTimeout(ms: number): void {
+    if (this.#incompleteSince > 0)
+      this.#incompleteSince = Math.min(now(), this.#incompleteSince + ms);
   }
 
   /**

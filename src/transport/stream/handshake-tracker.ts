@@ -53,9 +53,8 @@ export class HandshakeTracker {
     );
     if (isSecure) {
       server.on('secureConnection', (socket: TLSSocket) => this.#onSecureConnection(socket));
-      server.on(
-        'tlsClientError',
-        (error: Error, socket: TLSSocket) => this.#onTlsError(error, socket),
+      server.on('tlsClientError', (error: Error, socket: TLSSocket) =>
+        this.#onTlsError(error, socket),
       );
     }
   }

@@ -51,11 +51,15 @@ export class TlsHandshake {
 
   /** `remoteAddress`: that of the peer, for errors. */
   start(socket: Socket, remoteAddress: string, events: HandshakeEvents): void {
+    let isOver = false;
     const end = (): void => {
+      isOver = true;
       clearTimeout(timer);
       socket.off('close', onClose);
     };
     const fail = (error: Error): void => {
+      // A destroyed TLS socket emits another error.
+      if (isOver) return;
       end();
       events.onFailed(error);
     };

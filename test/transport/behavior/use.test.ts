@@ -1,6 +1,12 @@
 /** Session.use(): another codec and another listener for an open session. */
 import { expect } from 'vitest';
-import { type Codec, lengthPrefixed, lines, raw, type Session } from '../../../src/transport/index.js';
+import {
+  type Codec,
+  lengthPrefixed,
+  lines,
+  raw,
+  type Session,
+} from '../../../src/transport/index.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { connectAs, pair, runForEveryTransport, serveAs } from '../../fixtures/transports.js';
 import { gate } from '../../fixtures/waiting.js';
@@ -24,7 +30,9 @@ const READS_LINES: Codec<string, Buffer> = {
 };
 
 runForEveryTransport({
-  async 'reads and writes with another codec after use(), also what arrived in the same chunk'(row) {
+  async 'reads and writes with another codec after use(), also what arrived in the same chunk'(
+    row,
+  ) {
     const second = new Recorder<Buffer>('the server after use()', {
       onMessage: (session, bytes) => void session.write(bytes),
     });
