@@ -10,7 +10,7 @@ export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfi
 
 export type ResolvedClientOptions = Pick<
   ClientOptions,
-  'tls' | 'udp' | 'websocket' | 'proxy' | 'onState'
+  'tls' | 'udp' | 'websocket' | 'proxy' | 'onState' | 'rate'
 > &
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
@@ -23,7 +23,7 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     connections: [1, 10_000, 'integer'],
     connectTimeout: [1, LONGEST_TIMER],
   });
-  const { tls, udp, websocket, proxy, onState, reconnect } = options;
+  const { tls, udp, websocket, proxy, onState, rate, reconnect } = options;
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
@@ -34,6 +34,7 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     websocket,
     proxy,
     onState,
+    rate,
     reconnect: resolveReconnect(reconnect),
     ...checked,
   };

@@ -7,8 +7,9 @@ import { type Address, parseAddress } from './address.js';
 import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
-import { type Platform, transportFor } from './platform.js';
+import { type Platform, rateLimitsOf, transportFor } from './platform.js';
 import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
+import type { RateLimits } from './rate/rate-limiter.js';
 import { RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
@@ -42,8 +43,13 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   /** Sessions by connection, for writeTo(). Empty if the listener has no connectionTo(). */
   readonly #sessionByConnection = new WeakMap<Connection, TransportSession<In, Out>>();
 
-  constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
-    super(platform, setup);
+  constructor(
+    platform: Platform,
+    setup: Setup<In, Out>,
+    limits: AdmissionLimits,
+    rateLimits: RateLimits | undefined,
+  ) {
+    super(platform, setup, rateLimits);
     this.#admission = new AdmissionControl(limits, () => this.address);
   }
 
@@ -177,12 +183,14 @@ export async function serveOn<In, Out>(
   checkCallback('onRefused', resolved.onRefused);
   const behindProxy = readBehindProxy(resolved.behindProxy, target.address);
   const { maxSessions = target.transport.maxSessions } = resolved;
-  const server = new TransportServer<In, Out>(platform, setup, {
+  const rateLimits = rateLimitsOf(platform, resolved.rate, 'server');
+  const limits = {
     ...resolved,
     maxSessions,
     isAllowed: readPeerList('allow', resolved.allow, target.address),
     isDenied: readPeerList('deny', resolved.deny, target.address),
-  });
+  };
+  const server = new TransportServer<In, Out>(platform, setup, limits, rateLimits);
   return server.listen(target.address, target.transport, {
     ...resolved,
     behindProxy,

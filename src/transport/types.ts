@@ -173,8 +173,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    */
   readonly remoteAddress: string;
   /**
-   * Whether the connection of this process uses TLS. A server with TlsOptions.allowPlain has both
-   * kinds of sessions. False behind a proxy that ends TLS.
+   * Whether the connection of this process uses TLS, also when startTls() has begun it. A server
+   * with TlsOptions.allowPlain has both kinds of sessions. False behind a proxy that ends TLS.
    */
   readonly encrypted: boolean;
   /** The server or client that created this session. */
@@ -266,6 +266,45 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** Take messages again after pause(). */
   resume(): void;
   /**
+   * Continue with another codec, another listener or both, from the next message on: after an
+   * upgrade of the protocol, or when the listener of a login hands over to that of the application.
+   *
+   * Reading: bytes that have arrived behind the current message are read by the new codec. Call it
+   * in onMessage before the first `await`; later, the session may have read further messages with
+   * the former codec, unless onMessage has called pause(), or maxHandling is 1. read() of a codec
+   * may call it too: if it then takes nothing and returns undefined, the new codec reads the same
+   * bytes. On a message transport it applies to the next whole message.
+   *
+   * Writing: the next write() uses the new codec. Messages that are queued stay as they are, and
+   * are sent before.
+   *
+   * All further callbacks are those of the new listener, also onClose, and onError for a former
+   * onMessage that rejects later. Its onOpen is not called, because the session is open. The former
+   * listener gets no further callback. A message that waits in a task pool stays with the listener
+   * for which it was read. The options of the session, its attributes, timers and statistics stay.
+   *
+   * Returns this session with the types of the new messages. Throws BAD_OPTION, and SESSION_CLOSED
+   * if `closed` is true.
+   */
+  use<NewIn = In, NewOut = Out>(protocol: ProtocolSetup<NewIn, NewOut>): Session<NewIn, NewOut>;
+  /**
+   * Encrypt a session at `tcp://` or `unix://` from here on (STARTTLS): the session of a server
+   * answers the TLS handshake, that of a client begins it. What was written before is sent in plain
+   * text first. What is written during the handshake waits, and is encrypted. Call it in onMessage
+   * before the first `await`, or after pause() in onMessage.
+   *
+   * Settles with the peer and its verified certificate when the handshake is complete. The
+   * addresses of the session do not change.
+   *
+   * Rejects with BAD_OPTION (an invalid option, or this connection cannot be encrypted) and
+   * SESSION_CLOSED. The session then stays as it was. Any other failure ends the session, and
+   * onError receives it too: BAD_FRAME if bytes have arrived behind the current message, because an
+   * attacker may have put them there to be read as if they were encrypted; after a failed or late
+   * handshake a RefusedError with the reason `tls` or `timeout` on a server, and CONNECT_FAILED on
+   * a client.
+   */
+  startTls(options?: StartTlsOptions): Promise<Peer>;
+  /**
    * Send what is queued, end this side, read until the peer ends its side, and close. After
    * waitTime the session is destroyed. Settles when the session has ended.
    *
@@ -278,6 +317,14 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
    */
   destroy(error?: Error): void;
+}
+
+/** What Session.use() replaces. At least one of both is required. */
+export interface ProtocolSetup<In, Out = In> {
+  /** Default: the present codec. */
+  codec?: Codec<In, Out> | undefined;
+  /** Default: the present listener. */
+  listener?: EventListener<In, Out> | undefined;
 }
 
 /** Options of Session.close(): what a WebSocket sends to its peer. */
@@ -353,6 +400,62 @@ export interface SessionOptions {
    * session with INFLATE_LIMIT. Default: 16,777,216 (16 MiB).
    */
   maxInflatedBytes?: number | undefined;
+  /** Messages and bytes per second of each session. Default: no limit. */
+  rate?: RateOptions | undefined;
+}
+
+/**
+ * Limits of messages and bytes per second: token buckets. In the setup they hold for each session,
+ * in the options of serve() and connect() for all sessions of the endpoint together. Both may be
+ * set.
+ */
+export interface RateOptions {
+  /** What the peers send. Default: no limit. */
+  in?: RateInOptions | undefined;
+  /** What this side sends. Default: no limit. */
+  out?: RateOutOptions | undefined;
+}
+
+/** What a session may receive: `messages`, `bytes` or both are required. */
+export interface RateInOptions {
+  /** Messages per second, on average. From 0.000001. Default: no limit. */
+  messages?: number | undefined;
+  /**
+   * Bytes per second, on average, as the codec reads them: after decompression, without TLS and
+   * WebSocket frames. From 0.000001. Default: no limit.
+   */
+  bytes?: number | undefined;
+  /**
+   * How much may come at once after a pause: as much as the rate permits in this time, in ms, and
+   * at least one message. From 10. Default: 1,000.
+   */
+  burst?: number | undefined;
+  /**
+   * What happens when more arrives. `'pause'`: the session does not read until the average is kept
+   * again, as after Session.pause(). UDP then drops datagrams when 64 KiB wait. `'close'`: the
+   * session ends with RATE_EXCEEDED, and the message is not delivered. A `burst` of bytes below
+   * maxMessageBytes then forbids larger messages. Default: `'pause'`.
+   */
+  over?: 'pause' | 'close' | undefined;
+}
+
+/**
+ * What a session may send: `messages`, `bytes` or both are required. Other messages wait in its
+ * queue in order: they count in queuedBytes, and so for highWaterMark and maxQueuedBytes.
+ */
+export interface RateOutOptions {
+  /** Messages per second, on average. From 0.000001. Default: no limit. */
+  messages?: number | undefined;
+  /**
+   * Bytes per second, on average, as the codec writes them, on a WebSocket as its frames. From
+   * 0.000001. Default: no limit.
+   */
+  bytes?: number | undefined;
+  /**
+   * How much may be sent at once after a pause: as much as the rate permits in this time, in ms,
+   * and at least one message. From 10. Default: 1,000.
+   */
+  burst?: number | undefined;
 }
 
 /**
@@ -557,6 +660,8 @@ export interface ServerOptions {
   unix?: UnixOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /** Messages and bytes per second of all sessions together. Default: no limit. */
+  rate?: RateOptions | undefined;
 }
 
 /** A BlockList of `node:net`. */
@@ -796,6 +901,19 @@ export interface TlsIdentity {
 }
 
 /**
+ * Options of Session.startTls(). On a server `cert` and `key` are required. Its files are read once
+ * for each object of options, so pass the same object for all sessions, and another one when the
+ * files have changed.
+ */
+export interface StartTlsOptions extends Omit<TlsOptions, 'reloadPeriod' | 'allowPlain'> {
+  /**
+   * How long the handshake may take, in ms, with the time to send what was written before. Default:
+   * 10,000.
+   */
+  handshakeTimeout?: number | undefined;
+}
+
+/**
  * The state of a client:
  *
  * - `connecting`: it has no session, and an attempt is in progress
@@ -852,6 +970,8 @@ export interface ClientOptions {
   udp?: UdpOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /** Messages and bytes per second of all sessions of this client together. Default: no limit. */
+  rate?: RateOptions | undefined;
   /**
    * An HTTP proxy through which the client connects, by the method CONNECT, such as
    * `http://user:password@proxy.example:3128`. The proxy looks up the host name. With `tls://` and
@@ -979,6 +1099,16 @@ export interface Connection extends Peer {
    */
   onSessionEnd?(): void;
 
+  // ---- TCP and Unix sockets ----
+
+  /**
+   * Encrypt the connection from here on. Throws BAD_OPTION and then changes nothing. Written bytes
+   * are sent in plain text first. Bytes that are written later wait until the handshake is complete
+   * and the peer is verified. Settles then. If the handshake fails, the connection closes with the
+   * error with which the promise rejects.
+   */
+  startTls?(options: StartTlsOptions, side: TlsSide): Promise<Peer>;
+
   // ---- WebSocket ----
 
   /**
@@ -1035,6 +1165,13 @@ export interface MessageLimits {
   readonly maxMessageBytes: number;
   readonly maxInflatedBytes: number;
   readonly maxQueuedBytes: number;
+}
+
+/** The side of a session in its TLS handshake. */
+export interface TlsSide {
+  readonly isServer: boolean;
+  /** Endpoint.address. A client verifies that the certificate is for its host. */
+  readonly address: string;
 }
 
 /** The events that a Connection reports. A session implements them. */

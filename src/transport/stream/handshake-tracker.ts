@@ -160,8 +160,7 @@ export class HandshakeTracker {
     // It may have ended while it waited for its turn.
     if (!this.#timers.has(handshake)) return;
     const { handshakeTimeout } = this.#options;
-    const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
-    this.reportRefusal(handshake, new RefusedError(message, { status: 408, reason: 'timeout' }));
+    this.reportRefusal(handshake, handshakeTimeoutError(handshakeTimeout));
     handshake.socket.destroy();
   }
 
@@ -225,7 +224,14 @@ export class HandshakeTracker {
   }
 }
 
-function tlsError(cause: Error): RefusedError {
+/** `handshakeTimeout`: milliseconds. */
+export function handshakeTimeoutError(handshakeTimeout: number): RefusedError {
+  const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
+  return new RefusedError(message, { status: 408, reason: 'timeout' });
+}
+
+/** For a server. `cause`: why the TLS handshake of its peer failed. */
+export function tlsError(cause: Error): RefusedError {
   return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, {
     reason: 'tls',
     cause,

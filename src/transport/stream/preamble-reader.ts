@@ -32,16 +32,16 @@ export interface PreambleOptions {
 /** What a PreambleReader calls. */
 export interface PreambleEvents {
   /** The header has arrived. Undefined: it names no client. The function may destroy the socket. */
-  onClient(client: HostAddress | undefined): void;
+  onClient?(client: HostAddress | undefined): void;
   /** What follows is TLS. Called at most once; if TLS is required, before its first byte. */
-  onTlsExpected(): void;
+  onTlsExpected?(): void;
   /**
    * Called at most once, in a turn with budget, with a paused socket that has all bytes after the
    * header. `isTls`: they are a whole ClientHello.
    */
   onPreamble(isTls: boolean): void;
   /** The bytes are no header, or the connection ended within it. Called at most once. */
-  onInvalidHeader(error: Error): void;
+  onInvalidHeader?(error: Error): void;
   /** The bytes are no ClientHello, or the socket has failed. The socket may be destroyed. */
   onTlsError(error: Error): void;
   /** A function above has thrown. */
@@ -122,7 +122,7 @@ export class PreambleReader {
     this.#isHeaderPending = false;
     this.#received = this.#received.subarray(header.length);
     this.#length -= header.length;
-    this.#events.onClient(header.client);
+    this.#events.onClient?.(header.client);
     if (this.#socket.destroyed) this.#stop();
     else if (this.#options.tls === 'required') this.#expectTls();
     return !this.#socket.destroyed;
@@ -140,7 +140,7 @@ export class PreambleReader {
 
   #refuseHeader(error: Error): void {
     this.#stop();
-    this.#inTurn(() => this.#events.onInvalidHeader(error));
+    this.#inTurn(() => this.#events.onInvalidHeader?.(error));
   }
 
   /** `bytes`: those after the header that have not been read. */
@@ -158,7 +158,7 @@ export class PreambleReader {
   #expectTls(): ClientHelloScanner {
     if (this.#hello === undefined) {
       this.#hello = new ClientHelloScanner();
-      this.#events.onTlsExpected();
+      this.#events.onTlsExpected?.();
     }
     return this.#hello;
   }

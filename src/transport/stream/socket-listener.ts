@@ -36,16 +36,21 @@ export function openInTurn<S extends Socket>(
   admission: Admission,
 ): (socket: S) => void {
   const openNow = guardedOpen(open, peerOf, admission);
-  return (socket) => {
-    // An 'error' event without a listener would end the process.
-    socket.on('error', ignore);
-    runInTurn(() => {
-      // The peer may have left meanwhile.
-      if (socket.destroyed) return;
-      openNow(socket);
-      socket.off('error', ignore);
-    });
-  };
+  return (socket) => openUnlessDestroyed(socket, openNow);
+}
+
+/**
+ * Calls `open`, which must not throw, with the socket: at once, or in a later turn if the budget is
+ * used up. If the socket is destroyed meanwhile, `open` is not called.
+ */
+export function openUnlessDestroyed<S extends Socket>(socket: S, open: (socket: S) => void): void {
+  // An 'error' event without a listener would end the process.
+  socket.on('error', ignore);
+  runInTurn(() => {
+    if (socket.destroyed) return;
+    open(socket);
+    socket.off('error', ignore);
+  });
 }
 
 export function listenFailed({ text }: Address, error: unknown): GettyError {

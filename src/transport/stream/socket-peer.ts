@@ -55,14 +55,19 @@ export class TlsPeer extends SocketPeer {
   }
 
   get certificate(): PeerCertificate | undefined {
-    const certificate = this.#socket.authorized ? this.#socket.getPeerCertificate() : undefined;
-    if (certificate?.fingerprint256 === undefined) return undefined;
-    const { subject, subjectaltname, fingerprint256, serialNumber } = certificate;
-    return {
-      commonName: [subject?.CN ?? ''].flat().join(', '),
-      altNames: subjectaltname?.split(', ') ?? [],
-      fingerprint: fingerprint256,
-      serialNumber,
-    };
+    return certificateOf(this.#socket);
   }
+}
+
+/** The verified certificate of the socket's peer. Undefined if it has presented none. */
+export function certificateOf(socket: TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+  if (certificate?.fingerprint256 === undefined) return undefined;
+  const { subject, subjectaltname, fingerprint256, serialNumber } = certificate;
+  return {
+    commonName: [subject?.CN ?? ''].flat().join(', '),
+    altNames: subjectaltname?.split(', ') ?? [],
+    fingerprint: fingerprint256,
+    serialNumber,
+  };
 }

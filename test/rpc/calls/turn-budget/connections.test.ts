@@ -11,6 +11,7 @@ import { noLeaks } from '../../../fixtures/leaks.js';
 import { portOf } from '../../../fixtures/ports.js';
 import { RawPeer } from '../../../fixtures/raw-peer.js';
 import { freeMemoryAddress } from '../../../fixtures/rpc.js';
+import { serveStartTls } from '../../../fixtures/start-tls-endpoints.js';
 import { connectTcp, recordClientHello } from '../../../fixtures/tls-endpoints.js';
 import { gate, turns, until } from '../../../fixtures/waiting.js';
 import { handshakeRequest } from '../../../fixtures/websocket.js';
@@ -94,6 +95,36 @@ describe('a server divides into many turns', () => {
       );
       expect(most).toBeLessThan(count / 2);
       for (const socket of sockets) socket.destroy();
+    },
+    2 * LIMIT,
+  );
+
+  test(
+    'the TLS handshakes of startTls() that begin together',
+    async () => {
+      const count = 300;
+      const hello = await recordClientHello();
+      await using server = await serveStartTls();
+      const sockets = await connectMany(count, server.port);
+      let ready = 0;
+      for (const socket of sockets) {
+        socket.once('data', () => ready++);
+        socket.write('STARTTLS\n');
+      }
+      await until(() => ready === count, 'all may begin', LIMIT);
+      let answered = 0;
+      for (const socket of sockets) socket.once('data', () => answered++);
+      const most = await mostPerTurn(
+        () => answered,
+        async () => {
+          for (const socket of sockets) socket.write(hello);
+          await until(() => answered === count, 'the server has answered', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+      for (const socket of sockets) socket.destroy();
+      await until(() => server.endpoint.sessions.size === 0, 'all sessions have ended', LIMIT);
+      server.events.errors.dismiss();
     },
     2 * LIMIT,
   );
