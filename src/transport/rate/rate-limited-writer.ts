@@ -46,7 +46,10 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   /** The tick ends. */
   flush(): void {
     this.#isScheduled = false;
-    if (this.#timer === undefined) this.#release();
+    if (this.#timer !== undefined) return;
+    this.#release();
+    // A connection whose system has taken all bytes at once does not call onTaken().
+    this.#events.onReleased();
   }
 
   override flushPending(): void {

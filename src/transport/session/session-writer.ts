@@ -341,6 +341,7 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
     this.flush();
     this.#target.flushAll();
+    this.#settleIfDrained();
   }
 
   /** Accepts no more messages. Queued messages are sent. */

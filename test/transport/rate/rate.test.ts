@@ -1,11 +1,13 @@
 /** The option `rate` on single transports: invalid values, memory, timeouts and closing. */
 import { describe, expect, it } from 'vitest';
 import { connect, lines, type RateOptions, raw, serve } from '../../../src/transport/index.js';
+import { CLIENT_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { untilQuiet } from '../../fixtures/session-probes.js';
+import { serveText } from '../../fixtures/start-tls-endpoints.js';
 import { pair, rejection, TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
-import { until } from '../../fixtures/waiting.js';
+import { until, within } from '../../fixtures/waiting.js';
 
 const row = (name: string): TransportRow =>
   TRANSPORTS.find((other) => other.name === name) as TransportRow;
@@ -149,6 +151,24 @@ it('send() of a message that waits for the rate ends at its timeout, with what w
   await p.clientSession.send('one');
   const error = await rejection(p.clientSession.send('two', { timeout: 20 }));
   expect(error).toMatchObject({ code: 'SEND_TIMEOUT', encodedBytes: 4, sentBytes: 0 });
+});
+
+it('startTls() sends the messages that wait for the rate, and settles their send()', async () => {
+  await using server = await serveText(() => {});
+  const options = {
+    rate: { out: { messages: 0.001, burst: 1_000_000 } },
+    reconnect: false,
+  } as const;
+  await using client = await connect(server.address, setup, options);
+  const session = await client.session();
+  await session.send('one');
+  const sent = session.send('two');
+  await untilQuiet();
+  expect(session.queuedBytes).toBe(4);
+  const secured = rejection(session.startTls(CLIENT_TLS));
+  expect(await within(sent, 'send()')).toEqual({ encodedBytes: 4, sentBytes: 4 });
+  session.destroy();
+  expect(await secured).toMatchObject({ code: 'SESSION_CLOSED' });
 });
 
 it('large and small messages keep their order under rate.out', async () => {
