@@ -33,7 +33,7 @@ export function makeStub<Specs extends MethodSpecs>(
   timeout: number,
   options: StubOptions = {},
 ): Stub<Specs> {
-  if (!(contract?.methods instanceof Map))
+  if (!(contract?.methods instanceof Map) || !Array.isArray(contract.codecs))
     throw badOption('contract', contract, 'a contract, made by contract()');
   if (typeof invoke !== 'function') throw badOption('invoke', invoke, 'a function of a call');
   checkStubNames(options);

@@ -103,7 +103,13 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
   }
 
   #hasCron(): boolean {
-    return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
+    if (this.#connection.ping !== undefined) return true;
+    try {
+      return this.#setup.listener.onCron !== undefined;
+    } catch {
+      // #checkCron() reports what a getter of the program throws.
+      return true;
+    }
   }
 
   #hasMessageTimeout(): boolean {

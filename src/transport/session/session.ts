@@ -103,6 +103,10 @@ export class TransportSession<In, Out>
     this.#periodicWork = new PeriodicWork(this, connection, setup);
   }
 
+  static isSession(value: unknown): value is TransportSession<never, unknown> {
+    return typeof value === 'object' && value !== null && #state in value;
+  }
+
   get name(): string {
     return this.#setup.name || `session-${this.id}`;
   }
@@ -182,6 +186,11 @@ export class TransportSession<In, Out>
   /** Whether write() would return false even without the message. */
   get isBehind(): boolean {
     return this.queuedBytes >= this.#setup.highWaterMark;
+  }
+
+  /** Whether write() would throw SESSION_BLOCKED. */
+  get isBlocked(): boolean {
+    return this.#writer?.isBlocked === true;
   }
 
   get writesEachMessage(): boolean {
@@ -318,6 +327,11 @@ export class TransportSession<In, Out>
     return (this.#writer ?? this.#makeWriter()).drained();
   }
 
+  /** For broadcast(): see SessionWriter.unblocked. */
+  unblocked(): Promise<void> {
+    return (this.#writer ?? this.#makeWriter()).unblocked();
+  }
+
   #makeWriter(): SessionWriter<In, Out> {
     const rates = this.#rates && {
       makeWriter: this.#rates.makeWriter,
@@ -419,11 +433,14 @@ export class TransportSession<In, Out>
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#stop();
-    if (error !== undefined)
-      this.report(
-        asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
-      );
-    this.#connection.destroy();
+    try {
+      if (error !== undefined)
+        this.report(
+          asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
+        );
+    } finally {
+      this.#connection.destroy();
+    }
   }
 
   /** Called by the reader: sends what was written, and destroys the session. */
@@ -464,8 +481,12 @@ export class TransportSession<In, Out>
 
   report(error: GettyError): void {
     const { listener } = this.#setup;
-    if (listener.onError !== undefined)
-      notifyOrWarn('onError', () => listener.onError?.(this, error));
-    else if (error.code === 'HANDLER_FAILED') warn(error);
+    // `onError` is read inside, because a getter of the program may throw.
+    notifyOrWarn('onError', () => {
+      const { onError } = listener;
+      if (onError !== undefined) return onError.call(listener, this, error);
+      if (error.code === 'HANDLER_FAILED') warn(error);
+      return undefined;
+    });
   }
 }
