@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'SEND_TIMEOUT'
   | 'IDLE_TIMEOUT'
   | 'MESSAGE_TIMEOUT'
+  | 'RATE_EXCEEDED'
   | 'POOL_FULL'
   | 'TOPIC_LIMIT'
   | 'HANDLER_FAILED'

@@ -149,7 +149,7 @@ export function checkNames(
 
 /** The options of a function for an error message; the name of an option itself. */
 function placeOf(of: string): string {
-  return /^[a-z]\w*$/.test(of) ? of : `options of ${of}`;
+  return /^[a-z][\w.]*$/.test(of) ? of : `options of ${of}`;
 }
 
 /** Throws BAD_OPTION if `given` is a Proxy or has a getter that throws. */

@@ -1,5 +1,6 @@
 /** The connection of a consumer to a node: an internal option of connect(), and its checks. */
 import { resolveClientOptions } from '../transport/client-options.js';
+import { parseProxyUrl } from '../transport/proxies/proxy-url.js';
 import { Router } from './contract/router.js';
 import type { RpcCounters } from './metrics/statistics.js';
 import { resolveRpcOptions } from './options.js';
@@ -24,5 +25,6 @@ export interface ConsumerConnection {
 export function checkConnectionOptions(options: RpcClientOptions): void {
   resolveRpcOptions(options);
   resolveClientOptions(options);
+  if (options.proxy !== undefined) parseProxyUrl(options.proxy);
   new Router(options.services ?? []);
 }

@@ -8,6 +8,11 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** The value of a header that sends credentials (RFC 7617). Only in Node.js. */
+export function basicAuthorization({ user, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
 /**
  * The part of a server of `node:http` or `node:https` that serve() shows to the compiler. Express
  * has one as the result of listen(), Fastify as `app.server`, Nest as `app.getHttpServer()`.
@@ -74,6 +79,11 @@ const UNENCRYPTED_SCHEMES = /^(?:tcp|udp|ws):/;
 /** Whether serve() and connect() reject the option `tls` at the address `text`. */
 export function rejectsTls(text: string): boolean {
   return UNENCRYPTED_SCHEMES.test(text);
+}
+
+/** Whether the transport of the address `text` rejects the option `proxy`. */
+export function rejectsProxy(text: string): boolean {
+  return !/^(?:tcp|tls|wss?):/.test(text);
 }
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };

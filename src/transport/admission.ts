@@ -1,8 +1,9 @@
-/** The limits of sessions and handshakes of a server, and the counters of refused peers. */
+/** Which peers a server refuses by their number or address, and the counters of refused peers. */
 import { notify } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { faultError } from '../core/guard.js';
 import { warn } from '../core/warning.js';
+import type { IncludesHost } from './proxies/address-list.js';
 import { NO_REFUSALS, type RefusalReason, RefusedError } from './refused-error.js';
 import type { Admission, Peer, ServerOptions } from './types.js';
 
@@ -15,17 +16,19 @@ const SPARE_HANDSHAKES = 16;
 /** Milliseconds: the shortest time between two process warnings with the same code. */
 const WARNING_INTERVAL = 60_000;
 
-export type AdmissionLimits = Pick<
-  ServerOptions,
-  'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'
->;
+export interface AdmissionLimits
+  extends Pick<ServerOptions, 'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'> {
+  /** ServerOptions.allow and deny. Undefined: the option is not given. */
+  readonly isAllowed?: IncludesHost | undefined;
+  readonly isDenied?: IncludesHost | undefined;
+}
 
 export class AdmissionControl implements Admission {
   readonly #refusals: Record<RefusalReason, number> = { ...NO_REFUSALS };
   readonly #serverAddress: () => string;
   readonly #maxSessions: number;
   readonly #maxSessionsPerAddress: number;
-  readonly #onRefused: ServerOptions['onRefused'];
+  readonly #limits: AdmissionLimits;
   #sessionCount = 0;
   #handshakeCount = 0;
   /**
@@ -34,7 +37,7 @@ export class AdmissionControl implements Admission {
   readonly #sessionsByHost = new Map<string, number>();
   /** Handshakes per host, as #sessionsByHost. */
   readonly #handshakesByHost = new Map<string, number>();
-  /** Peers that a limit has refused since the last warning about a limit. */
+  /** Peers that a limit or behindProxy has refused since the last warning about that. */
   #unreportedRefusals = 0;
   /** The time of the last process warning of each code, by performance.now(). */
   readonly #warnedAt = new Map<string, number>();
@@ -43,7 +46,7 @@ export class AdmissionControl implements Admission {
   constructor(limits: AdmissionLimits, serverAddress: () => string) {
     this.#maxSessions = limits.maxSessions ?? Number.POSITIVE_INFINITY;
     this.#maxSessionsPerAddress = limits.maxSessionsPerAddress ?? Number.POSITIVE_INFINITY;
-    this.#onRefused = limits.onRefused;
+    this.#limits = limits;
     this.#serverAddress = serverAddress;
   }
 
@@ -52,8 +55,10 @@ export class AdmissionControl implements Admission {
     return { ...this.#refusals };
   }
 
-  /** The error of the limit that forbids a session with `peer`. Undefined: it is allowed. */
-  sessionLimit(peer: Peer): RefusedError | undefined {
+  /** The error of the list or limit that forbids a session with `peer`. Undefined: allowed. */
+  refusalOfSession(peer: Peer): RefusedError | undefined {
+    const refusal = this.#addressRefusal(peer);
+    if (refusal !== undefined) return refusal;
     if (this.#sessionCount >= this.#maxSessions) return this.#sessionLimitError();
     const host = this.#limitedHost(peer);
     if (host === undefined || (this.#sessionsByHost.get(host) ?? 0) < this.#maxSessionsPerAddress)
@@ -62,18 +67,33 @@ export class AdmissionControl implements Admission {
   }
 
   /**
-   * The error of the limit that forbids a handshake with `peer`. Undefined: it is allowed.
-   * Handshakes and sessions count together.
+   * The error of the list or limit that forbids a handshake with `peer`. Undefined: it is allowed.
+   * Handshakes and sessions count together. `peer`: see Admission.
    */
-  refusalBeforeHandshake(peer: Peer): RefusedError | undefined {
+  refusalBeforeHandshake(peer: Peer | undefined): RefusedError | undefined {
+    const refusal = peer && this.#addressRefusal(peer);
+    if (refusal !== undefined) return refusal;
     if (this.#sessionCount + this.#handshakeCount >= this.#maxSessions + SPARE_HANDSHAKES)
       return this.#sessionLimitError();
-    const host = this.#limitedHost(peer);
+    const host = peer && this.#limitedHost(peer);
     if (host === undefined) return undefined;
     const count = (this.#sessionsByHost.get(host) ?? 0) + (this.#handshakesByHost.get(host) ?? 0);
     return count >= this.#maxSessionsPerAddress + SPARE_HANDSHAKES
       ? this.#hostLimitError(host)
       : undefined;
+  }
+
+  /** The error of a peer that `allow` or `deny` refuses. */
+  #addressRefusal(peer: Peer): RefusedError | undefined {
+    const { isAllowed, isDenied } = this.#limits;
+    if (isAllowed === undefined && isDenied === undefined) return undefined;
+    const host = hostOf(peer)?.replace(/^\[|\]$/g, '') ?? '';
+    const isDeniedHost = isDenied?.(host) === true;
+    if (!isDeniedHost && isAllowed?.(host) !== false) return undefined;
+    const message = isDeniedHost
+      ? `deny has the address ${host}`
+      : `allow does not have the address ${host || '(unknown)'}`;
+    return new RefusedError(message, { reason: 'address' });
   }
 
   #sessionLimitError(): RefusedError {
@@ -93,9 +113,7 @@ export class AdmissionControl implements Admission {
   /** The host of a peer. Undefined without maxSessionsPerAddress, or if the peer has no host. */
   #limitedHost(peer: Peer): string | undefined {
     // A socket creates its address when it is first read. Without a limit it is not read.
-    return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY
-      ? undefined
-      : /^[a-z]+:\/\/(.+):\d+$/.exec(peer.remoteAddress)?.[1];
+    return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY ? undefined : hostOf(peer);
   }
 
   countSession(peer: Peer, change: 1 | -1): void {
@@ -103,9 +121,9 @@ export class AdmissionControl implements Admission {
     this.#countHost(this.#sessionsByHost, peer, change);
   }
 
-  countHandshake(peer: Peer, change: 1 | -1): void {
+  countHandshake(peer: Peer | undefined, change: 1 | -1): void {
     this.#handshakeCount += change;
-    this.#countHost(this.#handshakesByHost, peer, change);
+    if (peer !== undefined) this.#countHost(this.#handshakesByHost, peer, change);
   }
 
   #countHost(counts: Map<string, number>, peer: Peer, change: 1 | -1): void {
@@ -117,13 +135,13 @@ export class AdmissionControl implements Admission {
   }
 
   /**
-   * Counts a refusal and calls onRefused. Without onRefused, refusals by a limit, an invalid setup
-   * or a fault are process warnings, at most one per minute and code.
+   * Counts a refusal and calls onRefused. Without onRefused, refusals by a limit, of a proxy, by an
+   * invalid setup or by a fault are process warnings, at most one per minute and code.
    */
   reportRefusal(peer: Peer, error: RefusedError): void {
     const { reason } = error;
     this.#refusals[reason]++;
-    const onRefused = this.#onRefused;
+    const { onRefused } = this.#limits;
     if (onRefused !== undefined) {
       notify(
         () => onRefused(peer, error),
@@ -132,7 +150,7 @@ export class AdmissionControl implements Admission {
             gettyError('HANDLER_FAILED', `onRefused failed: ${messageOf(failure)}`, failure),
           ),
       );
-    } else if (reason === 'limit') this.#warnAboutLimit(peer, error);
+    } else if (reason === 'limit' || reason === 'proxy') this.#warnAboutRefusals(peer, error);
     else if (reason === 'fault') this.warnOncePerMinute(error);
     else if ((error.cause as { code?: unknown } | undefined)?.code === 'BAD_OPTION')
       this.warnOncePerMinute(error.cause as Error & { code: string });
@@ -150,7 +168,7 @@ export class AdmissionControl implements Admission {
     );
   }
 
-  #warnAboutLimit(peer: Peer, { message }: RefusedError): void {
+  #warnAboutRefusals(peer: Peer, { message }: RefusedError): void {
     this.#unreportedRefusals++;
     if (!this.#mayWarn('SESSION_REFUSED')) return;
     const summary = `peers refused at ${this.#serverAddress()}: ${this.#unreportedRefusals}, most recently ${peer.remoteAddress}: ${message}`;
@@ -173,4 +191,9 @@ export class AdmissionControl implements Admission {
     this.#warnedAt.set(code, now);
     return true;
   }
+}
+
+/** The host in the address of a peer, an IPv6 address with brackets. Undefined: it has no host. */
+function hostOf(peer: Peer): string | undefined {
+  return /^[a-z]+:\/\/(.+):\d+$/.exec(peer.remoteAddress)?.[1];
 }

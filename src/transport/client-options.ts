@@ -8,22 +8,34 @@ import type { ClientOptions } from './types.js';
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
 
-export type ResolvedClientOptions = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
+export type ResolvedClientOptions = Pick<
+  ClientOptions,
+  'tls' | 'udp' | 'websocket' | 'proxy' | 'onState' | 'rate'
+> &
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 /**
- * Returns the options with their defaults. Throws BAD_OPTION. The fields of `tls`, `udp` and
- * `websocket` are checked by the transports that use them.
+ * Returns the options with their defaults. Throws BAD_OPTION. `proxy`, and the fields of `tls`,
+ * `udp` and `websocket`, are checked by the transports that use them.
  */
 export function resolveClientOptions(options: ClientOptions): ResolvedClientOptions {
   const checked = withDefaults(CLIENT_DEFAULTS, options, {
     connections: [1, 10_000, 'integer'],
     connectTimeout: [1, LONGEST_TIMER],
   });
-  const { tls, udp, websocket, onState, reconnect } = options;
+  const { tls, udp, websocket, proxy, onState, rate, reconnect } = options;
   for (const [name, value] of Object.entries({ tls, udp, websocket }))
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
   checkCallback('onState', onState);
-  return { tls, udp, websocket, onState, reconnect: resolveReconnect(reconnect), ...checked };
+  return {
+    tls,
+    udp,
+    websocket,
+    proxy,
+    onState,
+    rate,
+    reconnect: resolveReconnect(reconnect),
+    ...checked,
+  };
 }

@@ -8,7 +8,7 @@ import type { Address } from './address.js';
 import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkClientNames } from './option-names.js';
-import { type Platform, transportFor } from './platform.js';
+import { type Platform, rateLimitsOf, transportFor } from './platform.js';
 import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
 import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './session/open-sessions.js';
 import { withCompression } from './session/session-options.js';
@@ -56,7 +56,7 @@ class TransportClient<In, Out>
     setup: Setup<In, Out>,
     options: ResolvedClientOptions,
   ) {
-    super(platform, setup);
+    super(platform, setup, rateLimitsOf(platform, options.rate, 'client'));
     this.address = target.text;
     this.#target = target;
     this.#transport = transport;

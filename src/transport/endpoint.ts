@@ -3,7 +3,9 @@ import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
 import { resources } from '../core/resource-tracker.js';
 import { inTurns } from '../core/turn.js';
-import type { Platform } from './platform.js';
+import { type Platform, rateLimitsOf } from './platform.js';
+import type { RateLimits } from './rate/rate-limiter.js';
+import type { SessionRates } from './rate/session-rates.js';
 import { type SessionOwner, TransportSession } from './session/session.js';
 import { type ResolvedSetup, resolveSetup } from './session/session-options.js';
 import type { Connection, Session, Setup } from './types.js';
@@ -24,13 +26,16 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly id = ++lastId;
   abstract readonly type: 'server' | 'client';
   readonly sessions = new Set<TransportSession<In, Out>>();
+  /** Of all sessions together. */
+  readonly #rateLimits: RateLimits | undefined;
   readonly #platform: Platform;
   readonly #setupFor: (connection: Connection) => ResolvedSetup<In, Out>;
   #closing: Promise<void> | undefined;
 
   /** Throws BAD_OPTION if `setup` is an invalid object. A setup function is checked per session. */
-  constructor(platform: Platform, setup: Setup<In, Out>) {
+  constructor(platform: Platform, setup: Setup<In, Out>, rateLimits: RateLimits | undefined) {
     this.#platform = platform;
+    this.#rateLimits = rateLimits;
     if (typeof setup === 'function')
       this.#setupFor = (connection) => {
         const result = setup(connection);
@@ -39,6 +44,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       };
     else {
       const resolved = resolveSetup(setup);
+      rateLimitsOf(platform, resolved.rate, 'session');
       this.#setupFor = () => resolved;
     }
     resources.tracker?.onOpen('endpoint', this);
@@ -74,7 +80,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
         setup.compression,
         setup.maxInflatedBytes,
       );
-      session = new TransportSession(this, compressed, setup);
+      session = new TransportSession(this, compressed, setup, this.#ratesOf(setup));
     } catch (error) {
       const refused = asGettyError(
         error,
@@ -87,6 +93,13 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     this.sessions.add(session);
     resources.tracker?.onOpen('session', session);
     return session;
+  }
+
+  /** Throws BAD_OPTION. */
+  #ratesOf({ rate }: ResolvedSetup<In, Out>): SessionRates | undefined {
+    const own = rateLimitsOf(this.#platform, rate, 'session');
+    if (own === undefined && this.#rateLimits === undefined) return undefined;
+    return this.#platform.rates?.sessionRates(own, this.#rateLimits);
   }
 
   /** Closes a connection that gets no session, because of `error`. */

@@ -20,6 +20,7 @@ export {
   varintPrefixed,
 } from './codecs/index.js';
 export { connect, serve } from './node.js';
+export { RATE_DEFAULTS } from './rate/rate-options.js';
 export { RefusedError } from './refused-error.js';
 export { broadcast } from './rooms/broadcast.js';
 export {
@@ -37,8 +38,11 @@ export {
   type TaskPoolOptions,
   taskPool,
 } from './session/task-pool.js';
+export { START_TLS_DEFAULTS } from './tls/start-tls.js';
 export type {
+  AddressRules,
   AttributeMap,
+  BehindProxyOptions,
   Client,
   ClientOptions,
   ClientState,
@@ -52,6 +56,10 @@ export type {
   HttpServerAddress,
   Peer,
   PeerCertificate,
+  ProtocolSetup,
+  RateInOptions,
+  RateOptions,
+  RateOutOptions,
   ReconnectOptions,
   RefusalReason,
   SendOptions,
@@ -64,6 +72,8 @@ export type {
   SessionSetup,
   SessionStats,
   Setup,
+  StartTlsOptions,
+  TlsIdentity,
   TlsOptions,
   UdpOptions,
   UnixOptions,

@@ -3,6 +3,7 @@ import { addScheme } from './address.js';
 import { connectOn } from './client.js';
 import { compress } from './compression/compress.js';
 import type { Platform } from './platform.js';
+import { RATE_SUPPORT } from './rate/rate-support.js';
 import { serveOn } from './server.js';
 import { memory } from './stream/memory.js';
 import { tcp } from './stream/tcp.js';
@@ -21,7 +22,7 @@ import { udp } from './udp/udp.js';
 import { ws, wss } from './websocket/websocket.js';
 
 const transports: Record<string, Transport> = { tcp, tls, unix, udp, ws, wss, memory };
-const NODE: Platform = { transports, compress };
+const NODE: Platform = { transports, compress, rates: RATE_SUPPORT };
 
 /**
  * Adds a transport to serve() and connect(). `form`: the form of its addresses for error messages,

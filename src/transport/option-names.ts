@@ -5,14 +5,21 @@
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { type Address, rejectsTls } from './address.js';
 import type {
+  BehindProxyOptions,
   ClientOptions,
   EventListener,
   HealthCheck,
+  ProtocolSetup,
+  RateInOptions,
+  RateOptions,
+  RateOutOptions,
   ReconnectOptions,
   SendOptions,
   ServerOptions,
   SessionOptions,
   SessionSetup,
+  StartTlsOptions,
+  TlsIdentity,
   TlsOptions,
   UdpOptions,
   UnixOptions,
@@ -33,9 +40,12 @@ export const SESSION_OPTION_NAMES = {
   taskPool: true,
   compression: true,
   maxInflatedBytes: true,
+  rate: true,
 } satisfies NamesOf<SessionOptions>;
 
-const SETUP_NAMES = { codec: true, listener: true, ...SESSION_OPTION_NAMES } satisfies NamesOf<
+const PROTOCOL_NAMES = { codec: true, listener: true } satisfies NamesOf<ProtocolSetup<unknown>>;
+
+const SETUP_NAMES = { ...PROTOCOL_NAMES, ...SESSION_OPTION_NAMES } satisfies NamesOf<
   SessionSetup<unknown>
 >;
 
@@ -53,6 +63,9 @@ export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies Names
 export const SERVER_OPTION_NAMES = {
   maxSessions: true,
   maxSessionsPerAddress: true,
+  behindProxy: true,
+  allow: true,
+  deny: true,
   onRefused: true,
   backlog: true,
   tls: true,
@@ -60,6 +73,7 @@ export const SERVER_OPTION_NAMES = {
   udp: true,
   unix: true,
   websocket: true,
+  rate: true,
 } satisfies NamesOf<ServerOptions>;
 
 export const CLIENT_OPTION_NAMES = {
@@ -70,7 +84,9 @@ export const CLIENT_OPTION_NAMES = {
   tls: true,
   udp: true,
   websocket: true,
+  proxy: true,
   signal: true,
+  rate: true,
 } satisfies NamesOf<ClientOptions>;
 
 const RECONNECT_NAMES = {
@@ -115,9 +131,36 @@ const TLS_NAMES = {
   ca: true,
   clientCertificate: true,
   serverName: true,
+  hosts: true,
+  allowPlain: true,
   minVersion: true,
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
+
+/** The names in one entry of TlsOptions.hosts. */
+export const TLS_IDENTITY_NAMES = {
+  cert: true,
+  key: true,
+  passphrase: true,
+} satisfies NamesOf<TlsIdentity>;
+
+export const BEHIND_PROXY_NAMES = {
+  trusted: true,
+  header: true,
+} satisfies NamesOf<BehindProxyOptions>;
+const { reloadPeriod: _, allowPlain: __, ...CONNECTION_TLS_NAMES } = TLS_NAMES;
+const START_TLS_NAMES = {
+  ...CONNECTION_TLS_NAMES,
+  handshakeTimeout: true,
+} satisfies NamesOf<StartTlsOptions>;
+
+const RATE_NAMES = { in: true, out: true } satisfies NamesOf<RateOptions>;
+const RATE_OUT_NAMES = {
+  messages: true,
+  bytes: true,
+  burst: true,
+} satisfies NamesOf<RateOutOptions>;
+const RATE_IN_NAMES = { ...RATE_OUT_NAMES, over: true } satisfies NamesOf<RateInOptions>;
 
 /** Options that belong to another argument, by that argument: for the error message. */
 const MISPLACED_IN_SETUP = {
@@ -125,9 +168,11 @@ const MISPLACED_IN_SETUP = {
   'connect(), its third argument': CLIENT_OPTION_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
+const MISPLACED_IN_USE = { 'the setup of serve() and connect()': SESSION_OPTION_NAMES };
 const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
+  behindProxy: BEHIND_PROXY_NAMES,
   tls: TLS_NAMES,
   udp: UDP_NAMES,
   unix: UNIX_NAMES,
@@ -145,6 +190,16 @@ const MISPLACED_IN_CONNECT = {
 /** Throws BAD_OPTION. */
 export function checkSetupNames(setup: object): void {
   checkNames('the setup', setup, SETUP_NAMES, MISPLACED_IN_SETUP);
+}
+
+/** For Session.use(). Throws BAD_OPTION. */
+export function checkProtocolNames(protocol: object): void {
+  checkNames('use()', protocol, PROTOCOL_NAMES, MISPLACED_IN_USE);
+}
+
+/** Throws BAD_OPTION. */
+export function checkStartTlsNames(options: StartTlsOptions): void {
+  checkNames('startTls()', options, START_TLS_NAMES);
 }
 
 /** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
@@ -177,9 +232,9 @@ function checkTlsAddress(
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
-/** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
+/** Checks the names in the options that are objects. Throws BAD_OPTION. */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
-  const { reconnect, tls, udp, unix, websocket } = options ?? {};
+  const { reconnect, tls, udp, unix, websocket, rate } = options ?? {};
   // resolveReconnect() refuses any other value.
   if (typeof reconnect === 'object' && reconnect !== null)
     checkNames('reconnect', reconnect, RECONNECT_NAMES);
@@ -188,6 +243,14 @@ export function checkNestedNames(options: (ClientOptions & ServerOptions) | unde
   checkNames('unix', unix, UNIX_NAMES);
   checkNames('websocket', websocket, WEBSOCKET_NAMES);
   checkNames('websocket.health', objectOf(websocket?.health), HEALTH_NAMES);
+  checkRateNames(rate);
+}
+
+/** Throws BAD_OPTION. */
+export function checkRateNames(rate: RateOptions | undefined): void {
+  checkNames('rate', rate, RATE_NAMES);
+  checkNames('rate.in', rate?.in, RATE_IN_NAMES);
+  checkNames('rate.out', rate?.out, RATE_OUT_NAMES);
 }
 
 /** Undefined for a value that is no object. */

@@ -13,6 +13,9 @@ import { badOption, checkNames, type Names } from '../core/options.js';
  * - `host`, `origin`: see WebSocketOptions.allowHost and allowOrigin
  * - `setup`: the setup function threw, returned a promise, or returned an invalid setup
  * - `limit`: maxSessions or maxSessionsPerAddress is reached
+ * - `address`: ServerOptions.allow or deny refuses the address
+ * - `proxy`: see ServerOptions.behindProxy: the peer is not a trusted proxy, or what it says of its
+ *   client cannot be read
  * - `fault`: an internal error of this package
  */
 export type RefusalReason =
@@ -24,6 +27,8 @@ export type RefusalReason =
   | 'origin'
   | 'setup'
   | 'limit'
+  | 'address'
+  | 'proxy'
   | 'fault';
 
 /** The counters of a new server, in the order of `server.refusals`. */
@@ -36,6 +41,8 @@ export const NO_REFUSALS: Readonly<Record<RefusalReason, number>> = {
   origin: 0,
   setup: 0,
   limit: 0,
+  address: 0,
+  proxy: 0,
   fault: 0,
 };
 

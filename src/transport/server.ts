@@ -7,7 +7,9 @@ import { type Address, parseAddress } from './address.js';
 import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
-import { type Platform, transportFor } from './platform.js';
+import { type Platform, rateLimitsOf, transportFor } from './platform.js';
+import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
+import type { RateLimits } from './rate/rate-limiter.js';
 import { isIntactRefusal, RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
@@ -15,6 +17,7 @@ import type {
   Connection,
   HttpServerAddress,
   Listener,
+  ListenOptions,
   RefusalReason,
   Server,
   ServerOptions,
@@ -28,8 +31,8 @@ import { parseHttpServerAddress } from './websocket/http-server/http-server-addr
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
 
-/** ServerOptions with their defaults. */
-type ResolvedServerOptions = ServerOptions & typeof SERVER_DEFAULTS;
+/** The options of a listener except its admission control, which the server creates. */
+type ResolvedServerOptions = Omit<ListenOptions, 'admission'>;
 
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
@@ -40,8 +43,13 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   /** Sessions by connection, for writeTo(). Empty if the listener has no connectionTo(). */
   readonly #sessionByConnection = new WeakMap<Connection, TransportSession<In, Out>>();
 
-  constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
-    super(platform, setup);
+  constructor(
+    platform: Platform,
+    setup: Setup<In, Out>,
+    limits: AdmissionLimits,
+    rateLimits: RateLimits | undefined,
+  ) {
+    super(platform, setup, rateLimits);
     this.#admission = new AdmissionControl(limits, () => this.address);
   }
 
@@ -74,8 +82,8 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   #accept(connection: Connection): void {
     if (this.closed) return connection.destroy();
-    const limit = this.#admission.sessionLimit(connection);
-    if (limit !== undefined) return this.refuse(connection, limit);
+    const refusal = this.#admission.refusalOfSession(connection);
+    if (refusal !== undefined) return this.refuse(connection, refusal);
     // refuse() has counted a refusal by the setup. onError has received a refusal by onOpen.
     this.openSession(connection).catch(() => {});
   }
@@ -116,7 +124,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     if (session === undefined)
       throw gettyError(
         'SESSION_REFUSED',
-        `the setup, maxSessions or maxSessionsPerAddress refused the session with ${peer}`,
+        `the setup, a limit or a list of addresses refused the session with ${peer}`,
       );
     return session.write(message);
   }
@@ -172,10 +180,19 @@ export async function serveOn<In, Out>(
       checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY, 'integer');
   }
   checkCallback('onRefused', resolved.onRefused);
+  const behindProxy = readBehindProxy(resolved.behindProxy, target.address);
   const { maxSessions = target.transport.maxSessions } = resolved;
-  const server = new TransportServer<In, Out>(platform, setup, { ...resolved, maxSessions });
+  const rateLimits = rateLimitsOf(platform, resolved.rate, 'server');
+  const limits = {
+    ...resolved,
+    maxSessions,
+    isAllowed: readPeerList('allow', resolved.allow, target.address),
+    isDenied: readPeerList('deny', resolved.deny, target.address),
+  };
+  const server = new TransportServer<In, Out>(platform, setup, limits, rateLimits);
   return server.listen(target.address, target.transport, {
     ...resolved,
+    behindProxy,
     websocket: withCompression(resolved.websocket, setup),
   });
 }

@@ -166,8 +166,17 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   readonly name: string;
   /** The local address, such as `tcp://127.0.0.1:8848`. In a browser it is the page's origin. */
   readonly localAddress: string;
-  /** The peer's address, such as `tcp://10.0.0.7:50100`. Secrets in it are replaced by `***`. */
+  /**
+   * The peer's address, such as `tcp://10.0.0.7:50100`. Secrets in it are replaced by `***`. Behind
+   * a trusted proxy it is the address of the proxy's client; see ServerOptions.behindProxy. Through
+   * a proxy of ClientOptions.proxy it is the server's host and port, not those of the proxy.
+   */
   readonly remoteAddress: string;
+  /**
+   * Whether the connection of this process uses TLS, also when startTls() has begun it. A server
+   * with TlsOptions.allowPlain has both kinds of sessions. False behind a proxy that ends TLS.
+   */
+  readonly encrypted: boolean;
   /** The server or client that created this session. */
   readonly endpoint: Endpoint<In, Out>;
   /** True after the first close() or destroy(), and after the connection is lost. */
@@ -257,6 +266,45 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** Take messages again after pause(). */
   resume(): void;
   /**
+   * Continue with another codec, another listener or both, from the next message on: after an
+   * upgrade of the protocol, or when the listener of a login hands over to that of the application.
+   *
+   * Reading: bytes that have arrived behind the current message are read by the new codec. Call it
+   * in onMessage before the first `await`; later, the session may have read further messages with
+   * the former codec, unless onMessage has called pause(), or maxHandling is 1. read() of a codec
+   * may call it too: if it then takes nothing and returns undefined, the new codec reads the same
+   * bytes. On a message transport it applies to the next whole message.
+   *
+   * Writing: the next write() uses the new codec. Messages that are queued stay as they are, and
+   * are sent before.
+   *
+   * All further callbacks are those of the new listener, also onClose, and onError for a former
+   * onMessage that rejects later. Its onOpen is not called, because the session is open. The former
+   * listener gets no further callback. A message that waits in a task pool stays with the listener
+   * for which it was read. The options of the session, its attributes, timers and statistics stay.
+   *
+   * Returns this session with the types of the new messages. Throws BAD_OPTION, and SESSION_CLOSED
+   * if `closed` is true.
+   */
+  use<NewIn = In, NewOut = Out>(protocol: ProtocolSetup<NewIn, NewOut>): Session<NewIn, NewOut>;
+  /**
+   * Encrypt a session at `tcp://` or `unix://` from here on (STARTTLS): the session of a server
+   * answers the TLS handshake, that of a client begins it. What was written before is sent in plain
+   * text first. What is written during the handshake waits, and is encrypted. Call it in onMessage
+   * before the first `await`, or after pause() in onMessage.
+   *
+   * Settles with the peer and its verified certificate when the handshake is complete. The
+   * addresses of the session do not change.
+   *
+   * Rejects with BAD_OPTION (an invalid option, or this connection cannot be encrypted) and
+   * SESSION_CLOSED. The session then stays as it was. Any other failure ends the session, and
+   * onError receives it too: BAD_FRAME if bytes have arrived behind the current message, because an
+   * attacker may have put them there to be read as if they were encrypted; after a failed or late
+   * handshake a RefusedError with the reason `tls` or `timeout` on a server, and CONNECT_FAILED on
+   * a client.
+   */
+  startTls(options?: StartTlsOptions): Promise<Peer>;
+  /**
    * Send what is queued, end this side, read until the peer ends its side, and close. After
    * waitTime the session is destroyed. Settles when the session has ended.
    *
@@ -269,6 +317,14 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
    */
   destroy(error?: Error): void;
+}
+
+/** What Session.use() replaces. At least one of both is required. */
+export interface ProtocolSetup<In, Out = In> {
+  /** Default: the present codec. */
+  codec?: Codec<In, Out> | undefined;
+  /** Default: the present listener. */
+  listener?: EventListener<In, Out> | undefined;
 }
 
 /** Options of Session.close(): what a WebSocket sends to its peer. */
@@ -344,6 +400,62 @@ export interface SessionOptions {
    * session with INFLATE_LIMIT. Default: 16,777,216 (16 MiB).
    */
   maxInflatedBytes?: number | undefined;
+  /** Messages and bytes per second of each session. Default: no limit. */
+  rate?: RateOptions | undefined;
+}
+
+/**
+ * Limits of messages and bytes per second: token buckets. In the setup they hold for each session,
+ * in the options of serve() and connect() for all sessions of the endpoint together. Both may be
+ * set.
+ */
+export interface RateOptions {
+  /** What the peers send. Default: no limit. */
+  in?: RateInOptions | undefined;
+  /** What this side sends. Default: no limit. */
+  out?: RateOutOptions | undefined;
+}
+
+/** What a session may receive: `messages`, `bytes` or both are required. */
+export interface RateInOptions {
+  /** Messages per second, on average. From 0.000001. Default: no limit. */
+  messages?: number | undefined;
+  /**
+   * Bytes per second, on average, as the codec reads them: after decompression, without TLS and
+   * WebSocket frames. From 0.000001. Default: no limit.
+   */
+  bytes?: number | undefined;
+  /**
+   * How much may come at once after a pause: as much as the rate permits in this time, in ms, and
+   * at least one message. From 10. Default: 1,000.
+   */
+  burst?: number | undefined;
+  /**
+   * What happens when more arrives. `'pause'`: the session does not read until the average is kept
+   * again, as after Session.pause(). UDP then drops datagrams when 64 KiB wait. `'close'`: the
+   * session ends with RATE_EXCEEDED, and the message is not delivered. A `burst` of bytes below
+   * maxMessageBytes then forbids larger messages. Default: `'pause'`.
+   */
+  over?: 'pause' | 'close' | undefined;
+}
+
+/**
+ * What a session may send: `messages`, `bytes` or both are required. Other messages wait in its
+ * queue in order: they count in queuedBytes, and so for highWaterMark and maxQueuedBytes.
+ */
+export interface RateOutOptions {
+  /** Messages per second, on average. From 0.000001. Default: no limit. */
+  messages?: number | undefined;
+  /**
+   * Bytes per second, on average, as the codec writes them, on a WebSocket as its frames. From
+   * 0.000001. Default: no limit.
+   */
+  bytes?: number | undefined;
+  /**
+   * How much may be sent at once after a pause: as much as the rate permits in this time, in ms,
+   * and at least one message. From 10. Default: 1,000.
+   */
+  burst?: number | undefined;
 }
 
 /**
@@ -374,8 +486,8 @@ export interface Peer {
   /** The local address, such as `tcp://127.0.0.1:8848`. */
   readonly localAddress: string;
   /**
-   * The peer's address, such as `tcp://10.0.0.7:50100`. `maxSessionsPerAddress` applies to
-   * addresses of the form `scheme://host:port` only.
+   * The peer's address, such as `tcp://10.0.0.7:50100`; behind a trusted proxy that of the proxy's
+   * client. `maxSessionsPerAddress` applies to addresses of the form `scheme://host:port` only.
    */
   readonly remoteAddress: string;
   /** The WebSocket subprotocol that both sides agreed on. Undefined without one. */
@@ -387,6 +499,8 @@ export interface Peer {
   readonly certificate?: PeerCertificate | undefined;
   /** The HTTP request of a WebSocket, on its server. The content is untrusted. */
   readonly request?: WebSocketRequest | undefined;
+  /** See Session.encrypted. Undefined means false. */
+  readonly encrypted?: boolean | undefined;
 }
 
 /** A verified certificate of the peer. */
@@ -499,6 +613,26 @@ export interface ServerOptions {
    */
   maxSessionsPerAddress?: number | undefined;
   /**
+   * The server is behind proxies or load balancers, which say who their client is. The client's
+   * address is then the remoteAddress of the session, and `maxSessionsPerAddress`, `allow`, `deny`
+   * and logs use it. For `tcp://`, `tls://`, `ws://`, `wss://` and HTTP servers; BAD_OPTION at
+   * others. Default: none.
+   */
+  behindProxy?: BehindProxyOptions | undefined;
+  /**
+   * IP addresses and ranges (CIDR) whose peers may connect, such as `['10.0.0.0/8', '::1']`, or a
+   * BlockList of `node:net`, whose later changes have an effect. Other peers are refused with the
+   * reason `address`. An IPv6 address that stands for an IPv4 address, such as `::ffff:10.0.0.7`,
+   * counts as that one. BAD_OPTION at `unix://` and `memory://`, and for an empty array. Default:
+   * all addresses.
+   */
+  allow?: readonly string[] | AddressRules | undefined;
+  /**
+   * As `allow`: addresses and ranges whose peers are refused, also if `allow` has them. Open
+   * sessions continue. Default: none.
+   */
+  deny?: readonly string[] | AddressRules | undefined;
+  /**
    * Called for each peer that is refused before it has a session; on UDP for each datagram of such
    * a peer. `error.reason` is the reason. An error that it throws is a process warning. Without it,
    * refusals by a limit, an invalid setup or a fault are process warnings, at most one a minute for
@@ -526,6 +660,35 @@ export interface ServerOptions {
   unix?: UnixOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /** Messages and bytes per second of all sessions together. Default: no limit. */
+  rate?: RateOptions | undefined;
+}
+
+/** A BlockList of `node:net`. */
+export interface AddressRules {
+  check(address: string, family?: 'ipv4' | 'ipv6'): boolean;
+}
+
+/** Which peers are proxies, and how they say who their client is; see ServerOptions. */
+export interface BehindProxyOptions {
+  /**
+   * Required: IP addresses and ranges (CIDR) of the proxies, or a BlockList of `node:net`. Only
+   * these may name a client: any other peer could name any address.
+   */
+  trusted: readonly string[] | AddressRules;
+  /**
+   * Required: how the proxies name the client.
+   *
+   * - `'proxy-protocol'`: each connection begins with a header of the PROXY protocol, version 1 or
+   *   2, of at most 16 KiB, which must arrive within handshakeTimeout. Peers that are not trusted
+   *   and other first bytes are refused with the reason `proxy`.
+   * - `'x-forwarded-for'`, `'forwarded'` (RFC 7239): this header of the request that opens a
+   *   WebSocket. The client is the last address that is no trusted proxy. The header of a peer that
+   *   is not trusted is ignored. One that cannot be read is refused with the reason `proxy` and
+   *   status 400. Choose the header that your proxy writes: it may pass the other one on as the
+   *   client wrote it.
+   */
+  header: 'proxy-protocol' | 'x-forwarded-for' | 'forwarded';
 }
 
 /**
@@ -704,14 +867,51 @@ export interface TlsOptions {
    * the host of the address.
    */
   serverName?: string | undefined;
+  /**
+   * Server only: further certificates, by the host name that the client requests (SNI), such as
+   * `a.example` or `*.b.example`, which stands for one label. Without a match the server uses
+   * `cert`. Default: none.
+   */
+  hosts?: Readonly<Record<string, TlsIdentity>> | undefined;
+  /**
+   * Server only: accept connections without TLS at the same port; Session.encrypted tells them
+   * apart. The first byte decides: 0x16 begins a TLS handshake. A peer that sends nothing first is
+   * refused after handshakeTimeout. The addresses of sessions without TLS begin with `tcp://` or
+   * `ws://`. reloadTls() cannot change it. Default: false.
+   */
+  allowPlain?: boolean | undefined;
   /** The lowest TLS version that is accepted. Default: `'TLSv1.2'`. */
   minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /**
-   * Server only: how often the files of `cert`, `key` and `ca` are checked, in ms. Changed files
-   * are loaded as by reloadTls({}). Invalid files cause a process warning, and the old certificates
-   * stay in use. 0 means never. A client reads its files at each attempt to connect. Default: 0.
+   * Server only: how often the files of `cert`, `key`, `ca` and `hosts` are checked, in ms. Changed
+   * files are loaded as by reloadTls({}). Invalid files cause a process warning, and the old
+   * certificates stay in use. 0 means never. A client reads its files at each attempt to connect.
+   * Default: 0.
    */
   reloadPeriod?: number | undefined;
+}
+
+/** A certificate with its key, for one name of TlsOptions.hosts. */
+export interface TlsIdentity {
+  /** Required: as TlsOptions.cert. */
+  cert: string | Bytes;
+  /** Required: the private key of `cert`, as TlsOptions.key. */
+  key: string | Bytes;
+  /** The password of `key`. Default: none. */
+  passphrase?: string | undefined;
+}
+
+/**
+ * Options of Session.startTls(). On a server `cert` and `key` are required. Its files are read once
+ * for each object of options, so pass the same object for all sessions, and another one when the
+ * files have changed.
+ */
+export interface StartTlsOptions extends Omit<TlsOptions, 'reloadPeriod' | 'allowPlain'> {
+  /**
+   * How long the handshake may take, in ms, with the time to send what was written before. Default:
+   * 10,000.
+   */
+  handshakeTimeout?: number | undefined;
 }
 
 /**
@@ -771,6 +971,16 @@ export interface ClientOptions {
   udp?: UdpOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
+  /** Messages and bytes per second of all sessions of this client together. Default: no limit. */
+  rate?: RateOptions | undefined;
+  /**
+   * An HTTP proxy through which the client connects, by the method CONNECT, such as
+   * `http://user:password@proxy.example:3128`. The proxy looks up the host name. With `tls://` and
+   * `wss://` it sees only encrypted bytes. For `tcp://`, `tls://`, `ws://` and `wss://`; BAD_OPTION
+   * at others. A proxy that refuses, answers with more than 16 KiB of headers, or does not answer
+   * within connectTimeout is the cause of CONNECT_FAILED. Default: none.
+   */
+  proxy?: string | undefined;
   /**
    * Aborts connect() before its first session is open: it rejects with ABORTED_BY_CALLER and the
    * client closes. Afterwards it has no effect; close the client instead. Default: none.
@@ -890,6 +1100,16 @@ export interface Connection extends Peer {
    */
   onSessionEnd?(): void;
 
+  // ---- TCP and Unix sockets ----
+
+  /**
+   * Encrypt the connection from here on. Throws BAD_OPTION and then changes nothing. Written bytes
+   * are sent in plain text first. Bytes that are written later wait until the handshake is complete
+   * and the peer is verified. Settles then. If the handshake fails, the connection closes with the
+   * error with which the promise rejects.
+   */
+  startTls?(options: StartTlsOptions, side: TlsSide): Promise<Peer>;
+
   // ---- WebSocket ----
 
   /**
@@ -948,6 +1168,13 @@ export interface MessageLimits {
   readonly maxQueuedBytes: number;
 }
 
+/** The side of a session in its TLS handshake. */
+export interface TlsSide {
+  readonly isServer: boolean;
+  /** Endpoint.address. A client verifies that the certificate is for its host. */
+  readonly address: string;
+}
+
 /** The events that a Connection reports. A session implements them. */
 export interface ConnectionEvents {
   /** Bytes of the stream arrived. The bytes belong to the receiver. */
@@ -1002,11 +1229,12 @@ export interface Transport {
 export interface Admission {
   /**
    * The error with which to refuse a connection before its handshake. Undefined: the connection is
-   * admitted. Sessions and handshakes count together.
+   * admitted. Sessions and handshakes count together. `peer` is undefined for a proxy that has not
+   * named its client yet: only the limits of the whole server apply.
    */
-  refusalBeforeHandshake(peer: Peer): RefusedError | undefined;
+  refusalBeforeHandshake(peer: Peer | undefined): RefusedError | undefined;
   /** Count a handshake that has begun (1) or ended (-1). */
-  countHandshake(peer: Peer, change: 1 | -1): void;
+  countHandshake(peer: Peer | undefined, change: 1 | -1): void;
   /**
    * Count a session that has begun (1) or ended (-1). Used if a socket stays open after its session
    * has ended.
@@ -1020,9 +1248,19 @@ export interface Admission {
   warnOncePerMinute(error: GettyError): void;
 }
 
+/** BehindProxyOptions after their checks. */
+export interface ProxySettings {
+  readonly header: BehindProxyOptions['header'];
+  /** Whether a host is in BehindProxyOptions.trusted. */
+  isTrusted(host: string): boolean;
+}
+
 /** ServerOptions with their defaults, and the admission control of the server. */
-export type ListenOptions = ServerOptions &
-  Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & { readonly admission: Admission };
+export type ListenOptions = Omit<ServerOptions, 'behindProxy'> &
+  Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & {
+    readonly admission: Admission;
+    readonly behindProxy: ProxySettings | undefined;
+  };
 
 /** A listening socket. */
 export interface Listener {

@@ -47,6 +47,7 @@ export class BrowserConnection implements Connection {
   readonly capabilities = CAPABILITIES;
   readonly localAddress: string;
   readonly remoteAddress: string;
+  readonly encrypted: boolean;
   readonly protocol: string | undefined;
   closeCode: number | undefined;
   closeReason: string | undefined;
@@ -83,6 +84,7 @@ export class BrowserConnection implements Connection {
     this.localAddress =
       (globalThis as { location?: { origin: string } | undefined }).location?.origin ?? '';
     this.remoteAddress = remoteAddress;
+    this.encrypted = remoteAddress.startsWith('wss:');
     this.protocol = socket.protocol || undefined;
     socket.onmessage = ({ data }) => {
       if (typeof data === 'string') this.#onMessage(encode(data), true);

@@ -39,6 +39,7 @@ export type {
   Endpoint,
   EventListener,
   Peer,
+  ProtocolSetup,
   ReconnectOptions,
   SendOptions,
   SendResult,

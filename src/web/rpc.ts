@@ -10,7 +10,10 @@ export { contract } from '../rpc/contract/contract.js';
 export * from '../rpc/portable.js';
 
 /** The options of connect() in a page: the RpcClientOptions that a browser lets a page set. */
-export type WebRpcClientOptions = Omit<RpcClientOptions, 'tls' | 'udp' | 'websocket'> &
+export type WebRpcClientOptions = Omit<
+  RpcClientOptions,
+  'tls' | 'udp' | 'websocket' | 'proxy' | 'rate'
+> &
   WebClientOptions;
 
 /**

@@ -105,6 +105,33 @@ it('line-proxy: forwards lines both ways, and closes one side when the other end
   await late.session.close();
 });
 
+it('starttls: encrypts a session, and refuses injected commands', async () => {
+  const tls = ['--cert', `${certificates}server.pem`, '--key', `${certificates}server.key.pem`];
+  const ca = ['--ca', `${certificates}authority.pem`];
+  const address = ['--address', 'tcp://127.0.0.1:0'];
+  await using server = runExample('starttls', '--server', ...tls, ...address);
+  const at = await server.line(/notes at (.*)/);
+  await using client = runExample('starttls', '--client', '--address', at, ...ca);
+  expect(await client.ended).toBe(0);
+  expect(client.lines.all).toEqual([
+    '220 notes',
+    '220 ready',
+    'encrypted: server',
+    '250 1',
+    '250 2',
+    '250 milk, bread',
+  ]);
+  await using plain = await connectLines(at);
+  expect(await plain.received.next()).toBe('220 notes');
+  plain.send('ADD milk');
+  expect(await plain.received.next()).toBe('530 first STARTTLS');
+  plain.send('STARTTLS');
+  plain.send('ADD injected');
+  expect(await plain.received.next()).toBe('220 ready');
+  await server.line(/sent 13 bytes in plain text after the message that begins TLS/);
+  await plain.session.close();
+});
+
 it('workers: answers from worker threads, in any order', async () => {
   await using program = runExample('workers', '--address', 'tcp://127.0.0.1:0', '--threads', '2');
   const address = await program.line(/asks for primes at (.*)/);

@@ -28,9 +28,11 @@ import {
 } from '../../src/rpc/index.js';
 import {
   CLIENT_DEFAULTS,
+  RATE_DEFAULTS,
   RECONNECT_DEFAULTS,
   SERVER_DEFAULTS,
   SESSION_DEFAULTS,
+  START_TLS_DEFAULTS,
   TOPICS_DEFAULTS,
   UDP_DEFAULTS,
 } from '../../src/transport/index.js';
@@ -139,6 +141,9 @@ test.each<[string, string, object]>([
   ['UnixOptions', 'unix.', {}],
   ['TlsOptions', 'tls.', {}],
   ['WebSocketOptions', 'websocket.', {}],
+  ['RateInOptions', 'rate.in.', RATE_DEFAULTS],
+  ['RateOutOptions', 'rate.out.', { burst: RATE_DEFAULTS.burst }],
+  ['StartTlsOptions', 'startTls.', START_TLS_DEFAULTS],
   ['RpcOptions', '', RPC_NUMBERS],
   ['RpcClientOptions', '', RPC_CLIENT_DEFAULTS],
   ['CallOptions', '', {}],

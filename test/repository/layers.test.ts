@@ -129,6 +129,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     'the options of rpc and of a page include those of the transport',
   ],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
+  'transport/proxies/proxy-url.ts': [
+    ['rpc', 'testing'],
+    'a consumer checks its options before it connects; simulated transports refuse the option',
+  ],
   'transport/session/busy-poll.ts': [
     ['rpc', 'testing'],
     'a session polls while a call waits for its answer; module state',
@@ -159,7 +163,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'registries', 'testing'],
     'one timer for the heartbeats of all sessions; module state',
   ],
-  'transport/stream/tls-options.ts': [['registries', 'testing'], 'one check of TLS options'],
+  'transport/tls/tls-options.ts': [['registries', 'testing'], 'one check of TLS options'],
   'transport/websocket/deflate/message-inflater.ts': [['cli'], 'a proxy shows compressed messages'],
   'transport/websocket/frames/frame-parser.ts': [['cli'], 'a proxy shows the messages of others'],
   'transport/stream/memory.ts': [['testing'], 'each simulated process has its own module state'],

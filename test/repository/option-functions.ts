@@ -38,7 +38,9 @@ import {
   jsonLines,
   lengthPrefixed,
   lines,
+  type RateOptions,
   type ServerOptions,
+  type Session,
   type SessionSetup,
   serve,
   taskPool,
@@ -122,6 +124,11 @@ const dialing = (options: (wrong: Wrong) => ClientOptions): Record<string, PassO
   'connect() of rpc': (wrong) => rpc.connect(`tcp://127.0.0.1:${port}`, options(wrong)),
   'consume()': (wrong) => consume(withRequired({ registry: unusedRegistry }, options(wrong))),
 });
+const rates = (rateOf: (wrong: Wrong) => RateOptions): Record<string, PassOptions> => ({
+  ...serving((wrong) => ({ rate: rateOf(wrong) })),
+  ...dialing((wrong) => ({ rate: rateOf(wrong) })),
+  'a setup': (wrong) => serve(FREE, { ...setup, rate: rateOf(wrong) }),
+});
 const servingAndDialing = (
   options: (wrong: Wrong) => ServerOptions & ClientOptions,
 ): Record<string, PassOptions> => ({
@@ -142,6 +149,13 @@ async function withRpc(use: (client: rpc.RpcClient) => unknown): Promise<unknown
   await using server = await rpc.serve('memory://', [greeter]);
   await using client = await rpc.connect(server.address);
   return await use(client);
+}
+
+/** A client session at `tcp://`. */
+async function withSession(use: (session: Session<string>) => unknown): Promise<unknown> {
+  await using server = await serve(FREE, setup);
+  await using client = await connect(server.address, setup, { reconnect: false });
+  return await use(await client.session());
 }
 
 async function withZooKeeper(use: (client: ZooKeeperClient) => unknown): Promise<unknown> {
@@ -183,8 +197,19 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
       return await (await client.session()).close(wrong);
     },
   },
+  ProtocolSetup: { 'use()': (wrong) => withSession((session) => session.use(wrong)) },
+  StartTlsOptions: { 'startTls()': (wrong) => withSession((session) => session.startTls(wrong)) },
+  RateOptions: rates((rate) => rate),
+  RateInOptions: rates((limit) => ({ in: limit })),
+  RateOutOptions: rates((limit) => ({ out: limit })),
   ServerOptions: serving((wrong) => wrong),
   ClientOptions: dialing((wrong) => wrong),
+  BehindProxyOptions: serving((wrong) => ({
+    behindProxy: withRequired(
+      { trusted: ['10.0.0.0/8'], header: 'proxy-protocol' as const },
+      wrong,
+    ),
+  })),
   ReconnectOptions: dialing((reconnect) => ({ reconnect })),
   WebSocketOptions: servingAndDialing((websocket) => ({ websocket })),
   UdpOptions: servingAndDialing((udp) => ({ udp })),

@@ -188,6 +188,12 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'transport/node.ts serve': (address) => openAndDestroy(serve(address, setup)),
   'transport/node.ts connect': (address) => openAndDestroy(connect(address, setup, ONE_ATTEMPT)),
   'transport/server.ts writeTo': writeTo,
+  'transport/node.ts proxy': (proxy) =>
+    openAndDestroy(connect('tls://127.0.0.1:1', setup, { ...ONE_ATTEMPT, proxy })),
+  'transport/node.ts proxy without a tunnel': (proxy) =>
+    openAndDestroy(connect('udp://127.0.0.1:1', setup, { ...ONE_ATTEMPT, proxy })),
+  'web/connect.ts proxy': (proxy) =>
+    openAndDestroy(webConnect('ws://127.0.0.1:1', setup, { ...ONE_ATTEMPT, proxy } as object)),
   'rpc/node.ts serve': (address) => openAndClose(rpcServe(address, services)),
   'rpc/node.ts connect': (address) => openAndClose(rpcConnect(address, ONE_ATTEMPT)),
   'rpc/admin/admin-protection.ts checkAdminProtection': async (address) => {

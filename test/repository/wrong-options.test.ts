@@ -50,6 +50,7 @@ const HOSTILE_OBJECTS: readonly [string, unknown][] = [
 const NESTED: Readonly<Record<string, string>> = {
   SessionOptions: 'session',
   SessionSetup: 'setup',
+  BehindProxyOptions: 'behindProxy',
   ReconnectOptions: 'reconnect',
   WebSocketOptions: 'websocket',
   UdpOptions: 'udp',
@@ -58,6 +59,9 @@ const NESTED: Readonly<Record<string, string>> = {
   RetryBudgetOptions: 'budget',
   EjectionOptions: 'ejection',
   LinkOptions: 'link',
+  RateOptions: 'rate',
+  RateInOptions: 'rate.in',
+  RateOutOptions: 'rate.out',
 };
 
 /** Functions whose wrong options are a wrong setup, by the type of the options. */
@@ -68,8 +72,17 @@ const COUNT =
   /^(max(?!Delay$|Interval$|Time$)\w+|\w+Bytes|backlog|connections|concurrency|queue|limit|burst|attempts|failures|probes|times|garbageInputs|highWaterMark|streamWindow|multicastTtl|weight)$/;
 
 const isCount = (name: string): boolean => COUNT.test(name);
-/** `limit` of a simulation is a time. The others depend on the transport; see below. */
-const HAS_NO_COUNTS = ['SimulationOptions', 'WebSocketOptions', 'UdpOptions'];
+/**
+ * `limit` of a simulation and `burst` of a rate are times. The others depend on the transport; see
+ * below.
+ */
+const HAS_NO_COUNTS = [
+  'SimulationOptions',
+  'RateInOptions',
+  'RateOutOptions',
+  'WebSocketOptions',
+  'UdpOptions',
+];
 
 /** The code and the message of the refusal; why there is none otherwise. */
 async function textOf(attempt: () => unknown): Promise<string> {

@@ -6,7 +6,6 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ALL_SCHEMES, parseAddress } from '../../src/transport/address.js';
 import { AdmissionControl } from '../../src/transport/admission.js';
 import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
-import type { ServerOptions } from '../../src/transport/index.js';
 import { SERVER_DEFAULTS } from '../../src/transport/server.js';
 import { memory } from '../../src/transport/stream/memory.js';
 import { tcp } from '../../src/transport/stream/tcp.js';
@@ -40,7 +39,7 @@ afterEach(() => vi.restoreAllMocks());
 /** Listens without a server, so that a test can attach events that throw. */
 async function listenOn(scheme: string, accept: (connection: Connection) => void) {
   const transport = TRANSPORTS[scheme] as Transport;
-  const options: ServerOptions & typeof SERVER_DEFAULTS = { ...SERVER_DEFAULTS, tls: SERVER_TLS };
+  const options = { ...SERVER_DEFAULTS, tls: SERVER_TLS, behindProxy: undefined };
   const refusals = new Inbox<string>('a refusal');
   const admission = new AdmissionControl(
     { onRefused: (_, { message }) => refusals.push(message) },

@@ -9,7 +9,7 @@ import {
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
-import { rejectsTls } from '../../transport/address.js';
+import { rejectsProxy, rejectsTls } from '../../transport/address.js';
 import { DialBackoff, MAX_BACKOFF } from './dial-backoff.js';
 import { IdleCheck } from './idle-check.js';
 import { Waiters } from './waiters.js';
@@ -222,8 +222,10 @@ export class NodeClient {
       ...this.#options,
       signal: this.#closing.signal,
       reconnect: reconnect === true ? { maxDelay: MAX_BACKOFF } : reconnect,
-      // The registry decides which nodes use TLS, and connect() rejects the option for the others.
+      // The registry decides which nodes use TLS or a transport without proxies, and connect()
+      // rejects the options for the others.
       tls: rejectsTls(this.address) ? undefined : this.#options.tls,
+      proxy: rejectsProxy(this.address) ? undefined : this.#options.proxy,
       onResponsive: (isResponsive) => {
         if (attachment.isDetached) return;
         this.#isResponsive = isResponsive;

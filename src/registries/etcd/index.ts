@@ -15,7 +15,7 @@ import type {
   ServiceNode,
   ServiceQuery,
 } from '../../micro/types.js';
-import { tlsClientOptions } from '../../transport/stream/tls-options.js';
+import { tlsClientOptions } from '../../transport/tls/tls-options.js';
 import { Registration } from '../shared/registration.js';
 import { watchQuery } from '../shared/watch-query.js';
 import { CacheUpdater } from './cache-updater.js';

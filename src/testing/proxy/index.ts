@@ -2,7 +2,7 @@
 import { badOption, checkNames, checkNumber, type NamesOf } from '../../core/options.js';
 import { type Address, parseAddress } from '../../transport/address.js';
 import type { TlsOptions } from '../../transport/index.js';
-import { tlsClientOptions } from '../../transport/stream/tls-options.js';
+import { tlsClientOptions } from '../../transport/tls/tls-options.js';
 import { seededRandom } from '../random.js';
 import { DatagramRelay } from './datagram-proxy.js';
 import { type Direction, PROXY_SCHEMES, type ProxyFaults, resolveFaults } from './faults.js';

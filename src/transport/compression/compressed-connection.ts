@@ -42,6 +42,10 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
     return this.inner.remoteAddress;
   }
 
+  get encrypted(): boolean | undefined {
+    return this.inner.encrypted;
+  }
+
   attach(events: ConnectionEvents, limits: MessageLimits): void {
     this.events = events;
     this.inner.attach(this, limits);

@@ -16,8 +16,16 @@ const SMALL_CHUNK = 2048;
  */
 const PENDING_CHUNK = 16 * 1024;
 
+/** What a writer calls that delays bytes, because of `rate.out`. */
+export interface DelayedWrites {
+  /** Bytes that waited were written to the connection. */
+  onReleased(): void;
+  /** Writing them threw `error`. */
+  onFault(error: unknown): void;
+}
+
 export class ConnectionWriter {
-  readonly #connection: Connection;
+  protected readonly connection: Connection;
   readonly #copiesOnWrite: boolean;
   /** Whether the connection adds a frame to each message. */
   readonly #framesMessages: boolean;
@@ -33,7 +41,7 @@ export class ConnectionWriter {
   #isStopped = false;
 
   constructor(connection: Connection) {
-    this.#connection = connection;
+    this.connection = connection;
     this.#copiesOnWrite = connection.capabilities?.copiesOnWrite === true;
     this.#framesMessages = connection.endMessage !== undefined;
   }
@@ -48,6 +56,10 @@ export class ConnectionWriter {
     return this.#buffered === 0;
   }
 
+  protected get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** Writes nothing more, and drops the pending bytes. */
   stop(): void {
     this.#isStopped = true;
@@ -60,7 +72,7 @@ export class ConnectionWriter {
     const keepsBytes = !this.#copiesOnWrite;
     const isCopied = keepsBytes && this.#isBackedUp && length * 2 < bytes.length;
     if (length > 0 && !this.#isStopped)
-      this.#write(isCopied ? keepable(bytes, 0, length) : output.written);
+      this.writeNow(isCopied ? keepable(bytes, 0, length) : output.written);
     if (keepsBytes && this.#isBackedUp && !isCopied) output.detach();
     else output.length = 0;
   }
@@ -80,7 +92,7 @@ export class ConnectionWriter {
     // So a chunk is copied if it is small and may have to wait (Node.js takes the copy from a
     // pool), or if it fills a small part of its buffer.
     const isCopied = this.#isBackedUp ? length < SMALL_CHUNK : length * 8 < bytes.length;
-    this.#write(isCopied ? copy(view) : view);
+    this.writeNow(isCopied ? copy(view) : view);
     if (isCopied || !this.#isBackedUp) output.length = 0;
     else {
       this.#pending = new PendingBuffer(bytes, length);
@@ -91,25 +103,35 @@ export class ConnectionWriter {
   /** Writes a copy of `bytes` after the pending bytes. */
   writeCopy(bytes: Uint8Array): void {
     this.flushPending();
-    if (!this.#isStopped) this.#write(copy(bytes));
+    if (!this.#isStopped) this.writeNow(copy(bytes));
   }
 
   /** Gives the pending bytes to the connection in one chunk. */
   flushPending(): void {
     const pending = this.#pending;
     this.#pending = undefined;
-    if (pending !== undefined && pending.length > 0) this.#write(pending.bytes);
+    if (pending !== undefined && pending.length > 0) this.writeNow(pending.bytes);
   }
 
   /** The operating system has taken more bytes. */
   onTaken(): void {
-    this.#buffered = this.#connection.bufferedBytes;
+    this.#buffered = this.connection.bufferedBytes;
     if (this.#buffered === 0) this.flushPending();
   }
 
-  #write(bytes: Uint8Array): void {
-    this.#connection.write(bytes);
-    this.#buffered = this.#connection.bufferedBytes;
+  /** Gives all bytes to the connection. */
+  flushAll(): void {
+    this.flushPending();
+  }
+
+  /** Ends this side of the connection behind all bytes; see Connection.end(). */
+  end(code: number | undefined, reason: string | undefined): void {
+    this.connection.end(code, reason);
+  }
+
+  protected writeNow(bytes: Uint8Array): void {
+    this.connection.write(bytes);
+    this.#buffered = this.connection.bufferedBytes;
     this.#isBackedUp = this.#buffered > 0;
   }
 

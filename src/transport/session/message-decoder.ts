@@ -6,17 +6,31 @@ import type { ReadingSession } from './message-delivery.js';
 import { checkReadResult, receivedTooLargeError, unreadableError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
+/** A message of a message transport; as in ConnectionEvents.onMessage. */
+export interface WholeMessage {
+  readonly bytes: Bytes;
+  readonly start: number;
+  readonly end: number;
+  readonly text: boolean | undefined;
+}
+
 export class MessageDecoder<In, Out> {
   /** Empty between two calls of decode(). */
   readonly input = new ByteReader();
   readonly #session: ReadingSession<In, Out>;
-  readonly #setup: ResolvedSetup<In, Out>;
+  #setup: ResolvedSetup<In, Out>;
   /** Whether the codec has returned a message that is no promise. */
   #isCodecChecked = false;
 
   constructor(session: ReadingSession<In, Out>, setup: ResolvedSetup<In, Out>) {
     this.#session = session;
     this.#setup = setup;
+  }
+
+  /** Reads further messages with the codec of `setup`. */
+  use(setup: ResolvedSetup<In, Out>): void {
+    this.#setup = setup;
+    this.#isCodecChecked = false;
   }
 
   /**
@@ -35,6 +49,11 @@ export class MessageDecoder<In, Out> {
         throw receivedTooLargeError(session.remoteAddress, size, maxMessageBytes);
       const message = codec.read(input, session);
       if (!this.#isCodecChecked) this.#isCodecChecked = checkReadResult(message);
+      // The codec has called Session.use(): the other codec reads the same bytes.
+      if (message === undefined && input.length === size && codec !== this.#setup.codec) {
+        input.skip(size);
+        return this.decode(bytes, text, start, end);
+      }
       if (message === undefined && (input.length > 0 || size === 0))
         throw new Error('it is incomplete');
       // The codec may drop the rest, such as an empty line.

@@ -15,15 +15,27 @@ export interface ReadingSession<In, Out> extends Session<In, Out> {
   fail(error: GettyError): void;
 }
 
+/** Why a session decodes no messages: the bits of `MessageDelivery.pauseReasons`. */
+export const PAUSED_BY_USER = 1;
+/** As many messages are being handled as the session, or its task pool, allows. */
+export const PAUSED_BY_HANDLERS = 2;
+/** The budget of this turn is used up. The rest is read in the next turn. */
+export const PAUSED_BY_TURN = 4;
+/** The peer has exceeded a rate. */
+export const PAUSED_BY_RATE = 8;
+/** onOpen has not settled. */
+export const OPENING = 16;
+/** The session has ended. */
+export const STOPPED = 32;
+
 /** The base of SessionReader. */
 export abstract class MessageDelivery<In, Out> {
   messagesRead = 0;
   protected readonly session: ReadingSession<In, Out>;
   protected readonly connection: Connection;
-  protected readonly setup: ResolvedSetup<In, Out>;
-  protected isStopped = false;
-  /** Whether as many messages are being handled as the session, or its task pool, allows. */
-  protected isFull = false;
+  protected setup: ResolvedSetup<In, Out>;
+  /** The reasons why no message is decoded now. The loops compare this number with 0. */
+  protected pauseReasons = 0;
   /** Whether the session waits in the queue of its task pool. */
   #awaitsRoom = false;
   /** The number of promises of onMessage that have not settled. */
@@ -39,7 +51,35 @@ export abstract class MessageDelivery<In, Out> {
     this.setup = setup;
   }
 
-  /** Called when fewer messages are being handled than allowed: continues to read. */
+  pause(): void {
+    this.pauseReasons |= PAUSED_BY_USER;
+    this.connection.pause();
+  }
+
+  resume(): void {
+    this.endPause(PAUSED_BY_USER);
+  }
+
+  /** Removes a reason, and continues to read if there is no other one. */
+  protected endPause(reason: number): void {
+    this.pauseReasons &= ~reason;
+    this.continueReading();
+  }
+
+  /** Whether the reader takes no bytes. The silence of the peer then does not count. */
+  get isPaused(): boolean {
+    return (this.pauseReasons & ~(PAUSED_BY_TURN | STOPPED)) !== 0;
+  }
+
+  protected get isStopped(): boolean {
+    return (this.pauseReasons & STOPPED) !== 0;
+  }
+
+  protected get isFull(): boolean {
+    return (this.pauseReasons & PAUSED_BY_HANDLERS) !== 0;
+  }
+
+  /** Continues to read if `pauseReasons` is 0. */
   protected abstract continueReading(): void;
 
   /** Called when a promise of onMessage has settled. */
@@ -118,13 +158,12 @@ export abstract class MessageDelivery<In, Out> {
 
   #pauseReading(): void {
     if (this.isFull) return;
-    this.isFull = true;
+    this.pauseReasons |= PAUSED_BY_HANDLERS;
     this.connection.pause();
   }
 
   #continueIfNotFull(): void {
     if (this.handling >= this.setup.maxHandling) return;
-    this.isFull = false;
-    this.continueReading();
+    this.endPause(PAUSED_BY_HANDLERS);
   }
 }

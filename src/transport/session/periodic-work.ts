@@ -27,7 +27,7 @@ export interface PeriodicSession<In, Out> extends Session<In, Out> {
 export class PeriodicWork<In, Out> implements PeriodicTask {
   readonly #session: PeriodicSession<In, Out>;
   readonly #connection: Connection;
-  readonly #setup: ResolvedSetup<In, Out>;
+  #setup: ResolvedSetup<In, Out>;
   /** Milliseconds. 0: no timeout. */
   #idleTimeout: number;
   /** Whether start() was called, and stop() was not called after it. */
@@ -59,6 +59,15 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
     if (ms === this.#idleTimeout) return;
     this.#idleTimeout = ms;
     if (!this.#isRunning) return;
+    this.stop();
+    this.start();
+  }
+
+  /** Calls onCron of another listener from now on. The next call is due at the same time. */
+  use(setup: ResolvedSetup<In, Out>): void {
+    const hadCron = this.#hasCron();
+    this.#setup = setup;
+    if (!this.#isRunning || this.#hasCron() === hadCron) return;
     this.stop();
     this.start();
   }

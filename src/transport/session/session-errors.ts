@@ -62,6 +62,19 @@ export function checkReadResult(result: unknown): boolean {
   return result !== undefined;
 }
 
+/** `name`: the limit that closes the session, and `limit` its values. */
+export function rateExceededError(remoteAddress: string, name: string, limit: string): GettyError {
+  return gettyError('RATE_EXCEEDED', `${remoteAddress} sent more than ${name}, ${limit}`);
+}
+
+/** `rest`: bytes that have arrived in plain text behind the message that begins TLS. */
+export function plainTextError(remoteAddress: string, rest: number): GettyError {
+  return gettyError(
+    'BAD_FRAME',
+    `${remoteAddress} sent ${rest} bytes in plain text after the message that begins TLS`,
+  );
+}
+
 /** `rest`: the bytes of the incomplete message. */
 export function incompleteMessageError(remoteAddress: string, rest: number): GettyError {
   return gettyError(

@@ -9,22 +9,20 @@ import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import type { Connection } from '../types.js';
-import { MessageDecoder } from './message-decoder.js';
-import { MessageDelivery, type ReadingSession } from './message-delivery.js';
+import { MessageDecoder, type WholeMessage } from './message-decoder.js';
+import {
+  MessageDelivery,
+  OPENING,
+  PAUSED_BY_TURN,
+  type ReadingSession,
+  STOPPED,
+} from './message-delivery.js';
 import { handlerError, incompleteMessageError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 import { StreamDecoder } from './stream-decoder.js';
 
 /** Small messages are counted in groups: counting each message would take 1 % of its time. */
 const UNITS_PER_SPEND = 64;
-
-/** A message of a message transport; as in ConnectionEvents.onMessage. */
-interface WholeMessage {
-  readonly bytes: Bytes;
-  readonly start: number;
-  readonly end: number;
-  readonly text: boolean | undefined;
-}
 
 export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   bytesRead = 0;
@@ -34,11 +32,6 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #messages: MessageDecoder<In, Out> | undefined;
   /** Messages of a message transport that wait to be read; undefined while none waits. */
   #waiting: Queue<WholeMessage> | undefined;
-  /** Whether onOpen has not settled. Until then messages wait. */
-  #isOpening: boolean;
-  #isPaused = false;
-  /** Whether the rest is read in the next turn: the budget of this turn is used up. */
-  #awaitsTurn = false;
   #isReading = false;
   #hasEnded = false;
   /** Whether onEnd of the listener has been called. */
@@ -52,7 +45,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     opened: boolean,
   ) {
     super(session, connection, setup);
-    this.#isOpening = !opened;
+    if (!opened) this.pauseReasons = OPENING;
   }
 
   /** Called when onOpen has returned a promise. */
@@ -62,22 +55,28 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   /** onOpen has settled. */
   open(): void {
-    this.#isOpening = false;
-    this.continueReading();
+    this.endPause(OPENING);
   }
 
-  pause(): void {
-    this.#isPaused = true;
-    this.connection.pause();
+  /**
+   * Reads all further messages with the codec of `setup`, and delivers them to its listener. If the
+   * reader has bytes, and no message is being read now, they are read in the next turn.
+   */
+  use(setup: ResolvedSetup<In, Out>): void {
+    this.setup = setup;
+    this.#stream?.use(setup);
+    this.#messages?.use(setup);
+    const awaitsTurn = (this.pauseReasons & PAUSED_BY_TURN) !== 0;
+    if (this.#hasUnread() && !this.#isReading && !awaitsTurn) this.#waitForTurn(false);
   }
 
-  resume(): void {
-    this.#isPaused = false;
-    this.continueReading();
+  /** Bytes of a stream that have arrived and are not decoded. */
+  get unreadBytes(): number {
+    return this.#stream?.input.length ?? 0;
   }
 
   protected override continueReading(): void {
-    if (this.#isOpening || !this.#mayRead()) return;
+    if (!this.#mayRead()) return;
     // Bytes that the reader has are older than the bytes that the connection holds.
     this.#read();
     if (this.#mayRead()) this.connection.resume();
@@ -87,13 +86,23 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (this.#hasEnded) this.#afterEnd();
   }
 
+  protected createDecoder(): StreamDecoder<In, Out> {
+    return new StreamDecoder(this.session, this.setup);
+  }
+
+  /** The session did not read for `ms` milliseconds: they do not count for messageTimeout. */
+  protected postponeTimeout(ms: number): void {
+    this.#stream?.postponeTimeout(ms);
+  }
+
   /** Adds bytes of a stream; readStream() delivers their messages. */
   feed(bytes: Bytes): void {
     this.bytesRead += bytes.length;
-    this.#stream ??= new StreamDecoder(this.session, this.setup);
+    this.#stream ??= this.createDecoder();
     const { input } = this.#stream;
     input.feed(bytes);
-    if (this.#awaitsTurn && input.length > MAX_WAITING_BYTES) this.connection.pause();
+    if (this.pauseReasons === PAUSED_BY_TURN && input.length > MAX_WAITING_BYTES)
+      this.connection.pause();
   }
 
   /** One message of a message transport. */
@@ -119,15 +128,10 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   /** Delivers nothing more, and releases the buffers: a handler may keep the session for long. */
   stop(): void {
-    this.isStopped = true;
+    this.pauseReasons |= STOPPED;
     this.#stream = undefined;
     this.#messages = undefined;
     this.#waiting = undefined;
-  }
-
-  /** Whether the reader takes no bytes. The silence of the peer then does not count. */
-  get isPaused(): boolean {
-    return this.#isPaused || this.isFull || this.#isOpening;
   }
 
   /** See StreamDecoder. */
@@ -136,12 +140,12 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   #mayRead(): boolean {
-    return !this.#isPaused && !this.isFull && !this.#awaitsTurn && !this.isStopped;
+    return this.pauseReasons === 0;
   }
 
   #mayBegin(): boolean {
     // A listener may call resume() in onMessage. The loop that called onMessage continues then.
-    return !this.#isReading && !this.#isOpening && this.#mayRead();
+    return !this.#isReading && this.#mayRead();
   }
 
   /** Reads a message at once, because no other message waits. */
@@ -184,7 +188,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     const stream = this.#stream;
     if (stream === undefined) return this.#afterRead();
     const { input } = stream;
-    const { listener, taskPool } = this.setup;
+    const { taskPool } = this.setup;
     const { session } = this;
     // All bytes may be one message, so they are counted before it is read.
     spend(unitsOf(input.length));
@@ -216,7 +220,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
         // As deliver(), without a call for each message.
         this.messagesRead++;
         try {
-          const promise = promiseOf(listener.onMessage(session, message));
+          const promise = promiseOf(this.setup.listener.onMessage(session, message));
           if (promise !== undefined) this.trackHandler(promise);
         } catch (error) {
           session.report(handlerError(error));
@@ -253,15 +257,12 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   #waitForTurn(pause: boolean): void {
-    this.#awaitsTurn = true;
+    this.pauseReasons |= PAUSED_BY_TURN;
     if (pause) this.connection.pause();
-    const resume = (): void => {
-      this.#awaitsTurn = false;
-      this.continueReading();
-    };
     onNextTurn(
-      guarded(resume, (error) =>
-        this.session.destroy(faultError(this.session.remoteAddress, error)),
+      guarded(
+        () => this.endPause(PAUSED_BY_TURN),
+        (error) => this.session.destroy(faultError(this.session.remoteAddress, error)),
       ),
     );
   }

@@ -11,8 +11,9 @@ import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
+import type { SessionRates } from '../rate/session-rates.js';
 import type { Codec, Connection, SendOptions, SendResult, Session } from '../types.js';
-import { ConnectionWriter } from './connection-writer.js';
+import { ConnectionWriter, type DelayedWrites } from './connection-writer.js';
 import { type Flushable, flushSoon } from './flush-scheduler.js';
 import { notEncodedError, SendWaiter, Waiters } from './send-waiter.js';
 import {
@@ -77,12 +78,22 @@ export class SessionWriter<In, Out> implements Flushable {
   /** Whether the connection takes no more bytes. */
   #isGone = false;
 
-  constructor(connection: Connection, setup: ResolvedSetup<In, Out>) {
+  /** `rates`: of a session with a rate. `onFault` is called when a delayed write throws. */
+  constructor(
+    connection: Connection,
+    setup: ResolvedSetup<In, Out>,
+    rates?: Pick<SessionRates, 'makeWriter'> & Pick<DelayedWrites, 'onFault'>,
+  ) {
+    const delayed = rates?.makeWriter(connection, {
+      onReleased: () => this.#settleIfDrained(),
+      onFault: rates.onFault,
+    });
     this.#connection = connection;
-    this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
+    this.#writesEachMessage =
+      delayed !== undefined || connection.capabilities?.writesEachMessage === true;
     this.#framesMessages = connection.endMessage !== undefined;
     this.#setup = setup;
-    this.#target = new ConnectionWriter(connection);
+    this.#target = delayed ?? new ConnectionWriter(connection);
   }
 
   get queuedBytes(): number {
@@ -319,6 +330,11 @@ export class SessionWriter<In, Out> implements Flushable {
     this.#largestPortion = 0;
     this.#target.writeAll(output);
     ByteWriter.release(output);
+    this.#settleIfDrained();
+  }
+
+  /** Without an acknowledgment, the bytes are taken when the connection has none. */
+  #settleIfDrained(): void {
     if (this.#target.isDrained && this.#connection.requestWriteAck === undefined)
       this.#settleWaiters();
   }
@@ -336,12 +352,25 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#waiters?.count) this.#waiters.settle(this.takenPosition);
   }
 
+  /** Gives all messages to the connection. Throws ENCODE_FAILED within write() of a codec. */
+  flushAll(): void {
+    if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
+    this.flush();
+    this.#target.flushAll();
+    this.#settleIfDrained();
+  }
+
   /** Accepts no more messages. Queued messages are sent. */
   close(): void {
     if (this.#encodingFrom === NOT_ENCODING) this.flush();
     else this.#flushBefore(this.#encodingFrom);
     this.#target.flushPending();
     this.#isClosed = true;
+  }
+
+  /** After close(): ends this side of the connection behind all messages. */
+  end(code: number | undefined, reason: string | undefined): void {
+    this.#target.end(code, reason);
   }
 
   /** For a codec that closes the session while it encodes: writes the messages before `end`. */

@@ -7,12 +7,14 @@ import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core
 import type { Bytes } from '../../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
-import { checkNumber } from '../../core/options.js';
+import { faultError } from '../../core/guard.js';
+import { badOption, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
 import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
+import type { SessionRates } from '../rate/session-rates.js';
 import type {
   AttributeMap,
   CloseOptions,
@@ -20,16 +22,19 @@ import type {
   Connection,
   ConnectionEvents,
   Endpoint,
+  Peer,
+  ProtocolSetup,
   SendOptions,
   SendResult,
   Session,
   SessionStats,
+  StartTlsOptions,
 } from '../types.js';
 import { type Flushable, now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
 import { type PeriodicSession, PeriodicWork } from './periodic-work.js';
-import { handlerError, onOpenError } from './session-errors.js';
-import type { ResolvedSetup } from './session-options.js';
+import { closedError, handlerError, onOpenError, plainTextError } from './session-errors.js';
+import { type ResolvedSetup, withProtocol } from './session-options.js';
 import { SessionReader } from './session-reader.js';
 import { SessionWriter } from './session-writer.js';
 
@@ -40,6 +45,10 @@ export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
 }
 
 type State = 'open' | 'closing' | 'closed';
+
+function readContextOf<In, Out>({ listener }: ResolvedSetup<In, Out>): AsyncContext | undefined {
+  return (listener as ReadsInContext)[READ_CONTEXT];
+}
 
 let lastId = 0;
 
@@ -61,12 +70,13 @@ export class TransportSession<In, Out>
   #lastReadAt = Math.floor(now());
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
-  readonly #setup: ResolvedSetup<In, Out>;
+  #setup: ResolvedSetup<In, Out>;
   /** Created when the session first reads or pauses: many sessions only keep a connection. */
   #reader: SessionReader<In, Out> | undefined;
-  readonly #readContext: AsyncContext | undefined;
+  #readContext: AsyncContext | undefined;
   /** Undefined until the first write: many sessions only receive. */
   #writer: SessionWriter<In, Out> | undefined;
+  readonly #rates: SessionRates | undefined;
   #state: State = 'open';
   /** Whether onOpen has settled. */
   #hasOpened = false;
@@ -78,11 +88,18 @@ export class TransportSession<In, Out>
   #whenClosed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
 
-  constructor(owner: SessionOwner<In, Out>, connection: Connection, setup: ResolvedSetup<In, Out>) {
+  /** `rates`: undefined if neither the session nor its owner has a rate. */
+  constructor(
+    owner: SessionOwner<In, Out>,
+    connection: Connection,
+    setup: ResolvedSetup<In, Out>,
+    rates?: SessionRates,
+  ) {
     this.#owner = owner;
     this.#connection = connection;
     this.#setup = setup;
-    this.#readContext = (setup.listener as ReadsInContext)[READ_CONTEXT];
+    this.#readContext = readContextOf(setup);
+    this.#rates = rates;
     this.#periodicWork = new PeriodicWork(this, connection, setup);
   }
 
@@ -100,6 +117,10 @@ export class TransportSession<In, Out>
 
   get remoteAddress(): string {
     return this.#connection.remoteAddress;
+  }
+
+  get encrypted(): boolean {
+    return this.#connection.encrypted === true;
   }
 
   get endpoint(): Endpoint<In, Out> {
@@ -211,7 +232,8 @@ export class TransportSession<In, Out>
   }
 
   #makeReader(): SessionReader<In, Out> {
-    const reader = new SessionReader(this, this.#connection, this.#setup, this.#hasOpened);
+    const args = [this, this.#connection, this.#setup, this.#hasOpened] as const;
+    const reader = this.#rates?.makeReader<In, Out>(...args) ?? new SessionReader(...args);
     this.#reader = reader;
     return reader;
   }
@@ -311,11 +333,68 @@ export class TransportSession<In, Out>
   }
 
   #makeWriter(): SessionWriter<In, Out> {
-    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup);
+    const rates = this.#rates && {
+      makeWriter: this.#rates.makeWriter,
+      onFault: (error: unknown) => this.destroy(faultError(this.remoteAddress, error)),
+    };
+    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup, rates);
     if (this.#state !== 'open') writer.close();
     if (this.#state === 'closed') writer.stop();
     this.#writer = writer;
     return writer;
+  }
+
+  // ---- changing the protocol ----
+
+  use<NewIn, NewOut>(protocol: ProtocolSetup<NewIn, NewOut>): Session<NewIn, NewOut> {
+    // The types of the messages change with the codec.
+    const setup = withProtocol(this.#setup, protocol as unknown as ProtocolSetup<In, Out>);
+    if (this.closed) throw closedError(this.remoteAddress);
+    this.#setup = setup;
+    this.#readContext = readContextOf(setup);
+    this.#reader?.use(setup);
+    this.#periodicWork.use(setup);
+    return this as unknown as Session<NewIn, NewOut>;
+  }
+
+  startTls(options: StartTlsOptions = {}): Promise<Peer> {
+    let handshake: Promise<Peer>;
+    try {
+      handshake = this.#beginTls(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const started = handshake.then(
+      (peer) => {
+        this.updateActive();
+        return peer;
+      },
+      (error) => {
+        this.destroy(error);
+        throw error;
+      },
+    );
+    // onError has received the error. A peer must not end the process of a caller that does not
+    // await this promise.
+    started.catch(() => {});
+    return started;
+  }
+
+  #beginTls(options: StartTlsOptions): Promise<Peer> {
+    const connection = this.#connection;
+    const { remoteAddress } = this;
+    if (connection.startTls === undefined)
+      throw badOption('startTls', remoteAddress, 'a session at tcp:// or unix://, not compressed');
+    if (this.closed) throw closedError(remoteAddress);
+    this.#writer?.flushAll();
+    const rest = this.#reader?.unreadBytes ?? 0;
+    if (rest > 0) {
+      const error = plainTextError(remoteAddress, rest);
+      this.fail(error);
+      return Promise.reject(error);
+    }
+    const { type, address } = this.#owner;
+    return connection.startTls(options, { isServer: type === 'server', address });
   }
 
   // ---- closing ----
@@ -325,12 +404,12 @@ export class TransportSession<In, Out>
     if (options?.code !== undefined) this.#connection.checkCloseCode?.(options.code);
     const closed = this.#closedPromise();
     if (this.#state === 'open') {
-      this.#writer?.close();
+      const writer = this.#writer;
+      writer?.close();
       this.#state = 'closing';
-      this.#connection.end(
-        options === undefined ? undefined : (options.code ?? NORMAL_CLOSE),
-        options?.reason,
-      );
+      const code = options === undefined ? undefined : (options.code ?? NORMAL_CLOSE);
+      if (writer === undefined) this.#connection.end(code, options?.reason);
+      else writer.end(code, options?.reason);
       // A paused session must see the end of the peer's side too.
       this.#reader?.resume();
       this.#waitTimer = startTimer(() => runInTurn(() => this.destroy()), this.#setup.waitTime);

@@ -11,7 +11,7 @@ export class StreamDecoder<In, Out> {
   /** The bytes that have arrived and are not decoded. */
   readonly input = new ByteReader();
   readonly #session: ReadingSession<In, Out>;
-  readonly #setup: ResolvedSetup<In, Out>;
+  #setup: ResolvedSetup<In, Out>;
   /** Whether the codec has returned a message that is no promise. */
   #isCodecChecked = false;
   /** When the incomplete message began: a time of now(). 0: no message is incomplete. */
@@ -20,6 +20,13 @@ export class StreamDecoder<In, Out> {
   constructor(session: ReadingSession<In, Out>, setup: ResolvedSetup<In, Out>) {
     this.#session = session;
     this.#setup = setup;
+  }
+
+  /** Reads further messages with the codec of `setup`. */
+  use(setup: ResolvedSetup<In, Out>): void {
+    this.#setup = setup;
+    this.#isCodecChecked = false;
+    this.#incompleteSince = 0;
   }
 
   /**
@@ -41,6 +48,10 @@ export class StreamDecoder<In, Out> {
     }
     const consumed = before - input.length;
     if (message === undefined && consumed === 0) {
+      // The codec has called Session.use(): the other codec reads the same bytes.
+      // A subclass counts the messages of next(), and counts this one once.
+      if (codec !== this.#setup.codec)
+        return StreamDecoder.prototype.next.call(this) as typeof message;
       if (before > maxMessageBytes)
         session.fail(receivedTooLargeError(session.remoteAddress, before, maxMessageBytes));
       else if (this.#incompleteSince === 0) this.#incompleteSince = now();
@@ -55,6 +66,12 @@ export class StreamDecoder<In, Out> {
         : receivedTooLargeError(session.remoteAddress, consumed, maxMessageBytes),
     );
     return undefined;
+  }
+
+  /** The incomplete message, if there is one, began `ms` milliseconds later. */
+  postponeTimeout(ms: number): void {
+    if (this.#incompleteSince > 0)
+      this.#incompleteSince = Math.min(now(), this.#incompleteSince + ms);
   }
 
   /**

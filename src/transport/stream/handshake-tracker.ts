@@ -1,20 +1,30 @@
-/** Tracks the TLS and WebSocket handshakes of a server: their deadlines, limits and refusals. */
-import type { Server as NodeServer, Socket } from 'node:net';
+/**
+ * Tracks the handshakes of a server, of proxies, TLS and WebSockets: their deadlines, limits and
+ * refusals.
+ */
+import type { Socket } from 'node:net';
 import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { inTurns, runInTurn } from '../../core/turn.js';
 import { destroyAfterLinger } from '../linger.js';
+import type { HostAddress } from '../proxies/ip-address.js';
 import { RefusedError } from '../refused-error.js';
-import type { Admission, Listener, Peer } from '../types.js';
-import { guardedOpen } from './socket-listener.js';
+import type { Admission, Peer, ProxySettings } from '../types.js';
 import { SocketPeer } from './socket-peer.js';
 
 /** The handshake of one connection. */
 export interface Handshake {
   /** The TCP socket, also with TLS. */
   readonly socket: Socket;
-  readonly peer: Peer;
+  /** What is known of the peer now. */
+  peer: Peer;
+  /** The client that a proxy has named. Undefined: the other end of the socket is the client. */
+  client: HostAddress | undefined;
+  /** The peer is a proxy that has not named its client yet. */
+  isClientPending: boolean;
+  /** Of the addresses of the peer. */
+  scheme: string;
   /** See TrackerOptions.keyOf. */
   readonly key: unknown;
   /** The listener of the socket's 'close' event. */
@@ -29,16 +39,9 @@ interface TrackerOptions {
   readonly scheme: string;
   readonly handshakeTimeout: number;
   readonly admission: Admission;
+  readonly behindProxy: ProxySettings | undefined;
   /** Equal for the sockets that find() finds with each other. Default: addressesOf(). */
   readonly keyOf?: (socket: Socket) => unknown;
-}
-
-/** How the connections of a TCP server get TLS. */
-interface TlsBegin {
-  /** Reports whether a TLS handshake has succeeded. */
-  readonly secureServer: TlsServer;
-  /** Called with the handshake of each connection. Begins TLS, at once or later. */
-  begin(handshake: Handshake): void;
 }
 
 export class HandshakeTracker {
@@ -52,39 +55,49 @@ export class HandshakeTracker {
     this.#keyOf = options.keyOf ?? addressesOf;
   }
 
-  /** Begins a handshake for each connection of `server`. `tls`: begins TLS too. */
-  track(server: NodeServer, tls?: TlsBegin): void {
-    const { scheme, admission } = this.#options;
-    const begin = (socket: Socket): void => {
-      const handshake = this.begin(socket, tls !== undefined);
-      if (handshake !== undefined) tls?.begin(handshake);
-    };
-    const peerOf = (socket: Socket): Peer => new SocketPeer(scheme, socket);
-    server.on('connection', guardedOpen(begin, peerOf, admission));
-    tls?.secureServer.on('secureConnection', (socket) => this.#onSecureConnection(socket));
-    tls?.secureServer.on('tlsClientError', (error, socket) => this.#onTlsError(error, socket));
+  /** Follows the TLS handshakes of `server`. Each connection of it needs a begin(). */
+  trackTls(server: TlsServer): void {
+    server.on('secureConnection', (socket) => this.#onSecureConnection(socket));
+    server.on('tlsClientError', (error, socket) => this.#onTlsError(error, socket));
   }
 
-  /** Begins a handshake. If a limit refuses it, `socket` is destroyed, and the result undefined. */
-  begin(socket: Socket, isTlsPending: boolean): Handshake | undefined {
-    const { admission, handshakeTimeout, scheme } = this.#options;
+  /**
+   * Begins a handshake. If a list or a limit refuses the peer, or it should be a proxy and is none
+   * or has disconnected, `socket` is destroyed, and the result is undefined.
+   */
+  begin(socket: Socket): Handshake | undefined {
+    const { admission, handshakeTimeout, scheme, behindProxy } = this.#options;
+    const { remoteAddress } = socket;
+    const readsProxyHeader = behindProxy?.header === 'proxy-protocol';
+    // The health check of a proxy may reset the connection before it is accepted.
+    if (readsProxyHeader && remoteAddress === undefined) return void socket.destroy();
     const peer = new SocketPeer(scheme, socket);
-    const limitError = admission.refusalBeforeHandshake(peer);
-    if (limitError !== undefined) {
+    const isProxy = behindProxy?.isTrusted(remoteAddress ?? '') === true;
+    const refusal =
+      readsProxyHeader && !isProxy
+        ? new RefusedError('behindProxy.trusted does not have this address', {
+            status: 400,
+            reason: 'proxy',
+          })
+        : admission.refusalBeforeHandshake(isProxy ? undefined : peer);
+    if (refusal !== undefined) {
       socket.destroy();
-      admission.reportRefusal(peer, limitError);
+      admission.reportRefusal(peer, refusal);
       return undefined;
     }
     const handshake: Handshake = {
       socket,
       peer,
+      client: undefined,
+      isClientPending: isProxy,
+      scheme,
       key: this.#keyOf(socket),
       // Thousands of connections may close at once.
       onClose: () => runInTurn(() => this.#onClose(handshake)),
-      isTlsPending,
+      isTlsPending: false,
       isRefused: false,
     };
-    admission.countHandshake(peer, 1);
+    admission.countHandshake(isProxy ? undefined : peer, 1);
     this.#byKey.set(handshake.key, handshake);
     this.#timers.set(
       handshake,
@@ -92,6 +105,28 @@ export class HandshakeTracker {
     );
     socket.once('close', handshake.onClose);
     return handshake;
+  }
+
+  /**
+   * The proxy has named its client; undefined: it is the client itself. Returns the error of a list
+   * or a limit that refuses the client.
+   */
+  setClient(handshake: Handshake, client: HostAddress | undefined): RefusedError | undefined {
+    if (!handshake.isClientPending || !this.#timers.has(handshake)) return undefined;
+    const { admission } = this.#options;
+    admission.countHandshake(undefined, -1);
+    handshake.isClientPending = false;
+    handshake.client = client;
+    handshake.peer = new SocketPeer(handshake.scheme, handshake.socket, client);
+    const refusal = admission.refusalBeforeHandshake(handshake.peer);
+    admission.countHandshake(handshake.peer, 1);
+    return refusal;
+  }
+
+  /** The connection has no TLS: changes the scheme of its addresses. */
+  setScheme(handshake: Handshake, scheme: string): void {
+    handshake.scheme = scheme;
+    handshake.peer = new SocketPeer(scheme, handshake.socket, handshake.client);
   }
 
   #onSecureConnection(socket: TLSSocket): void {
@@ -125,8 +160,7 @@ export class HandshakeTracker {
     // It may have ended while it waited for its turn.
     if (!this.#timers.has(handshake)) return;
     const { handshakeTimeout } = this.#options;
-    const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
-    this.reportRefusal(handshake, new RefusedError(message, { status: 408, reason: 'timeout' }));
+    this.reportRefusal(handshake, handshakeTimeoutError(handshakeTimeout));
     handshake.socket.destroy();
   }
 
@@ -151,7 +185,8 @@ export class HandshakeTracker {
     // The socket may live long, and the listener would keep the handshake in memory.
     handshake.socket.off('close', handshake.onClose);
     if (this.#byKey.get(handshake.key) === handshake) this.#byKey.delete(handshake.key);
-    this.#options.admission.countHandshake(handshake.peer, -1);
+    const { peer, isClientPending } = handshake;
+    this.#options.admission.countHandshake(isClientPending ? undefined : peer, -1);
   }
 
   /**
@@ -189,19 +224,14 @@ export class HandshakeTracker {
   }
 }
 
-/** `listener`, whose close() also destroys the connections whose handshake is not complete. */
-export function stopHandshakesOnClose(listener: Listener, handshakes: HandshakeTracker): Listener {
-  return {
-    ...listener,
-    close() {
-      const closed = listener.close();
-      handshakes.stop();
-      return closed;
-    },
-  };
+/** `handshakeTimeout`: milliseconds. */
+export function handshakeTimeoutError(handshakeTimeout: number): RefusedError {
+  const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
+  return new RefusedError(message, { status: 408, reason: 'timeout' });
 }
 
-function tlsError(cause: Error): RefusedError {
+/** For a server. `cause`: why the TLS handshake of its peer failed. */
+export function tlsError(cause: Error): RefusedError {
   return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, {
     reason: 'tls',
     cause,

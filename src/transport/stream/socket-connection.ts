@@ -5,16 +5,22 @@ import { TLSSocket } from 'node:tls';
 import { allocate } from '../../core/bytes.js';
 import { type GettyError, gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
+import { badOption } from '../../core/options.js';
 import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
 import { beginEvent, endEvent } from '../session/flush-scheduler.js';
+import { closedError } from '../session/session-errors.js';
+import { TlsHandshake } from '../tls/start-tls.js';
 import type {
   Connection,
   ConnectionCapabilities,
   ConnectionEvents,
   Peer,
   PeerCertificate,
+  StartTlsOptions,
+  TlsSide,
 } from '../types.js';
+import { certificateOf } from './socket-peer.js';
 
 /** Milliseconds without data before the system sends a TCP keep-alive probe. */
 const KEEP_ALIVE_DELAY = 60_000;
@@ -90,14 +96,41 @@ function eventFailed(connection: SocketConnection, error: unknown): void {
 const NONE = allocate(0);
 const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
 
+/** What the session wants while a TLS handshake is in progress on its connection. */
+class PendingTls {
+  /** Bytes that are sent after the handshake. Before, the peer is not verified. */
+  readonly chunks: Uint8Array[] = [];
+  bufferedBytes = 0;
+  isPaused: boolean;
+  hasEnded = false;
+  readonly #reject: (error: Error) => void;
+
+  constructor(isPaused: boolean, reject: (error: Error) => void) {
+    this.isPaused = isPaused;
+    this.#reject = reject;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.chunks.push(bytes);
+    this.bufferedBytes += bytes.length;
+  }
+
+  fail(error: Error): void {
+    this.#reject(error);
+  }
+}
+
 export class SocketConnection implements Connection {
   readonly capabilities = CAPABILITIES;
   /** Undefined before attach(). */
   events: ConnectionEvents | undefined;
-  readonly #socket: Socket;
-  readonly #peer: Peer;
-  readonly #isEncrypted: boolean;
-  /** The reason of the close, if an event could not be handled. */
+  #socket: Socket;
+  #peer: Peer;
+  /** `pending`: from the call of startTls() to the end of its handshake. */
+  #encryption: 'none' | 'pending' | 'complete';
+  /** Undefined unless a handshake of startTls() is in progress, or has failed. */
+  #pendingTls: PendingTls | undefined;
+  /** The reason of the close, if an event could not be handled, or startTls() has failed. */
   #fault: Error | undefined;
   /** The error of the socket, if the connection was lost. */
   #lossCause: Error | undefined;
@@ -110,7 +143,7 @@ export class SocketConnection implements Connection {
   constructor(socket: Socket, peer: Peer) {
     this.#socket = socket;
     this.#peer = peer;
-    this.#isEncrypted = socket instanceof TLSSocket;
+    this.#encryption = socket instanceof TLSSocket ? 'complete' : 'none';
     (socket as ConnectionSocket)[CONNECTION] = this;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
@@ -129,6 +162,10 @@ export class SocketConnection implements Connection {
 
   get certificate(): PeerCertificate | undefined {
     return this.#peer.certificate;
+  }
+
+  get encrypted(): boolean | undefined {
+    return this.#peer.encrypted;
   }
 
   attach(events: ConnectionEvents): void {
@@ -175,20 +212,22 @@ export class SocketConnection implements Connection {
     // A destroyed socket drops its queue and reports a length of 0. Bytes that the system had not
     // accepted before stay counted.
     if (!this.#socket.destroyed && this.#socket.errored === null)
-      this.#acceptedBytes = this.#writtenBytes - this.#socket.writableLength;
+      this.#acceptedBytes =
+        this.#writtenBytes - this.#socket.writableLength - (this.#pendingTls?.bufferedBytes ?? 0);
     return this.#writtenBytes - this.#acceptedBytes;
   }
 
   write(bytes: Uint8Array): void {
     this.#writtenBytes += bytes.length;
     const socket = this.#socket;
+    const encryption = this.#encryption;
     // In most cases the system takes all bytes at once, which a callback would only report later:
     // it takes time in each write. A TLS socket never does.
-    if (!this.#isEncrypted && socket.writableLength === 0) {
+    if (encryption === 'none' && socket.writableLength === 0) {
       socket.write(bytes);
       if (socket.writableLength === 0) return;
       bytes = NONE;
-    }
+    } else if (encryption === 'pending') return this.#pendingTls?.write(bytes);
     this.#onWritten ??= (error) => {
       if (error == null) this.events?.onTaken();
     };
@@ -197,18 +236,65 @@ export class SocketConnection implements Connection {
   }
 
   pause(): void {
-    this.#socket.pause();
+    if (this.#pendingTls === undefined) this.#socket.pause();
+    else this.#pendingTls.isPaused = true;
   }
 
   resume(): void {
-    this.#socket.resume();
+    if (this.#pendingTls === undefined) this.#socket.resume();
+    else this.#pendingTls.isPaused = false;
   }
 
   end(): void {
-    this.#socket.end();
+    if (this.#pendingTls === undefined) this.#socket.end();
+    else this.#pendingTls.hasEnded = true;
   }
 
   destroy(): void {
+    this.#pendingTls?.fail(closedError(this.remoteAddress));
     this.#socket.destroy();
+  }
+
+  startTls(options: StartTlsOptions, side: TlsSide): Promise<Peer> {
+    if (this.#encryption !== 'none')
+      throw badOption('startTls', this.remoteAddress, 'a session that is not encrypted');
+    const handshake = new TlsHandshake(options, side);
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      const pending = new PendingTls(socket.isPaused(), reject);
+      this.#pendingTls = pending;
+      this.#encryption = 'pending';
+      // From now on the TLS socket reads what arrives.
+      socket.pause();
+      socket.off('data', onData).off('end', onEnd);
+      handshake.start(socket, this.remoteAddress, {
+        onSecure: (secure) => resolve(this.#continueWith(secure, pending)),
+        onFailed: (error) => {
+          this.#fault = error;
+          pending.fail(error);
+          socket.destroy();
+        },
+      });
+    });
+  }
+
+  /** Replaces the socket by the TLS socket over it. */
+  #continueWith(secure: TLSSocket, pending: PendingTls): Peer {
+    // The listener of 'error' stays: without one, the event would end the process.
+    this.#socket.off('close', onClose);
+    const { localAddress, remoteAddress } = this.#peer;
+    const certificate = certificateOf(secure);
+    this.#peer = { localAddress, remoteAddress, certificate, encrypted: true };
+    this.#socket = secure;
+    this.#encryption = 'complete';
+    this.#pendingTls = undefined;
+    // write() counts them again.
+    this.#writtenBytes -= pending.bufferedBytes;
+    (secure as Socket as ConnectionSocket)[CONNECTION] = this;
+    secure.on('error', onError).on('data', onData).on('end', onEnd).on('close', onClose);
+    if (pending.isPaused) secure.pause();
+    for (const chunk of pending.chunks) this.write(chunk);
+    if (pending.hasEnded) this.end();
+    return this.#peer;
   }
 }

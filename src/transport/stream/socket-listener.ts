@@ -2,8 +2,11 @@
 import type { Server, Socket } from 'node:net';
 import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
 import { guard } from '../../core/guard.js';
+import { runInTurn } from '../../core/turn.js';
 import type { Address } from '../address.js';
 import type { Admission, Listener, Peer } from '../types.js';
+
+function ignore(): void {}
 
 /**
  * A listener for the event with which a server of Node.js reports a socket. `open` makes a
@@ -16,11 +19,38 @@ export function guardedOpen<S extends Socket>(
 ): (socket: S) => void {
   const openFailed = (socket: S, error: unknown): void => {
     // An 'error' event without a listener would end the process.
-    socket.on('error', () => {});
+    socket.on('error', ignore);
     socket.destroy();
     admission.reportFault(peerOf(socket), error);
   };
   return (socket) => guard(open, openFailed, socket, undefined);
+}
+
+/**
+ * A listener of 'secureConnection' that calls guardedOpen() with its arguments, in a later turn if
+ * the budget is used up: many handshakes can be completed at once.
+ */
+export function openInTurn<S extends Socket>(
+  open: (socket: S) => void,
+  peerOf: (socket: S) => Peer,
+  admission: Admission,
+): (socket: S) => void {
+  const openNow = guardedOpen(open, peerOf, admission);
+  return (socket) => openUnlessDestroyed(socket, openNow);
+}
+
+/**
+ * Calls `open`, which must not throw, with the socket: at once, or in a later turn if the budget is
+ * used up. If the socket is destroyed meanwhile, `open` is not called.
+ */
+export function openUnlessDestroyed<S extends Socket>(socket: S, open: (socket: S) => void): void {
+  // An 'error' event without a listener would end the process.
+  socket.on('error', ignore);
+  runInTurn(() => {
+    if (socket.destroyed) return;
+    open(socket);
+    socket.off('error', ignore);
+  });
 }
 
 export function listenFailed({ text }: Address, error: unknown): GettyError {

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { formatAddress } from '../address.js';
+import type { HostAddress } from '../proxies/ip-address.js';
 import type { Peer, PeerCertificate } from '../types.js';
 
 /** The addresses of both ends of a TCP socket. Most are never read, so a getter formats them. */
@@ -11,9 +12,11 @@ export class SocketPeer implements Peer {
   #localAddress: string | undefined;
   #remoteAddress: string | undefined;
 
-  constructor(scheme: string, socket: Socket) {
+  /** `remote`: the host and port of the peer, if it is not the other end of the socket. */
+  constructor(scheme: string, socket: Socket, remote?: HostAddress) {
     this.#scheme = scheme;
     this.#socket = socket;
+    if (remote !== undefined) this.#remoteAddress = formatAddress(scheme, remote.host, remote.port);
     // Node.js keeps the peer's address after the first read, also when the socket is closed.
     void socket.remotePort;
   }
@@ -42,20 +45,29 @@ export class SocketPeer implements Peer {
 export class TlsPeer extends SocketPeer {
   readonly #socket: TLSSocket;
 
-  constructor(scheme: string, socket: TLSSocket) {
-    super(scheme, socket);
+  constructor(scheme: string, socket: TLSSocket, remote?: HostAddress) {
+    super(scheme, socket, remote);
     this.#socket = socket;
   }
 
-  get certificate(): PeerCertificate | undefined {
-    const certificate = this.#socket.authorized ? this.#socket.getPeerCertificate() : undefined;
-    if (certificate?.fingerprint256 === undefined) return undefined;
-    const { subject, subjectaltname, fingerprint256, serialNumber } = certificate;
-    return {
-      commonName: [subject?.CN ?? ''].flat().join(', '),
-      altNames: subjectaltname?.split(', ') ?? [],
-      fingerprint: fingerprint256,
-      serialNumber,
-    };
+  get encrypted(): boolean {
+    return true;
   }
+
+  get certificate(): PeerCertificate | undefined {
+    return certificateOf(this.#socket);
+  }
+}
+
+/** The verified certificate of the socket's peer. Undefined if it has presented none. */
+export function certificateOf(socket: TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+  if (certificate?.fingerprint256 === undefined) return undefined;
+  const { subject, subjectaltname, fingerprint256, serialNumber } = certificate;
+  return {
+    commonName: [subject?.CN ?? ''].flat().join(', '),
+    altNames: subjectaltname?.split(', ') ?? [],
+    fingerprint: fingerprint256,
+    serialNumber,
+  };
 }

@@ -1,13 +1,31 @@
 /** The transport `tcp://`. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { formatAddress } from '../address.js';
+import { type Address, formatAddress } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
-import type { Peer, Transport } from '../types.js';
+import { dialTunnel } from '../proxies/http-tunnel.js';
+import type { Connection, Listener, ListenOptions, Peer, Transport } from '../types.js';
 import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
 import { guardedOpen, listenWith } from './socket-listener.js';
 import { SocketPeer } from './socket-peer.js';
+import { StreamServer } from './stream-server.js';
+
+/** Each connection begins with a header of the PROXY protocol. */
+function listenBehindProxy(
+  address: Address,
+  options: ListenOptions,
+  accept: (connection: Connection) => void,
+): Promise<Listener> {
+  const server = new StreamServer(
+    { scheme: 'tcp', plainScheme: 'tcp', hasTls: false, options },
+    (socket, handshake) => {
+      server.handshakes.remove(handshake);
+      accept(new SocketConnection(socket, new SocketPeer('tcp', socket, handshake.client)));
+    },
+  );
+  return server.listen(address);
+}
 
 export const tcp: Transport = {
   get maxSessions() {
@@ -15,6 +33,7 @@ export const tcp: Transport = {
   },
 
   listen(address, options, accept) {
+    if (options.behindProxy !== undefined) return listenBehindProxy(address, options, accept);
     const peerOf = (socket: Socket): Peer => new SocketPeer('tcp', socket);
     const open = guardedOpen<Socket>(
       (socket) => accept(new SocketConnection(socket, peerOf(socket))),
@@ -32,7 +51,12 @@ export const tcp: Transport = {
     );
   },
 
-  async dial(address, _options, signal) {
+  async dial(address, { proxy }, signal) {
+    const tunnel = await dialTunnel(proxy, address, signal);
+    if (tunnel !== undefined) {
+      const { socket, remote } = tunnel;
+      return new SocketConnection(socket, new SocketPeer('tcp', socket, remote));
+    }
     const socket: Socket = connect({
       host: address.host || 'localhost',
       port: address.port,

@@ -1,17 +1,13 @@
 /** The transport `tls://`: TLS over TCP. */
-import type { AddressInfo } from 'node:net';
-import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls';
-import { formatAddress } from '../address.js';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { defaultMaxSessions } from '../descriptors.js';
-import type { Peer, Transport } from '../types.js';
-import { HandshakeTracker, stopHandshakesOnClose } from './handshake-tracker.js';
+import { dialTunnel } from '../proxies/http-tunnel.js';
+import { tlsClientOptions } from '../tls/tls-options.js';
+import type { Transport } from '../types.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
-import { listenWith } from './socket-listener.js';
-import { TlsPeer } from './socket-peer.js';
-import { createTlsAcceptor, openInTurn } from './tls-acceptor.js';
-import { tlsClientOptions, tlsServerOptions } from './tls-options.js';
-import { withTlsReload } from './tls-reload.js';
+import { SocketPeer, TlsPeer } from './socket-peer.js';
+import { StreamServer } from './stream-server.js';
 
 export const tls: Transport = {
   get maxSessions() {
@@ -19,38 +15,33 @@ export const tls: Transport = {
   },
 
   async listen(address, options, accept) {
-    const { admission, backlog, handshakeTimeout } = options;
-    const secureServer = createServer(tlsServerOptions(options.tls));
-    const handshakes = new HandshakeTracker({ scheme: 'tls', handshakeTimeout, admission });
-    const server = createTlsAcceptor(secureServer, handshakes);
-    const peerOf = (socket: TLSSocket): Peer => new TlsPeer('tls', socket);
-    const open = (socket: TLSSocket): void => {
-      const handshake = handshakes.find(socket);
-      // The peer has left: the addresses of its socket are unknown.
-      if (handshake === undefined) return void socket.destroy();
-      handshakes.remove(handshake);
-      accept(new SocketConnection(socket, peerOf(socket)));
-    };
-    secureServer.on('secureConnection', openInTurn(open, peerOf, admission));
-    const { port, host } = address;
-    const listener = await listenWith(
-      server,
-      { port, host: host || undefined, backlog },
-      address,
-      () => formatAddress('tls', host, (server.address() as AddressInfo).port),
+    const server = new StreamServer(
+      { scheme: 'tls', plainScheme: 'tcp', hasTls: true, options },
+      (socket, handshake) => {
+        server.handshakes.remove(handshake);
+        const { scheme, client } = handshake;
+        const peer =
+          scheme === 'tls'
+            ? new TlsPeer(scheme, socket as TLSSocket, client)
+            : new SocketPeer(scheme, socket, client);
+        accept(new SocketConnection(socket, peer));
+      },
     );
-    return withTlsReload(stopHandshakesOnClose(listener, handshakes), secureServer, options.tls);
+    return server.listen(address);
   },
 
   async dial(address, options, signal) {
+    const tlsOptions = tlsClientOptions(options.tls, address);
+    const tunnel = await dialTunnel(options.proxy, address, signal);
     const socketOptions: ConnectionOptions & { allowHalfOpen: boolean } = {
-      ...tlsClientOptions(options.tls, address),
-      host: address.host || 'localhost',
-      port: address.port,
+      ...tlsOptions,
+      ...(tunnel === undefined
+        ? { host: address.host || 'localhost', port: address.port }
+        : { socket: tunnel.socket }),
       allowHalfOpen: true,
     };
     const socket = connect(socketOptions);
     await untilConnected(socket, 'secureConnect', address, signal);
-    return new SocketConnection(socket, new TlsPeer('tls', socket));
+    return new SocketConnection(socket, new TlsPeer('tls', socket, tunnel?.remote));
   },
 };

@@ -11,6 +11,7 @@ import { gettyError } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import type { Address } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
+import { refuseProxy } from '../proxies/proxy-url.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../types.js';
 import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
@@ -181,7 +182,8 @@ export const unix: Transport = {
     return listenAt(server, path, address, options);
   },
 
-  async dial(address, _options, signal) {
+  async dial(address, options, signal) {
+    refuseProxy(options, address);
     const socket: Socket = connect({
       path: systemPath(address),
       allowHalfOpen: true,

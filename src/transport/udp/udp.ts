@@ -19,6 +19,7 @@
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
+import { refuseProxy } from '../proxies/proxy-url.js';
 import type { Transport } from '../types.js';
 import { rotateAfterFailed, UdpClientConnection } from './udp-client-connection.js';
 import { UdpListener } from './udp-listener.js';
@@ -51,6 +52,7 @@ export const udp: Transport = {
   },
 
   async dial(address, options, signal) {
+    refuseProxy(options, address);
     const settings = resolveUdpOptions(options.udp);
     if (settings.multicast.length > 0)
       throw badOption(

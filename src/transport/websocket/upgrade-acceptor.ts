@@ -1,18 +1,21 @@
 /** Answers the upgrade requests of one server, and accepts the WebSocket connections among them. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { gettyError } from '../../core/errors.js';
+import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { runInTurn } from '../../core/turn.js';
-import type { HandshakeTracker } from '../stream/handshake-tracker.js';
+import { forwardedClient } from '../proxies/forwarded-header.js';
+import { RefusedError } from '../refused-error.js';
+import type { Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
 import { SocketPeer } from '../stream/socket-peer.js';
-import type { Admission, Connection, Peer, WebSocketOptions } from '../types.js';
+import type { Admission, Connection, Peer, ProxySettings, WebSocketOptions } from '../types.js';
 import { isOriginAllowed } from './handshake/origin-policy.js';
 import {
   type AcceptedUpgrade,
   answerUpgrade,
   type RefusedUpgrade,
   refuseOrigin,
+  statusResponse,
 } from './handshake/server-handshake.js';
 import { UpgradedConnection } from './upgraded-connection.js';
 import { peerOf, type WebSocketScheme } from './websocket-address.js';
@@ -26,6 +29,7 @@ export interface UpgradeAcceptorOptions {
   readonly host: string;
   readonly websocket: WebSocketOptions;
   readonly admission: Admission;
+  readonly behindProxy: ProxySettings | undefined;
   /** Has the handshake of each socket that is passed to the methods. */
   readonly handshakes: HandshakeTracker;
   readonly accept: (connection: Connection) => void;
@@ -49,6 +53,8 @@ export class UpgradeAcceptor {
 
   /** Answers an upgrade request. `head`: the bytes after it. */
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const refusal = this.#identify(request, socket);
+    if (refusal !== undefined) return this.refuse(request, socket, refusal);
     const { path, host, websocket, admission } = this.#options;
     const upgrade = answerUpgrade(request, path, websocket, host);
     if (upgrade.refusal !== undefined) return this.refuse(request, socket, upgrade);
@@ -68,23 +74,43 @@ export class UpgradeAcceptor {
     });
   }
 
+  /**
+   * Reads which client a trusted proxy names in the headers of its request. Returns the refusal of
+   * that client, or of headers that cannot be read.
+   */
+  #identify(request: IncomingMessage, socket: Socket): RefusedUpgrade | undefined {
+    const { behindProxy } = this.#options;
+    const handshake = this.#handshakes.find(socket);
+    if (behindProxy === undefined || handshake?.isClientPending !== true) return undefined;
+    try {
+      const client = forwardedClient(request.headers, behindProxy);
+      const refusal = this.#handshakes.setClient(handshake, client);
+      return refusal && { response: statusResponse(refusal.status), refusal };
+    } catch (error) {
+      const refusal = new RefusedError(messageOf(error), { status: 400, reason: 'proxy' });
+      return { response: statusResponse(400), refusal };
+    }
+  }
+
   /** Counts the refusal of a request, and answers it. */
   refuse(request: IncomingMessage, socket: Socket, { response, refusal }: RefusedUpgrade): void {
     const handshake = this.#handshakes.find(socket);
     if (handshake === undefined) return void socket.destroy();
-    this.#handshakes.reportRefusal(handshake, refusal, this.#requestPeer(request, socket));
+    // So that the report has the client of a proxy. Another refusal of that client does not matter.
+    this.#identify(request, socket);
+    this.#handshakes.reportRefusal(handshake, refusal, this.#requestPeer(request, handshake));
     this.#handshakes.answer(handshake, socket, response);
   }
 
   /** The peer of a request that has no connection. */
-  #requestPeer({ url = '', headers }: IncomingMessage, socket: Socket): Peer {
-    const { scheme, path } = this.#options;
-    const { localAddress, remoteAddress } = new SocketPeer(scheme, socket);
+  #requestPeer({ url = '', headers }: IncomingMessage, { peer }: Handshake): Peer {
+    const { path } = this.#options;
+    const { localAddress, remoteAddress } = peer;
     return { localAddress: localAddress + path, remoteAddress, request: { url, headers } };
   }
 
   #open(socket: Socket, head: Buffer, upgrade: AcceptedUpgrade): void {
-    const { scheme, path, websocket, admission, accept } = this.#options;
+    const { path, websocket, admission, accept } = this.#options;
     const handshake = this.#handshakes.find(socket);
     // While allowOrigin was called, the handshake may have ended, or the peer may have closed. A
     // session would never get the 'end' event that the socket has already emitted.
@@ -98,7 +124,7 @@ export class UpgradeAcceptor {
       ...result,
     };
     const stream = new UpgradedConnection(
-      peerOf(scheme, socket, '', path),
+      peerOf(handshake.scheme as WebSocketScheme, socket, '', path, handshake.client),
       { socket, handshake, handshakes: this.#handshakes, response, head },
       admission,
     );

@@ -1,12 +1,13 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
-import { type Address, type Credentials, withoutZone } from '../address.js';
+import { type Address, basicAuthorization, withoutZone } from '../address.js';
+import { dialTunnel } from '../proxies/http-tunnel.js';
 import { SocketConnection } from '../stream/socket-connection.js';
 import { untilConnected } from '../stream/socket-dial.js';
-import { tlsClientOptions } from '../stream/tls-options.js';
+import { tlsClientOptions } from '../tls/tls-options.js';
 import type { ClientOptions, Connection } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
@@ -14,27 +15,29 @@ import { WebSocketConnection } from './websocket-connection.js';
 import { checkWebSocketOptions, headersOf, MAX_HEADER_BYTES } from './websocket-options.js';
 
 const DEFAULT_PORTS = { ws: 80, wss: 443 };
+/** Of node:tls too, whose type does not have it. */
+const HALF_OPEN: object = { allowHalfOpen: true };
 
 /** Connects to a WebSocket server. Rejects with CONNECT_FAILED or BAD_OPTION. */
 export async function dial(
   scheme: WebSocketScheme,
   address: Address,
-  { websocket, tls }: ClientOptions,
+  { websocket, tls, proxy }: ClientOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
   const options = checkWebSocketOptions(websocket);
   const handshake = new ClientHandshake(options, await headersOf(options, address, signal));
-  const target = { host: address.host || 'localhost', port: address.port, allowHalfOpen: true };
-  const socket =
-    scheme === 'wss'
-      ? connectTls({ ...tlsClientOptions(tls, address), ...target })
-      : connect(target);
-  await untilConnected(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
+  const tlsOptions = scheme === 'wss' ? tlsClientOptions(tls, address) : undefined;
+  const tunnel = await dialTunnel(proxy, address, signal);
+  const socket = await connectSocket(address, tlsOptions, tunnel?.socket, signal);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, handshake.headers, signal);
     const result = handshake.validateResponse(headers);
     if (head.length > 0) socket.unshift(head);
-    const stream = new SocketConnection(socket, peerOf(scheme, socket, pathOf(address), ''));
+    const stream = new SocketConnection(
+      socket,
+      peerOf(scheme, socket, pathOf(address), '', tunnel?.remote),
+    );
     return new WebSocketConnection(stream, {
       role: 'client',
       isText: options.text ?? false,
@@ -50,9 +53,25 @@ export async function dial(
   }
 }
 
-/** The header Authorization (RFC 7617). */
-function basicAuthorization({ user, password }: Credentials): string {
-  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+/**
+ * The socket of the upgrade request. `tlsOptions`: undefined without TLS. `tunnel`: a socket that a
+ * proxy has connected.
+ */
+async function connectSocket(
+  address: Address,
+  tlsOptions: ConnectionOptions | undefined,
+  tunnel: Socket | undefined,
+  signal: AbortSignal,
+): Promise<Socket> {
+  if (tunnel !== undefined && tlsOptions === undefined) return tunnel;
+  const target = { host: address.host || 'localhost', port: address.port, ...HALF_OPEN };
+  const socket =
+    tlsOptions === undefined
+      ? connect(target)
+      : connectTls({ ...tlsOptions, ...(tunnel ? { socket: tunnel, ...HALF_OPEN } : target) });
+  const event = tlsOptions === undefined ? 'connect' : 'secureConnect';
+  await untilConnected(socket, event, address, signal);
+  return socket;
 }
 
 interface UpgradeResponse {

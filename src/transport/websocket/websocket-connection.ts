@@ -56,6 +56,10 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     return this.stream.certificate;
   }
 
+  get encrypted(): boolean | undefined {
+    return this.stream.encrypted;
+  }
+
   get closeCode(): number | undefined {
     return this.closing.code;
   }

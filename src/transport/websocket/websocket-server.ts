@@ -1,22 +1,12 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import {
-  type AddressInfo,
-  createServer as createStreamServer,
-  type Socket,
-  type Server as StreamServer,
-} from 'node:net';
-import { createServer as createSecureServer, type Server as TlsServer } from 'node:tls';
+import type { Socket } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
-import { type Address, formatAddress } from '../address.js';
+import type { Address } from '../address.js';
 import { RefusedError } from '../refused-error.js';
-import { HandshakeTracker, stopHandshakesOnClose } from '../stream/handshake-tracker.js';
-import { guardedOpen, listenWith } from '../stream/socket-listener.js';
-import { SocketPeer } from '../stream/socket-peer.js';
-import { createTlsAcceptor, openInTurn } from '../stream/tls-acceptor.js';
-import { tlsServerOptions } from '../stream/tls-options.js';
-import { withTlsReload } from '../stream/tls-reload.js';
-import type { Connection, Listener, ListenOptions, Peer } from '../types.js';
+import type { HandshakeTracker } from '../stream/handshake-tracker.js';
+import { StreamServer } from '../stream/stream-server.js';
+import type { Connection, Listener, ListenOptions } from '../types.js';
 import { HealthAnswers } from './handshake/health-answers.js';
 import { RequestReader } from './handshake/request-reader.js';
 import { refuseOtherRequest, refuseTunnel, statusResponse } from './handshake/server-handshake.js';
@@ -36,10 +26,15 @@ export async function listen(
   accept: (connection: Connection) => void,
 ): Promise<Listener> {
   const websocket = checkWebSocketOptions(options.websocket);
-  const { admission, handshakeTimeout } = options;
+  const { admission } = options;
   if (address.httpServer !== undefined) {
     const { httpServer, path } = address;
-    return listenOnHttpServer(httpServer, { scheme, path, websocket, admission, accept }, options);
+    const { behindProxy } = options;
+    return listenOnHttpServer(
+      httpServer,
+      { scheme, path, websocket, admission, behindProxy, accept },
+      options,
+    );
   }
   if (address.query !== undefined || address.credentials !== undefined) {
     throw gettyError(
@@ -48,72 +43,61 @@ export async function listen(
     );
   }
   const path = pathOf(address);
-  const secureServer =
-    scheme === 'wss'
-      ? // The same ALPN protocol as in node:https.
-        createSecureServer({ ALPNProtocols: ['http/1.1'], ...tlsServerOptions(options.tls) })
-      : undefined;
-  const handshakes = new HandshakeTracker({ scheme, handshakeTimeout, admission });
-  const server =
-    secureServer === undefined
-      ? createStreamServer({ allowHalfOpen: true })
-      : createTlsAcceptor(secureServer, handshakes);
-  if (secureServer === undefined) handshakes.track(server);
-  const { host, port } = address;
-  const upgrader = new Upgrader({ scheme, path, host, websocket, admission, handshakes, accept });
-  upgrader.serve(server, secureServer);
-  const bound = await listenWith(
-    server,
-    { port, host: host || undefined, backlog: options.backlog },
-    address,
-    () => formatAddress(scheme, host, (server.address() as AddressInfo).port) + path,
+  const { host } = address;
+  const server = new StreamServer(
+    {
+      scheme,
+      plainScheme: 'ws',
+      hasTls: scheme === 'wss',
+      // The same ALPN protocol as in node:https.
+      alpnProtocols: ['http/1.1'],
+      options,
+    },
+    (socket) => upgrader.open(socket),
   );
-  const listener = stopHandshakesOnClose(
-    { address: bound.address, close: () => bound.close() },
+  const { handshakes } = server;
+  const upgrader = new Upgrader({
+    scheme,
+    path,
+    host,
+    websocket,
+    admission,
+    behindProxy: options.behindProxy,
     handshakes,
-  );
-  return secureServer === undefined ? listener : withTlsReload(listener, secureServer, options.tls);
+    accept,
+  });
+  return server.listen(address, path);
 }
 
 type HttpError = Error & { code?: string | undefined };
 
 /** Reads the HTTP requests of a server that has its own port. */
 class Upgrader {
-  readonly #options: UpgradeAcceptorOptions;
   readonly #handshakes: HandshakeTracker;
   readonly #acceptor: UpgradeAcceptor;
   readonly #health: HealthAnswers;
+  /** An HTTP server that never listens. It parses the bytes of RequestReaders. */
+  readonly #parser: Server;
 
   constructor(options: UpgradeAcceptorOptions) {
-    this.#options = options;
     this.#handshakes = options.handshakes;
     this.#acceptor = new UpgradeAcceptor(options);
     this.#health = new HealthAnswers(options.websocket.health, options);
+    this.#parser = this.#createParser();
   }
 
-  /**
-   * Reads one request of each connection that `server` accepts. With TLS `secureServer` has the
-   * connections after their TLS handshake.
-   */
-  serve(server: StreamServer, secureServer?: TlsServer): void {
-    const { scheme, admission } = this.#options;
-    const onFault = (reader: RequestReader, error: unknown): void =>
-      this.#acceptor.onFault(reader.socket, error);
-    const parser = this.#createParser(onFault);
-    const open = (socket: Socket): void => {
-      // Without a handshake the limits of the server have refused it, or the peer has left: the
-      // addresses of such a TLS socket are unknown.
-      if (this.#handshakes.find(socket) === undefined) socket.destroy();
-      else new RequestReader(socket, parser, onFault);
-    };
-    const socketPeer = (socket: Socket): Peer => new SocketPeer(scheme, socket);
-    if (secureServer === undefined)
-      server.on('connection', guardedOpen(open, socketPeer, admission));
-    else secureServer.on('secureConnection', openInTurn(open, socketPeer, admission));
+  /** Reads the request of a connection. */
+  open(socket: Socket): void {
+    new RequestReader(socket, this.#parser, this.#onFault);
+    // A socket whose first bytes were read before is paused.
+    socket.resume();
   }
 
-  /** An HTTP server that never listens. It parses the bytes of RequestReaders. */
-  #createParser(onFault: (reader: RequestReader, error: unknown) => void): Server {
+  readonly #onFault = (reader: RequestReader, error: unknown): void =>
+    this.#acceptor.onFault(reader.socket, error);
+
+  #createParser(): Server {
+    const onFault = this.#onFault;
     const limits = {
       maxHeaderSize: MAX_HEADER_BYTES,
       // HandshakeTracker has one timeout for the whole handshake.

@@ -4,7 +4,7 @@ import {
   ClientHelloScanner,
   type HelloState,
   MAX_HELLO_BYTES,
-} from '../../../src/transport/stream/client-hello.js';
+} from '../../../src/transport/tls/client-hello.js';
 import { recordClientHello } from '../../fixtures/tls-endpoints.js';
 
 /** A ClientHello with `size` bytes after its header, without meaning. */

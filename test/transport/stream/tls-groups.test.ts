@@ -2,6 +2,7 @@
 import { createServer } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { describe, expect, it } from 'vitest';
+import type { TlsIdentity } from '../../../src/transport/index.js';
 import { identity, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { CA, connectLines, listenNode, serveEcho } from '../../fixtures/tls-endpoints.js';
@@ -38,6 +39,20 @@ it.each(['TLSv1.2', 'TLSv1.3'])(
   async (version) => {
     await using server = await serveEcho(identity('server-p521'));
     expect(await outcomeOf({ port: server.port, maxVersion: version })).toBe(version);
+  },
+);
+
+it.each(['TLSv1.2', 'TLSv1.3'])(
+  'a certificate of a name with the curve P-521 is used in %s',
+  async (version) => {
+    await using server = await serveEcho({
+      hosts: { localhost: identity('server-p521') as TlsIdentity },
+    });
+    const options = { port: server.port, servername: 'localhost', maxVersion: version };
+    expect(await outcomeOf(options)).toBe(version);
+    server.endpoint.reloadTls({});
+    expect(await outcomeOf(options)).toBe(version);
+    expect(await outcomeOf({ ...options, ecdhCurve: 'X448' })).toMatch(/HANDSHAKE_FAILURE$/);
   },
 );
 

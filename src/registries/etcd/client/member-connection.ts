@@ -9,7 +9,7 @@ import { type Client, type ConnectError, createClient } from '@connectrpc/connec
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
 import { createNodeHttpClient } from '@connectrpc/connect-node';
 import { followSignal } from '../../../core/signals.js';
-import { tlsClientOptions } from '../../../transport/stream/tls-options.js';
+import { tlsClientOptions } from '../../../transport/tls/tls-options.js';
 import type { TlsOptions } from '../../../transport/types.js';
 import { Auth, KV, Lease, Watch } from '../proto/rpc_pb.js';
 import { limitAnswers, MAX_ANSWER_BYTES } from './answer-limit.js';

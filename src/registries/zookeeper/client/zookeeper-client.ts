@@ -2,7 +2,7 @@
 
 import { checkCallback, notifyOrWarn } from '../../../core/callbacks.js';
 import { checkNames, withDefaults } from '../../../core/options.js';
-import { tlsClientOptions } from '../../../transport/stream/tls-options.js';
+import { tlsClientOptions } from '../../../transport/tls/tls-options.js';
 import type {
   Acl,
   AclName,

@@ -35,6 +35,7 @@ export function listenOnHttpServer(
     scheme,
     handshakeTimeout,
     admission,
+    behindProxy: options.behindProxy,
     // Each handshake has one socket here. Those of a Unix socket have no addresses.
     keyOf: (socket) => socket,
   });
@@ -91,7 +92,7 @@ class UpgradeRequests {
     socket.setTimeout(0);
     socket.allowHalfOpen = true;
     socket.pause();
-    this.#handshakes.begin(socket, false);
+    this.#handshakes.begin(socket);
     if (spend(REQUEST_UNITS + unitsOf(head.length))) {
       onNextTurn(this.#guarded(socket, () => this.#upgrade(event)));
     } else this.#upgrade(event);

@@ -11,6 +11,7 @@ import { noLeaks } from '../../../fixtures/leaks.js';
 import { portOf } from '../../../fixtures/ports.js';
 import { RawPeer } from '../../../fixtures/raw-peer.js';
 import { freeMemoryAddress } from '../../../fixtures/rpc.js';
+import { serveStartTls } from '../../../fixtures/start-tls-endpoints.js';
 import { connectTcp, recordClientHello } from '../../../fixtures/tls-endpoints.js';
 import { gate, turns, until } from '../../../fixtures/waiting.js';
 import { handshakeRequest } from '../../../fixtures/websocket.js';
@@ -70,12 +71,18 @@ class HeldSocket extends Duplex {
 }
 
 describe('a server divides into many turns', () => {
-  test.each(['tls', 'wss'])(
+  test.each([
+    ['tls', 'tls', ''],
+    ['wss', 'wss', ''],
+    ['tls, behind a proxy', 'tls', 'PROXY TCP4 203.0.113.7 192.0.2.1 50100 443\r\n'],
+  ])(
     'the TLS handshakes that begin together (%s)',
-    async (scheme) => {
+    async (_, scheme, header) => {
       const count = 300;
-      const hello = await recordClientHello();
-      await using server = await serveLines(`${scheme}://127.0.0.1:0`);
+      const hello = Buffer.concat([Buffer.from(header), await recordClientHello()]);
+      const behindProxy = { trusted: ['127.0.0.1'], header: 'proxy-protocol' };
+      const options = header === '' ? {} : { behindProxy };
+      await using server = await serveLines(`${scheme}://127.0.0.1:0`, {}, options);
       const sockets = await connectMany(count, portOf(server.address));
       let answered = 0;
       for (const socket of sockets) socket.once('data', () => answered++);
@@ -88,6 +95,36 @@ describe('a server divides into many turns', () => {
       );
       expect(most).toBeLessThan(count / 2);
       for (const socket of sockets) socket.destroy();
+    },
+    2 * LIMIT,
+  );
+
+  test(
+    'the TLS handshakes of startTls() that begin together',
+    async () => {
+      const count = 300;
+      const hello = await recordClientHello();
+      await using server = await serveStartTls();
+      const sockets = await connectMany(count, server.port);
+      let ready = 0;
+      for (const socket of sockets) {
+        socket.once('data', () => ready++);
+        socket.write('STARTTLS\n');
+      }
+      await until(() => ready === count, 'all may begin', LIMIT);
+      let answered = 0;
+      for (const socket of sockets) socket.once('data', () => answered++);
+      const most = await mostPerTurn(
+        () => answered,
+        async () => {
+          for (const socket of sockets) socket.write(hello);
+          await until(() => answered === count, 'the server has answered', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+      for (const socket of sockets) socket.destroy();
+      await until(() => server.endpoint.sessions.size === 0, 'all sessions have ended', LIMIT);
+      server.events.errors.dismiss();
     },
     2 * LIMIT,
   );

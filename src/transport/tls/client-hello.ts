@@ -11,8 +11,8 @@ const MAX_RECORD_BYTES = 16 * 1024;
 const RECORD_HEADER_BYTES = 5;
 /** Message type and length. */
 const MESSAGE_HEADER_BYTES = 4;
-/** The content type of a record. */
-const HANDSHAKE = 22;
+/** The content type of a record, and so the first byte of a client. */
+export const TLS_HANDSHAKE = 22;
 /** The type of a handshake message. */
 const CLIENT_HELLO = 1;
 
@@ -49,7 +49,7 @@ export class ClientHelloScanner {
   #scanRecordHeader(byte: number): HelloState {
     if (this.#headerBytes === 0) {
       if (this.#records === MAX_RECORDS) return 'too large';
-      if (byte !== HANDSHAKE) return 'not TLS';
+      if (byte !== TLS_HANDSHAKE) return 'not TLS';
       this.#records++;
       this.#recordBytes = 0;
     }

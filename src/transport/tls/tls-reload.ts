@@ -8,16 +8,18 @@ import { warn } from '../../core/warning.js';
 import { checkTlsNames } from '../option-names.js';
 import type { Listener, TlsOptions } from '../types.js';
 import { isPemPath } from './pem.js';
-import { requiresClientCertificate, tlsServerOptions } from './tls-options.js';
+import { type HostContexts, tlsHostOptions } from './tls-hosts.js';
+import { requiresClientCertificate } from './tls-options.js';
 
 /**
  * `listener` with reloadTls(), and with the periodic reload of TlsOptions.reloadPeriod. `server` is
- * a TLS or HTTPS server. `options` are those with which it was created; reloadTls() replaces the
- * given ones, and reads all files again.
+ * a TLS server, and `hosts` has its certificates by name. `options` are those with which it was
+ * created; reloadTls() replaces the given ones, and reads all files again.
  */
 export function withTlsReload(
   listener: Listener,
   server: Server,
+  hosts: HostContexts,
   options: TlsOptions = {},
 ): Listener {
   let current = options;
@@ -25,7 +27,8 @@ export function withTlsReload(
     checkObject('tls', given);
     checkTlsNames(given);
     const next = { ...current, ...given };
-    const { requestCert, ...context } = tlsServerOptions(next);
+    const { server: context, contexts } = tlsHostOptions(next);
+    const { requestCert } = context;
     // setSecureContext() does not change whether Node.js requests client certificates.
     if (requestCert !== requiresClientCertificate(current)) {
       throw badOption(
@@ -34,7 +37,15 @@ export function withTlsReload(
         `${requestCert ? '"none"' : '"required"'}, which a reload cannot change`,
       );
     }
+    const allowsPlain = current.allowPlain ?? false;
+    if ((next.allowPlain ?? false) !== allowsPlain)
+      throw badOption(
+        'tls.allowPlain',
+        given.allowPlain,
+        `${allowsPlain}, which a reload cannot change`,
+      );
     server.setSecureContext(context);
+    hosts.replace(contexts);
     current = next;
     files.hasChanged();
   };
@@ -96,9 +107,9 @@ class TlsFiles {
 
   /** Inode, size and modification time of each file. Empty if a file is missing. */
   #readState(): string {
-    const { cert, key, ca } = this.#options();
+    const { cert, key, ca, hosts = {} } = this.#options();
     try {
-      return [cert, key, ca]
+      return [cert, key, ca, ...Object.values(hosts).flatMap((host) => [host.cert, host.key])]
         .filter(isPemPath)
         .map((path) => statSync(path))
         .map(({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`)

@@ -28,8 +28,11 @@ const GROUPS = ['X25519MLKEM768:X25519:P-256:P-384', 'X25519:P-256:P-384'] as co
 const P521 = 'secp521r1';
 let supportedGroups: string | undefined;
 
-/** The options that servers and clients have in common. Throws BAD_OPTION. */
-function contextOptions(options: TlsOptions): SecureContextOptions {
+/**
+ * The options that servers and clients have in common. `name`: of the option that has the
+ * certificate, for errors. Throws BAD_OPTION.
+ */
+export function contextOptions(options: TlsOptions, name = 'tls'): SecureContextOptions {
   const { minVersion = 'TLSv1.2', passphrase, reloadPeriod = 0 } = options;
   checkNumber('tls.reloadPeriod', reloadPeriod, 0, LONGEST_TIMER);
   if (!MIN_VERSIONS.includes(minVersion))
@@ -40,24 +43,24 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
     );
   // Only the type: the value is a secret.
   if (passphrase !== undefined && typeof passphrase !== 'string')
-    throw badSecret('tls.passphrase', passphrase, 'a string');
+    throw badSecret(`${name}.passphrase`, passphrase, 'a string');
   if ((options.cert === undefined) !== (options.key === undefined))
-    throw badOption('tls', options, 'a cert and a key, or neither');
-  const cert = readPem('cert', options.cert, checkCertificates);
+    throw badOption(name, options, 'a cert and a key, or neither');
+  const cert = readPem(`${name}.cert`, options.cert, checkCertificates);
   const context = {
     cert,
     ecdhCurve: groupsFor(cert),
     // In TLS 1.2 a server chooses the size of the group of DHE.
     ciphers: `${DEFAULT_CIPHERS}:!DHE`,
-    key: readPem('key', options.key, (pem) => checkPrivateKey(pem, passphrase)),
-    ca: readPem('ca', options.ca, checkCertificates),
+    key: readPem(`${name}.key`, options.key, (pem) => checkPrivateKey(pem, passphrase)),
+    ca: readPem('tls.ca', options.ca, checkCertificates),
     passphrase,
     minVersion,
   };
   try {
     createSecureContext(context);
   } catch (error) {
-    throw badOption('tls', options, `a certificate and its key: ${messageOf(error)}`);
+    throw badOption(name, options, `a certificate and its key: ${messageOf(error)}`);
   }
   return context;
 }
@@ -97,6 +100,8 @@ export function tlsServerOptions(options: TlsOptions | undefined): NodeTlsOption
   checkTlsNames(options);
   if (options?.cert === undefined || options.key === undefined)
     throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
+  if (options.allowPlain !== undefined && typeof options.allowPlain !== 'boolean')
+    throw badOption('tls.allowPlain', options.allowPlain, 'true or false');
   const isRequired = requiresClientCertificate(options);
   return {
     ...contextOptions(options),

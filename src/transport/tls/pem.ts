@@ -15,7 +15,7 @@ export function isPemPath(given: unknown): given is string {
 const LIKE_A_SECRET = /\n|^[\w+/=-]{100,}$/;
 
 /**
- * The PEM text or bytes of the option `tls.NAME`; a path is read. `check` throws if the content is
+ * The PEM text or bytes of the option `name`; a path is read. `check` throws if the content is
  * not of the expected kind. Throws BAD_OPTION.
  */
 export function readPem(
@@ -25,8 +25,7 @@ export function readPem(
 ): string | Buffer | undefined {
   const expected = 'PEM text or bytes, or the path of a PEM file';
   if (given === undefined) return undefined;
-  if (typeof given !== 'string' && !Buffer.isBuffer(given))
-    throw badOption(`tls.${name}`, given, expected);
+  if (typeof given !== 'string' && !Buffer.isBuffer(given)) throw badOption(name, given, expected);
   const isPath = isPemPath(given);
   const mayBeSecret = isPath && LIKE_A_SECRET.test(given);
   try {
@@ -38,7 +37,7 @@ export function readPem(
     // Messages of OpenSSL have no secrets, but messages of the file system repeat the path.
     const reason = mayBeSecret ? 'it is neither PEM nor a file' : messageOf(error);
     throw badOption(
-      `tls.${name}`,
+      name,
       isPath && !mayBeSecret ? given : 'text or bytes',
       `${expected}, that can be read: ${reason}`,
     );

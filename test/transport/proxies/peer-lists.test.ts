@@ -1,0 +1,171 @@
+/** The options allow, deny and behindProxy of serve(). */
+import { BlockList } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { connect as rpcConnect, serve as rpcServe } from '../../../src/rpc/index.js';
+import { connect, type ServerOptions, serve } from '../../../src/transport/index.js';
+import { SERVER_TLS } from '../../fixtures/certificates.js';
+import { createHttpServer } from '../../fixtures/http-servers.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { headerProxy, textHeader } from '../../fixtures/proxy-headers.js';
+import {
+  RAW_SETUP,
+  refusalCounts,
+  serveRecording,
+  silentPeer,
+  upgradeStatus,
+} from '../../fixtures/refusals.js';
+import { rejection } from '../../fixtures/transports.js';
+import { until, within } from '../../fixtures/waiting.js';
+
+noLeaks();
+
+const tlsOf = (scheme: string): ServerOptions =>
+  scheme === 'tls' || scheme === 'wss' ? { tls: SERVER_TLS } : {};
+
+describe.each(['tcp', 'tls', 'ws', 'wss'])('%s', (scheme) => {
+  it.each<[string, ServerOptions]>([
+    ['deny has', { deny: ['10.0.0.0/8', '127.0.0.0/8'] }],
+    ['allow does not have', { allow: ['10.0.0.0/8', '::1'] }],
+    ['both lists have', { allow: ['127.0.0.1'], deny: ['127.0.0.1'] }],
+  ])('refuses a peer whose address %s', async (_, options) => {
+    await using server = await serveRecording(`${scheme}://127.0.0.1:0`, {
+      ...tlsOf(scheme),
+      ...options,
+    });
+    const socket = silentPeer(server.address);
+    await within(new Promise((resolve) => socket.once('close', resolve)), 'the close');
+    const { peer, error } = await server.refusals.next();
+    expect(error).toMatchObject({ code: 'SESSION_REFUSED', reason: 'address', status: 403 });
+    expect(error.message).toMatch(/^(deny has|allow does not have) the address 127\.0\.0\.1$/);
+    expect(peer.remoteAddress).toMatch(new RegExp(`^${scheme}://127\\.0\\.0\\.1:`));
+    expect(refusalCounts(server.server)).toEqual({ address: 1 });
+  });
+});
+
+it('accepts a peer whose address allow has, also as an IPv4 address of IPv6', async () => {
+  await using server = await serveRecording('ws://:0', {
+    allow: ['127.0.0.0/8'],
+    deny: ['127.0.0.2'],
+  });
+  const { port } = new URL(server.address.replace('//:', '//x:'));
+  expect(await upgradeStatus(`ws://127.0.0.1:${port}/`)).toBe(101);
+});
+
+it('a BlockList can change while the server runs', async () => {
+  const deny = new BlockList();
+  await using server = await serveRecording('ws://127.0.0.1:0', { deny });
+  expect(await upgradeStatus(server.address)).toBe(101);
+  deny.addAddress('127.0.0.1');
+  const socket = silentPeer(server.address);
+  expect((await server.refusals.next()).error.reason).toBe('address');
+  socket.destroy();
+});
+
+it('udp counts each datagram of a refused peer', async () => {
+  await using server = await serveRecording('udp://127.0.0.1:0', { deny: ['127.0.0.1'] });
+  await using client = await connect(server.address, RAW_SETUP, { reconnect: false });
+  const session = await client.session();
+  await server.refusals.next();
+  session.write(Buffer.from('hello'));
+  expect((await server.refusals.next()).error.reason).toBe('address');
+  expect(server.server.sessions.size).toBe(0);
+  expect(() => server.server.writeTo(Buffer.from('x'), 'udp://127.0.0.1:9')).toThrow(/refused/);
+});
+
+it('an HTTP server refuses with status 403', async () => {
+  const http = createHttpServer();
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  await using server = await serveRecording(
+    { server: http, path: '/live' },
+    { deny: ['127.0.0.1'] },
+  );
+  const { port } = http.address() as { port: number };
+  const socket = silentPeer(`ws://127.0.0.1:${port}/live`);
+  const ended = new Promise((resolve) => socket.once('close', resolve));
+  socket.write(
+    'GET /live HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
+  );
+  expect((await server.refusals.next()).error.reason).toBe('address');
+  await within(ended, 'the close');
+  http.close();
+});
+
+it('rpc servers have the options too, and their statistics have the client', async () => {
+  await using server = await rpcServe('tcp://127.0.0.1:0', [], {
+    behindProxy: { trusted: ['127.0.0.1'], header: 'proxy-protocol' },
+    deny: ['198.51.100.1'],
+  });
+  const sources = ['203.0.113.7', '198.51.100.1'];
+  await using proxy = await headerProxy(server.address, () => textHeader(sources.shift()));
+  await using _client = await rpcConnect(proxy.at(server.address), { connections: 1 });
+  await until(() => server.channels.size === 1, 'the server has the session');
+  expect([...server.channels].map(({ peer }) => peer)).toEqual(['tcp://203.0.113.7:50100']);
+  const denied = silentPeer(proxy.at(server.address));
+  await until(() => server.refusals.address > 0, 'the server refuses');
+  denied.destroy();
+});
+
+describe('BAD_OPTION', () => {
+  const behindProxy = { trusted: ['10.0.0.0/8'], header: 'proxy-protocol' } as const;
+  it.each<[string, string, object, string]>([
+    ['unix', 'unix:///tmp/getty-no.sock', { allow: ['10.0.0.1'] }, 'peers have hosts'],
+    ['memory', 'memory://no-list', { deny: ['10.0.0.1'] }, 'peers have hosts'],
+    ['an empty allow', 'tcp://127.0.0.1:0', { allow: [] }, 'at least one entry'],
+    ['an entry', 'tcp://127.0.0.1:0', { deny: ['x'] }, 'deny[0]: got "x"'],
+    ['udp', 'udp://127.0.0.1:0', { behindProxy }, 'an address at tcp://'],
+    ['unix', 'unix:///tmp/getty-no.sock', { behindProxy }, 'an address at tcp://'],
+    ['memory', 'memory://no-proxy', { behindProxy }, 'an address at tcp://'],
+    [
+      'a header of HTTP at tcp',
+      'tcp://127.0.0.1:0',
+      { behindProxy: { ...behindProxy, header: 'forwarded' } },
+      'only a WebSocket begins with a request',
+    ],
+    [
+      'an unknown header',
+      'ws://127.0.0.1:0',
+      { behindProxy: { ...behindProxy, header: 'x-real-ip' } },
+      "'proxy-protocol' or 'x-forwarded-for' or 'forwarded'",
+    ],
+    [
+      'no header',
+      'ws://127.0.0.1:0',
+      { behindProxy: { trusted: ['::1'] } },
+      'header: got undefined',
+    ],
+    ['no list', 'ws://127.0.0.1:0', { behindProxy: { header: 'forwarded' } }, 'trusted: got undef'],
+    [
+      'an empty list',
+      'ws://127.0.0.1:0',
+      { behindProxy: { header: 'forwarded', trusted: [] } },
+      'at least one entry',
+    ],
+    [
+      'an entry of the list',
+      'ws://127.0.0.1:0',
+      { behindProxy: { header: 'forwarded', trusted: ['10.0.0.0/64'] } },
+      'behindProxy.trusted[0]: got "10.0.0.0/64"',
+    ],
+    ['no object', 'ws://127.0.0.1:0', { behindProxy: true }, 'behindProxy: got true'],
+    [
+      'an unknown name',
+      'ws://127.0.0.1:0',
+      { behindProxy: { ...behindProxy, trust: [] } },
+      'trust is not an option of behindProxy',
+    ],
+    ['a name at the wrong place', 'ws://127.0.0.1:0', { trusted: [] }, 'an option of behindProxy'],
+  ])('for %s: %s', async (_, address, options, message) => {
+    expect(await rejection(serve(address, RAW_SETUP, options as ServerOptions))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('for the PROXY protocol on an HTTP server', async () => {
+    const address = { server: createHttpServer(), path: '/live' };
+    expect(await rejection(serve(address, RAW_SETUP, { behindProxy }))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('the HTTP server reads the bytes'),
+    });
+  });
+});

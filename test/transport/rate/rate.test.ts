@@ -1,0 +1,195 @@
+/** The option `rate` on single transports: invalid values, memory, timeouts and closing. */
+import { describe, expect, it } from 'vitest';
+import { connect, lines, type RateOptions, raw, serve } from '../../../src/transport/index.js';
+import { CLIENT_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { untilQuiet } from '../../fixtures/session-probes.js';
+import { serveText } from '../../fixtures/start-tls-endpoints.js';
+import { pair, rejection, TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
+import { until, within } from '../../fixtures/waiting.js';
+
+const row = (name: string): TransportRow =>
+  TRANSPORTS.find((other) => other.name === name) as TransportRow;
+const setup = { codec: lines(), listener: { onMessage() {} } };
+
+noLeaks();
+
+describe('an invalid rate is BAD_OPTION', () => {
+  it.each<[unknown, string]>([
+    [5, 'rate: got 5'],
+    [{ both: {} }, 'both is not an option of rate'],
+    [{ in: {} }, 'rate.in: got an object, expected an object with messages, bytes or both'],
+    [{ in: { messages: 0 } }, 'rate.in.messages: got 0'],
+    [{ out: { bytes: Number.NaN } }, 'rate.out.bytes: got NaN'],
+    [{ out: { bytes: Number.POSITIVE_INFINITY } }, 'rate.out.bytes: got Infinity'],
+    [{ in: { messages: 1, burst: 9 } }, 'rate.in.burst: got 9, expected a number from 10'],
+    [{ in: { messages: 1, over: 'drop' } }, 'rate.in.over: got "drop"'],
+    [{ out: { messages: 1, over: 'close' } }, 'over is not an option of rate.out'],
+  ])('%j', async (rate, message) => {
+    const options = { rate } as { rate: RateOptions };
+    for (const failed of [
+      serve('memory://', { ...setup, ...options }),
+      serve('memory://', setup, options),
+      connect('memory://nobody', setup, options),
+    ]) {
+      const error = await rejection(failed);
+      expect(error).toMatchObject({ code: 'BAD_OPTION' });
+      expect(error.message).toContain(message);
+    }
+  });
+});
+
+it.each(['tcp', 'memory', 'ws', 'tls'])(
+  'rate.in keeps little in memory: the queue of the sender grows (%s)',
+  async (name) => {
+    const limit = 256 * 1024;
+    await using p = await pair(row(name), {
+      serverSide: { codec: raw() as never, rate: { in: { bytes: 1, burst: 1_000 } } },
+      clientSide: { codec: raw() as never, maxQueuedBytes: 64 * 1024 * 1024 },
+    });
+    const chunk = Buffer.alloc(16 * 1024, 'x') as never;
+    // Until what the system buffers is full.
+    let before = -1;
+    while (before !== p.clientSession.queuedBytes || before < 4 * limit) {
+      before = p.clientSession.queuedBytes;
+      if (before < 4 * limit) p.clientSession.write(chunk);
+      await untilQuiet();
+    }
+    expect(p.serverSession.stats.bytesRead).toBeLessThan(limit);
+    expect(p.serverEvents.messages.all).toEqual([]);
+    p.clientSession.destroy();
+    p.serverEvents.errors.dismiss();
+  },
+);
+
+it('rate.in drops datagrams of a UDP peer, and counts them, while 64 KiB wait', async () => {
+  await using p = await pair(row('udp'), {
+    serverSide: { rate: { in: { messages: 0.001, burst: 1_000_000 } } },
+  });
+  for (let i = 0; i < 400; i++) {
+    p.clientSession.write('x'.repeat(1_000));
+    if (i % 10 === 0) await untilQuiet();
+  }
+  await until(() => p.serverSession.stats.messagesDropped > 0, 'datagrams are dropped');
+  expect(p.serverEvents.messages.all).toHaveLength(1);
+});
+
+it('the time of a pause does not count for messageTimeout', async () => {
+  await using p = await pair(row('tcp'), {
+    clientSide: { codec: raw() as never },
+    serverSide: { messageTimeout: 200, rate: { in: { bytes: 1_000, burst: 10 } } },
+  });
+  // One message in two chunks, which take 300 ms each at this rate.
+  await p.clientSession.send(Buffer.alloc(300, 'x') as never);
+  await untilQuiet();
+  p.clientSession.writeBytes(Buffer.from(`${'x'.repeat(300)}\n`));
+  expect(await p.serverEvents.messages.next()).toBe('x'.repeat(600));
+});
+
+it('the silence of a peer that is paused by its rate does not count for idleTimeout', async () => {
+  await using p = await pair(row('tcp'), {
+    serverSide: { idleTimeout: 100, rate: { in: { messages: 2, burst: 500 } } },
+  });
+  p.clientSession.write('one');
+  p.clientSession.write('two');
+  expect(await p.serverEvents.messages.take(2)).toEqual(['one', 'two']);
+});
+
+it('a limit of the session and one of the server hold together', async () => {
+  const events = new Recorder<string>('the server');
+  await using server = await serve(
+    'memory://',
+    { ...setup, listener: events, rate: { in: { messages: 0.001, burst: 5_000_000 } } },
+    { rate: { in: { messages: 0.001, burst: 3_000_000, over: 'close' } } },
+  );
+  const client = await connect(server.address, setup, { reconnect: false });
+  const session = await client.session();
+  for (let i = 0; i < 5; i++) session.write(`${i}`);
+  const error = await events.errors.next();
+  expect(error.message).toContain('rate.in of the server, 0.001 messages a second');
+  await events.closed.next();
+  expect(events.messages.all).toEqual(['0', '1', '2']);
+  client.destroy();
+});
+
+it('a session that is closed for its rate takes nothing from the rate of others', async () => {
+  const events = new Recorder<string>('the server');
+  await using server = await serve(
+    'memory://',
+    { ...setup, listener: events },
+    { rate: { in: { bytes: 0.001, burst: 10_000_000, over: 'close' } } },
+  );
+  const write = async (text: string): Promise<void> => {
+    const client = await connect(server.address, setup, { reconnect: false });
+    (await client.session()).write(text);
+    await client.close();
+  };
+  await write('x'.repeat(1_000));
+  expect((await events.errors.next()).code).toBe('RATE_EXCEEDED');
+  await write('123456789');
+  expect(await events.messages.next()).toBe('123456789');
+});
+
+it('close() destroys the session after waitTime if the rate does not permit the queue', async () => {
+  await using p = await pair(row('tcp'), {
+    clientSide: { waitTime: 50, rate: { out: { messages: 0.001, burst: 1_000_000 } } },
+  });
+  p.clientSession.write('one');
+  p.clientSession.write('two');
+  await p.clientSession.close();
+  expect(await p.serverEvents.messages.next()).toBe('one');
+  await p.serverEvents.closed.next();
+  expect(p.serverEvents.messages.unread).toEqual([]);
+  p.serverEvents.errors.dismiss();
+});
+
+it('send() of a message that waits for the rate ends at its timeout, with what was sent', async () => {
+  await using p = await pair(row('tcp'), {
+    clientSide: { rate: { out: { messages: 0.001, burst: 1_000_000 } } },
+  });
+  await p.clientSession.send('one');
+  const error = await rejection(p.clientSession.send('two', { timeout: 20 }));
+  expect(error).toMatchObject({ code: 'SEND_TIMEOUT', encodedBytes: 4, sentBytes: 0 });
+});
+
+it('startTls() sends the messages that wait for the rate, and settles their send()', async () => {
+  await using server = await serveText(() => {});
+  const options = {
+    rate: { out: { messages: 0.001, burst: 1_000_000 } },
+    reconnect: false,
+  } as const;
+  await using client = await connect(server.address, setup, options);
+  const session = await client.session();
+  await session.send('one');
+  const sent = session.send('two');
+  await untilQuiet();
+  expect(session.queuedBytes).toBe(4);
+  const secured = rejection(session.startTls(CLIENT_TLS));
+  expect(await within(sent, 'send()')).toEqual({ encodedBytes: 4, sentBytes: 4 });
+  session.destroy();
+  expect(await secured).toMatchObject({ code: 'SESSION_CLOSED' });
+});
+
+it('large and small messages keep their order under rate.out', async () => {
+  await using p = await pair(row('tcp'), {
+    clientSide: { rate: { out: { bytes: 2_000_000, burst: 10 } } },
+  });
+  const sent = Array.from({ length: 60 }, (_, i) => `${i}`.repeat(i % 7 === 0 ? 3_000 : 3));
+  for (const line of sent) p.clientSession.write(line);
+  expect(await p.serverEvents.messages.take(sent.length)).toEqual(sent);
+});
+
+it('use() changes the codec of a session with rates, and keeps its limits', async () => {
+  const second = new Recorder<string>('the second listener');
+  await using p = await pair(row('memory'), {
+    serverSide: {
+      rate: { in: { messages: 0.001, burst: 3_000_000 } },
+      on: { onMessage: (session) => void session.use({ listener: second }) },
+    },
+  });
+  p.clientSession.writeBytes(Buffer.from('1\n2\n3\n4\n'));
+  expect(await second.messages.take(2)).toEqual(['2', '3']);
+  await untilQuiet();
+  expect(second.messages.unread).toEqual([]);
+});
