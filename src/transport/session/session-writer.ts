@@ -100,6 +100,11 @@ export class SessionWriter<In, Out> implements Flushable {
     return this.#target.unsentBytes + (this.#output?.length ?? 0);
   }
 
+  /** See ConnectionWriter. */
+  get delayedUntil(): number {
+    return this.#target.delayedUntil;
+  }
+
   /** The position of the outgoing stream up to which the operating system has taken all bytes. */
   get takenPosition(): number {
     return this.#position - this.queuedBytes;

@@ -244,6 +244,10 @@ export class TransportSession<In, Out>
     return this.#lastReadAt;
   }
 
+  get writesDelayedUntil(): number {
+    return this.#writer?.delayedUntil ?? 0;
+  }
+
   get isReadingPaused(): boolean {
     return this.#reader?.isPaused ?? !this.#hasOpened;
   }

@@ -8,7 +8,7 @@ import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
 import { guardedOpen, listenWith } from './socket-listener.js';
-import { SocketPeer } from './socket-peer.js';
+import { hasReset, SocketPeer } from './socket-peer.js';
 import { StreamServer } from './stream-server.js';
 
 /** Each connection begins with a header of the PROXY protocol. */
@@ -36,7 +36,10 @@ export const tcp: Transport = {
     if (options.behindProxy !== undefined) return listenBehindProxy(address, options, accept);
     const peerOf = (socket: Socket): Peer => new SocketPeer('tcp', socket);
     const open = guardedOpen<Socket>(
-      (socket) => accept(new SocketConnection(socket, peerOf(socket))),
+      (socket) => {
+        if (hasReset(socket)) socket.destroy();
+        else accept(new SocketConnection(socket, peerOf(socket)));
+      },
       peerOf,
       options.admission,
     );

@@ -96,6 +96,45 @@ it('the silence of a peer that is paused by its rate does not count for idleTime
   expect(await p.serverEvents.messages.take(2)).toEqual(['one', 'two']);
 });
 
+it('the silence of a peer that waits for rate.out does not count for idleTimeout', async () => {
+  await using p = await pair(row('tcp'), {
+    serverSide: { idleTimeout: 100, rate: { out: { messages: 3, burst: 10 } } },
+  });
+  for (const text of ['one', 'two', 'three']) p.serverSession.write(text);
+  expect(await p.clientEvents.messages.take(3)).toEqual(['one', 'two', 'three']);
+});
+
+it('what a closed session did not send takes nothing from rate.out of the server', async () => {
+  const events = new Recorder<string>('the server');
+  await using server = await serve(
+    'tcp://127.0.0.1:0',
+    { ...setup, listener: events },
+    // 10 bytes.
+    { rate: { out: { bytes: 0.001, burst: 10_000_000 } } },
+  );
+  const open = async (text: string) => {
+    const received = new Recorder<string>('the client');
+    const client = await connect(
+      server.address,
+      { ...setup, listener: received },
+      { reconnect: false },
+    );
+    await events.opened.next();
+    [...server.sessions][0]?.write(text);
+    return { client, received };
+  };
+  for (let i = 0; i < 3; i++) {
+    const { client } = await open('x'.repeat(1_000));
+    await untilQuiet();
+    client.destroy();
+    await events.closed.next();
+  }
+  const { client, received } = await open('12345678');
+  expect(await received.messages.next()).toBe('12345678');
+  client.destroy();
+  events.errors.dismiss();
+});
+
 it('a limit of the session and one of the server hold together', async () => {
   const events = new Recorder<string>('the server');
   await using server = await serve(
