@@ -310,8 +310,12 @@ export class TransportSession<In, Out>
     return (this.#writer ?? this.#makeWriter()).write(message, this.#setup.codec, this);
   }
 
-  /** For broadcast(): see SessionWriter.writeShared. */
+  /**
+   * For broadcast(): see SessionWriter.writeShared. Drops a message that has waited while use() has
+   * changed the codec.
+   */
   writeShared(message: SharedMessage, unflushed: Flushable[]): void {
+    if ((message.codec as unknown) !== this.#setup.codec) return;
     (this.#writer ?? this.#makeWriter()).writeShared(message, unflushed);
   }
 

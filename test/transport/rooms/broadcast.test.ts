@@ -5,6 +5,7 @@ import {
   broadcast,
   type Codec,
   connect,
+  lengthPrefixed,
   lines,
   raw,
   type Session,
@@ -235,6 +236,26 @@ test('sends the latest message after waits of send() have blocked a session', as
   peer.resume();
   await until(() => r.events[0]?.messages.all.at(-1) === 'latest', 'the latest message arrived');
   await Promise.all(sends);
+});
+
+test('drops the latest message of a session whose codec has changed', async () => {
+  await using r = await room(tcp, 1, { clientSide: { codec: raw() as never } });
+  const [session] = r.sessions as [Session<string>];
+  const [peer] = r.peers as [Session<string>];
+  peer.pause();
+  while (session.queuedBytes < 2 * 1024 * 1024) {
+    session.write('x'.repeat(60_000));
+    await turns(2);
+  }
+  expect(broadcast([session], 'NEWS', { slow: 'latest' })).toMatchObject({ waiting: 1 });
+  session.use<Uint8Array, Uint8Array>({ codec: lengthPrefixed() }).write(Buffer.from('the end'));
+  peer.resume();
+  const received = (): string => Buffer.concat(r.events[0]?.messages.all as never).toString();
+  await until(() => received().endsWith('the end'), 'the last message arrived');
+  await session.drained();
+  session.writeBytes(Buffer.from('!'));
+  await until(() => received().endsWith('!'), 'the last byte arrived');
+  expect(received()).not.toContain('NEWS');
 });
 
 test('ends the aliases of pooled sizes in a copy', () => {
