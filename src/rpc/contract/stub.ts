@@ -99,7 +99,8 @@ function notifyCallback(promise: Promise<unknown>, callback: Callback<unknown>):
   const name = 'the callback of a call';
   promise.then(
     (reply) => notifyOrWarn(name, () => callback(null, reply)),
-    (error) => notifyOrWarn(name, () => callback(error)),
+    // An interceptor may throw what a callback would take for success.
+    (error) => notifyOrWarn(name, () => callback(error || RpcError.from(error))),
   );
 }
 
