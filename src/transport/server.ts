@@ -13,17 +13,16 @@ import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Connection,
-  HttpServerAddress,
   Listener,
   RefusalReason,
   Server,
+  ServerAddress,
   ServerOptions,
   Session,
   Setup,
   TlsOptions,
   Transport,
 } from './types.js';
-import { parseHttpServerAddress } from './websocket/http-server/http-server-address.js';
 
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
@@ -141,24 +140,14 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 }
 
-/** The parsed address, and its transport. Throws BAD_ADDRESS or BAD_OPTION. */
-function targetOf(
-  platform: Platform,
-  given: string | HttpServerAddress,
-): { address: Address; transport: Transport } {
-  if (typeof given !== 'object' || given === null) return transportFor(platform, given);
-  const address = parseHttpServerAddress(given);
-  return { address, transport: platform.transports[address.scheme] as Transport };
-}
-
 /** serve() with the transports of `platform`. */
 export async function serveOn<In, Out>(
   platform: Platform,
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
-  const target = targetOf(platform, address);
+  const target = transportFor(platform, address, 'serve()');
   checkServerNames(options, target.address);
   const resolved = {
     ...options,
