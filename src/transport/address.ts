@@ -91,7 +91,7 @@ const FORMS: Record<string, string> = {
   unix: 'unix:///path/of/the/socket or unix://@name',
   memory: 'memory://name',
   port: '{ port } with a MessagePort or a Worker',
-  stdio: '{ stdio } with a child process or process',
+  stdio: '{ stdio } with a ChildProcess',
 };
 /** The schemes whose addresses are objects. No text is one of these addresses. */
 const OBJECT_SCHEMES: readonly string[] = ['port', 'stdio'];

@@ -31,7 +31,7 @@ export function resolveClientOptions(
       throw badOption(name, value, 'an object');
   checkCallback('onState', onState);
   if (stdio !== undefined && checked.connections > 1)
-    throw badOption('connections', checked.connections, '1 for a process: it has one connection');
+    throw badOption('connections', checked.connections, '1 at { stdio }, which has one connection');
   const resolved = resolveReconnect(reconnect);
   return {
     tls,

@@ -99,9 +99,31 @@ it('closes with BAD_FRAME when a message cannot be read', () => {
   );
 });
 
+it('loses one session when the handling of its bytes fails', async () => {
+  const base = new MessageChannel();
+  const events = new Recorder<Buffer, Uint8Array>('the server');
+  await using server = await serve({ port: base.port1 }, { codec: raw(), listener: events });
+  using client = await openRaw(base.port2);
+  using other = await openRaw(base.port2, 2);
+  const [session] = await events.opened.take(2);
+  Object.assign(session as object, {
+    onData() {
+      throw new Error('a fault');
+    },
+  });
+  client.port.postMessage(new Uint8Array(1));
+  expect(await events.errors.next()).toMatchObject({
+    code: 'CONNECTION_LOST',
+    message: expect.stringContaining('a fault'),
+  });
+  other.port.postMessage(Uint8Array.of(7));
+  expect([...(await events.messages.next())]).toEqual([7]);
+  expect(server.sessions.size).toBe(1);
+});
+
 it.each([
   ['bytes', 64 * KIB, 4],
-  ['messages', 1, 1_020],
+  ['messages', 1, 1_021],
 ])('closes with BAD_FRAME when a paused session gets too many %s', async (_, size, count) => {
   const base = new MessageChannel();
   const events = new Recorder<Buffer, Uint8Array>('the server', {

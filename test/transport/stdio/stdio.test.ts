@@ -7,7 +7,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { makePipe } from '../../fixtures/pipes.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { rejection } from '../../fixtures/transports.js';
-import { turns } from '../../fixtures/waiting.js';
+import { turns, until } from '../../fixtures/waiting.js';
 
 /** A child process, and the other ends of its pipes. */
 function imitateChild() {
@@ -145,8 +145,26 @@ describe('one process', () => {
       onState: (state) => void states.push(state),
     });
     (await client.session()).destroy();
+    await until(() => states.length === 2, 'the loss');
     expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
     expect(states).toEqual(['ready', 'down']);
+    await client.close();
+  });
+
+  it('loses one session when the handling of its bytes fails', async () => {
+    const fake = imitateChild();
+    const { client, events, session } = await connectTo(fake.child);
+    Object.assign(session, {
+      onData() {
+        throw new Error('a fault');
+      },
+    });
+    fake.output.write('x\n');
+    expect(await events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('a fault'),
+    });
+    await events.closed.next();
     await client.close();
   });
 
@@ -170,14 +188,14 @@ const { child } = imitateChild();
 const { input, output } = makePipe();
 
 it.each([
-  [{ stdio: null }, {}, 'stdio: got null, expected a ChildProcess'],
-  [{ stdio: {} }, {}, 'stdio: got an object, expected a ChildProcess'],
-  [{ stdio: { input } }, {}, 'stdio.output: got undefined, expected a Writable'],
-  [{ stdio: { input: 1, output } }, {}, 'stdio.input: got 1, expected a Readable'],
-  [{ stdio: child, name: 'a b' }, {}, 'name: got "a b", expected at most 64 letters'],
-  [{ stdio: child, port: 1 }, {}, ''],
-  [{ stdio: child }, { connections: 2 }, 'connections: got 2, expected 1 for a process'],
-])('rejects connect() at %j with %j with BAD_OPTION', async (address, options, message) => {
+  ['stdio: got null, expected a ChildProcess', { stdio: null }, {}],
+  ['stdio: got an object, expected a ChildProcess', { stdio: {} }, {}],
+  ['stdio.output: got undefined, expected a Writable', { stdio: { input } }, {}],
+  ['stdio.input: got 1, expected a Readable', { stdio: { input: 1, output } }, {}],
+  ['name: got "a b", expected at most 64 letters', { stdio: child, name: 'a b' }, {}],
+  ['stdio is not an option of the address of connect()', { stdio: child, port: 1 }, {}],
+  ['connections: got 2, expected 1 at { stdio }', { stdio: child }, { connections: 2 }],
+])('rejects connect() with BAD_OPTION: %s', async (message, address, options) => {
   expect(await rejection(connect(address as never, setup(), options))).toMatchObject({
     code: 'BAD_OPTION',
     message: expect.stringContaining(message),
