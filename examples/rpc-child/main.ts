@@ -25,6 +25,7 @@ const child = spawn(process.execPath, [fileURLToPath(new URL('./child.js', impor
   // The standard error of the child is that of this process.
   stdio: ['pipe', 'pipe', 'inherit'],
 });
+const exited = once(child, 'exit');
 const client = await connect({ stdio: child }, { services: [files], timeout: 30_000 });
 const words = client.stub(Words);
 for (const name of [...Object.keys(FILES), 'other.txt']) {
@@ -33,5 +34,5 @@ for (const name of [...Object.keys(FILES), 'other.txt']) {
 }
 
 await client.close();
-const [code] = await once(child, 'exit');
+const [code] = await exited;
 console.log(`the child ended with ${code}`);

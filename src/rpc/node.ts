@@ -45,8 +45,8 @@ export function serve(
 }
 
 /**
- * Connect to the rpc server at `address`, a text, `{ port }` or `{ stdio }`. Resolves when the first session is open. Rejects with
- * BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ * Connect to the rpc server at `address`, a text, `{ port }` or `{ stdio }`. Resolves when the
+ * first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
  *
  * ```ts
  * const client = await connect('tcp://127.0.0.1:7000');

@@ -92,8 +92,9 @@ export function serve<In, Out = In>(
 }
 
 /**
- * Connect to `address`, a text as for serve(), `{ port }` or `{ stdio }`, and keep ClientOptions.connections sessions open (default 1). A lost session
- * is replaced; see ClientOptions.reconnect.
+ * Connect to `address`, a text as for serve(), `{ port }` or `{ stdio }`, and keep
+ * ClientOptions.connections sessions open (default 1). A lost session is replaced; see
+ * ClientOptions.reconnect.
  *
  * Settles when the first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, SESSION_REFUSED
  * (onOpen or the setup function threw), CONNECTION_LOST (the session ended before it was open),

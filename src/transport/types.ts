@@ -517,8 +517,8 @@ export interface StdioAddress {
   stdio: ProcessWithStdio | StreamPair;
   /**
    * The host in the addresses of sessions, such as `stdio://compiler`: at most 64 letters, digits
-   * and the characters `_`, `.` and `-`. Default: the number of the process; for two streams `pair-`
-   * and a number.
+   * and the characters `_`, `.` and `-`. Default: the number of the process; for two streams
+   * `pair-` and a number.
    */
   name?: string | undefined;
 }

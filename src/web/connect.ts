@@ -23,7 +23,8 @@ export interface WebClientOptions
 
 /**
  * Connects to `address`, `ws://host:port/path`, `wss://host:port/path`, or `{ port }` with a Worker
- * or a MessagePort, and keeps `options.connections` sessions open. Resolves when the first session is open.
+ * or a MessagePort, and keeps `options.connections` sessions open. Resolves when the first session
+ * is open.
  *
  * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED, SESSION_REFUSED or ABORTED_BY_CALLER. A
  * browser does not report why a connection failed.

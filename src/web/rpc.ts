@@ -1,6 +1,7 @@
 /**
  * The entry `getty-ts/web/rpc`: the client of the rpc layer for pages, services that a page offers
- * to its server, and servers at message ports. It imports no module of Node.js and no Protobuf library.
+ * to its server, and servers at message ports. It imports no module of Node.js and no Protobuf
+ * library.
  */
 import { connectOver, type Dial } from '../rpc/client.js';
 import { type Listen, serveOver } from '../rpc/server.js';

@@ -3,7 +3,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Channel } from '../../src/rpc/index.js';
+import type { CallContext, Channel } from '../../src/rpc/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { bundleWeb, WEB_RPC, type WebRpc } from '../fixtures/web.js';
@@ -31,7 +31,8 @@ const FILES: Readonly<Record<string, readonly [type: string, content: string]>> 
   '/calling-worker.js': [
     'text/javascript',
     `importScripts('/getty.js'); const place = 'a worker'; ${GREETER}
-     getty.connect({ port: self }, { services: [greeter] });`,
+     getty.connect({ port: self }, { services: [greeter] })
+       .then((client) => client.stub(Page).name(''));`,
   ],
   '/frame': [
     'text/html',
@@ -135,9 +136,15 @@ describe('a page in Chromium', () => {
   it('serves a worker that connects to it', async () => {
     const answer = await tab.evaluate(async () => {
       const page = globalThis as unknown as Globals;
-      const server = await getty.serve({ port: new Worker('/calling-worker.js') }, page.services);
-      while (server.channels.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-      const [channel] = [...server.channels] as [Channel];
+      const { contract, implement, serve, unary } = getty;
+      const channel = await new Promise<Channel>((resolve) => {
+        const name = (_: string, context: CallContext): string => {
+          resolve(context.channel);
+          return 'Home';
+        };
+        const service = implement(contract('Page', { name: unary<string, string>() }), { name });
+        void serve({ port: new Worker('/calling-worker.js') }, [service]);
+      });
       return (channel.stub(page.Greeter) as unknown as Greeter).hello('bob');
     });
     expect(answer).toBe('hello bob from a worker in Home');
@@ -148,6 +155,10 @@ describe('a page in Chromium', () => {
       const page = globalThis as unknown as Globals;
       const opened = of === 'frame' ? await page.openFrame() : undefined;
       const worker = new Worker('/worker.js');
+      let onLost!: () => void;
+      const lost = new Promise<void>((resolve) => {
+        onLost = resolve;
+      });
       const client = await getty.connect(
         { port: opened?.port ?? (worker as never) },
         {
@@ -155,12 +166,13 @@ describe('a page in Chromium', () => {
           reconnect: false,
           heartbeatPeriod: 300,
           heartbeatTimeout: 2_000,
+          onReady: (ready) => ready || onLost(),
         },
       );
       await (client.stub(page.Greeter) as unknown as Greeter).hello('ann');
       opened?.frame.remove();
       worker.terminate();
-      while (client.channels.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      await lost;
       return (client.stub(page.Greeter) as unknown as Greeter).hello('bob').then(
         () => 'ok',
         (error: { code: string }) => error.code,

@@ -94,9 +94,9 @@ class PortDial implements Dial {
 }
 
 /** As Transport.dial(). */
-export function dialPort(address: Address, signal: AbortSignal): Promise<Connection> {
+export function dialPort(target: Address, signal: AbortSignal): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    const base = address.messagePort as MessageEndpoint;
-    new PortDial(base, address, { resolve, reject }).start(signal);
+    const base = target.messagePort as MessageEndpoint;
+    new PortDial(base, target, { resolve, reject }).start(signal);
   });
 }

@@ -47,6 +47,17 @@ it('serves and connects at both ends of one channel', async () => {
   }
 });
 
+it('compresses with the options of both sides', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const compression = 'deflate' as const;
+  await using _server = await serve({ port: port1 }, { ...echo(), compression });
+  const events = new Recorder<string>('the client');
+  await using client = await connect({ port: port2 }, { ...setupOf(events), compression });
+  const line = 'long '.repeat(50_000);
+  (await client.session()).write(line);
+  expect((await events.messages.next()) === line).toBe(true);
+});
+
 it('leaves the other messages of the port to the program', async () => {
   const { port1, port2 } = new MessageChannel();
   const seen = new Inbox<unknown>('a message of the program');
