@@ -6,7 +6,7 @@ import { pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import { REPLACE_SESSION, type ReplacesSessions } from '../transport/session/open-sessions.js';
-import type { Client, ClientOptions, Setup } from '../transport/types.js';
+import type { Client, ClientAddress, ClientOptions, Setup } from '../transport/types.js';
 import { unsentTimeoutError, waitToSend } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
@@ -32,13 +32,14 @@ import type { Frame, OutgoingFrame } from './wire/frame.js';
 
 /**
  * Two connections, because they overlap the work of both processes, and because the loss of one
- * fails only part of the calls.
+ * fails only part of the calls. At a message port or a process one: there the other side is lost as
+ * a whole.
  */
 export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions;
 
 /** The type of connect() of the transport. */
 export type Dial = <In, Out>(
-  address: string,
+  address: ClientAddress,
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ) => Promise<Client<In, Out>>;
@@ -72,7 +73,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     return this.#client;
   }
 
-  async connect(dial: Dial, address: string, given: RpcClientOptions): Promise<this> {
+  async connect(dial: Dial, address: ClientAddress, given: RpcClientOptions): Promise<this> {
     const { services = [], onReady, onResponsive } = given;
     const { heartbeatPeriod, session } = this.#options;
     checkCallback('onReady', onReady);
@@ -86,7 +87,10 @@ class ContractClient extends RpcEndpoint implements RpcClient {
         ...session,
         ...(sendsHeartbeats && { cronPeriod: heartbeatPeriod }),
       }),
-      { ...RPC_CLIENT_DEFAULTS, ...pickNames(given, CLIENT_OPTION_NAMES) },
+      {
+        ...(typeof address === 'string' && RPC_CLIENT_DEFAULTS),
+        ...pickNames(given, CLIENT_OPTION_NAMES),
+      },
     );
     for (const channel of this.channels) this.#replaceIfGoingAway(channel);
     return this;
@@ -190,7 +194,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
  */
 export async function connectOver(
   dial: Dial,
-  address: string,
+  address: ClientAddress,
   options: RpcClientOptions = {},
   asyncContext?: AsyncContext,
 ): Promise<RpcClient> {

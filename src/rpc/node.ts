@@ -2,10 +2,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { connect as dial, serve as listen } from '../transport/node.js';
-import type { HttpServerAddress } from '../transport/types.js';
+import type { ClientAddress, ServerAddress } from '../transport/types.js';
+import { checkAdminProtection } from './admin/admin-protection.js';
 import { setCallStorage } from './calls/inherited-call.js';
 import { connectOver } from './client.js';
-import { serveOver } from './server.js';
+import { OperatorServices } from './operator-services.js';
+import { type MakeOperatorServices, serveOver } from './server.js';
 import type {
   RpcClient,
   RpcClientOptions,
@@ -15,9 +17,15 @@ import type {
   Service,
 } from './types.js';
 
+const makeOperatorServices: MakeOperatorServices = (operated, address, isAdmin, interceptors) => {
+  if (isAdmin) checkAdminProtection(address, interceptors);
+  return new OperatorServices(operated);
+};
+
 /**
  * Serve `services`, made by implement(), at `address`, or with `{ server, path }` at a path of an
- * HTTP server of yours; see serve() of the transport. Resolves when the server listens, on an HTTP
+ * HTTP server of yours, `{ port }` at a message port, or `{ stdio }` at a process; see serve() of
+ * the transport. Resolves when the server listens, on an HTTP
  * server at once. Rejects with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
  *
  * ```ts
@@ -28,24 +36,24 @@ import type {
  * ```
  */
 export function serve(
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   services: readonly Service[],
   options?: RpcServerOptions,
 ): Promise<RpcServer> {
   enableInheritance(options);
-  return serveOver(listen, address, services, options, captureAsyncContext());
+  return serveOver(listen, address, services, options, captureAsyncContext(), makeOperatorServices);
 }
 
 /**
- * Connect to the rpc server at `address`. Resolves when the first session is open. Rejects with
- * BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ * Connect to the rpc server at `address`, a text, `{ port }` or `{ stdio }`. Resolves when the
+ * first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
  *
  * ```ts
  * const client = await connect('tcp://127.0.0.1:7000');
  * console.log(await client.stub(Greeter).hello('world'));
  * ```
  */
-export function connect(address: string, options?: RpcClientOptions): Promise<RpcClient> {
+export function connect(address: ClientAddress, options?: RpcClientOptions): Promise<RpcClient> {
   enableInheritance(options);
   return connectOver(dial, address, options, captureAsyncContext());
 }

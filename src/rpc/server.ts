@@ -5,20 +5,19 @@ import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type {
   HealthCheck,
-  HttpServerAddress,
   Server,
+  ServerAddress,
   ServerOptions,
   Setup,
   TlsOptions,
 } from '../transport/types.js';
-import { checkAdminProtection } from './admin/admin-protection.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcCounters } from './metrics/statistics.js';
-import { type OperatedServer, OperatorServices } from './operator-services.js';
+import type { OperatedServer, OperatorServices } from './operator-services.js';
 import { checkRpcServerNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { SERVED_PROVIDER, type ServedProvider } from './served-provider.js';
-import type { RpcServer, RpcServerOptions, Service } from './types.js';
+import type { Interceptor, RpcServer, RpcServerOptions, Service } from './types.js';
 import type { Frame, OutgoingFrame } from './wire/frame.js';
 
 /**
@@ -29,20 +28,37 @@ const IDLE_TIMEOUT = 180_000;
 
 /** The type of serve() of the transport. */
 export type Listen = <In, Out>(
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ) => Promise<Server<In, Out>>;
 
+/**
+ * Makes the services for operators. They need Node.js, so a page has none. `isAdmin`: whether the
+ * service Admin is one of them. Throws BAD_OPTION.
+ */
+export type MakeOperatorServices = (
+  operated: OperatedServer,
+  address: ServerAddress,
+  isAdmin: boolean,
+  interceptors: readonly Interceptor[],
+) => OperatorServices;
+
 class ContractServer extends RpcEndpoint implements RpcServer {
   readonly #options: ResolvedRpcOptions;
   #server: Server<Frame, OutgoingFrame> | undefined;
+  readonly #makeOperatorServices: MakeOperatorServices | undefined;
   /** Undefined: neither introspection nor admin is on. */
   #operatorServices: OperatorServices | undefined;
 
-  constructor(options: ResolvedRpcOptions, asyncContext: AsyncContext | undefined) {
+  constructor(
+    options: ResolvedRpcOptions,
+    asyncContext: AsyncContext | undefined,
+    makeOperatorServices: MakeOperatorServices | undefined,
+  ) {
     super(options, new RpcCounters(), asyncContext);
     this.#options = options;
+    this.#makeOperatorServices = makeOperatorServices;
   }
 
   protected override get transport(): Server<Frame, OutgoingFrame> | undefined {
@@ -56,7 +72,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
 
   async listen(
     listen: Listen,
-    address: string | HttpServerAddress,
+    address: ServerAddress,
     services: readonly Service[],
     given: RpcServerOptions,
   ): Promise<this> {
@@ -82,7 +98,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
   }
 
   #withOperatorServices(
-    address: string | HttpServerAddress,
+    address: ServerAddress,
     services: readonly Service[],
     given: RpcServerOptions,
   ): readonly Service[] {
@@ -90,9 +106,16 @@ class ContractServer extends RpcEndpoint implements RpcServer {
     if (typeof introspection !== 'boolean')
       throw badOption('introspection', introspection, 'a boolean');
     if (typeof admin !== 'boolean') throw badOption('admin', admin, 'a boolean');
-    if (admin) checkAdminProtection(address, this.#options.interceptors);
     if (!introspection && !admin) return services;
-    this.#operatorServices = new OperatorServices(this.#operated(given));
+    if (this.#makeOperatorServices === undefined)
+      throw badOption(admin ? 'admin' : 'introspection', true, 'false in a page');
+    const { interceptors } = this.#options;
+    this.#operatorServices = this.#makeOperatorServices(
+      this.#operated(given),
+      address,
+      admin,
+      interceptors,
+    );
     return this.#operatorServices.addTo(services, { introspection, admin });
   }
 
@@ -141,19 +164,19 @@ function healthOf(health: string | HealthCheck, isServing: () => boolean): strin
   return { ...health, isHealthy: () => isServing() && isHealthy() };
 }
 
-/** serve() with `listen` as serve() of the transport. Handlers run in `asyncContext`. */
+/**
+ * serve() with `listen` as serve() of the transport. Handlers run in `asyncContext`. Without
+ * `makeOperatorServices` the options `introspection` and `admin` are BAD_OPTION.
+ */
 export async function serveOver(
   listen: Listen,
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   services: readonly Service[],
   options: RpcServerOptions = {},
   asyncContext?: AsyncContext,
+  makeOperatorServices?: MakeOperatorServices,
 ): Promise<RpcServer> {
   checkRpcServerNames(options);
-  return new ContractServer(resolveRpcOptions(options), asyncContext).listen(
-    listen,
-    address,
-    services,
-    options,
-  );
+  const server = new ContractServer(resolveRpcOptions(options), asyncContext, makeOperatorServices);
+  return server.listen(listen, address, services, options);
 }

@@ -608,8 +608,9 @@ export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /**
    * Also offer the service Admin, which closes sessions and, for provide(), takes the provider out
    * of the registry and changes its weight. BAD_OPTION unless `interceptors` has auth() with
-   * `authorize`, or the address is `unix://`, `memory://`, or has the host `localhost`, `[::1]` or
-   * `127.x.x.x`. An HTTP server must already listen there. Default: false.
+   * `authorize`, or the address is `unix://`, `memory://`, a message port or a process, or has the
+   * host `localhost`, `[::1]` or `127.x.x.x`. An HTTP server must already listen there. Default:
+   * false.
    */
   admin?: boolean | undefined;
 }

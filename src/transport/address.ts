@@ -1,5 +1,6 @@
 /** Parses and formats addresses. The scheme of an address selects its transport. */
 import { gettyError } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import { redactUrl, showUrl } from '../core/redact.js';
 
 /** User and password of an address, percent-decoded. */
@@ -20,6 +21,37 @@ export function basicAuthorization({ user, password }: Credentials): string {
 export interface HttpServer {
   readonly listening: boolean;
   readonly headersTimeout: number;
+}
+
+/**
+ * The end of a message channel: a MessagePort, a Worker, `parentPort` of Node.js, or `self` in a
+ * worker of a page.
+ */
+export interface MessageEndpoint {
+  postMessage(message: unknown, transfer: never): void;
+}
+
+/** The part of a ChildProcess, or of `process`, that serve() and connect() show to the compiler. */
+export interface ProcessWithStdio {
+  readonly pid?: number | undefined;
+  readonly stdin: object | null;
+  readonly stdout: object | null;
+}
+
+/** Two streams of Node.js, such as those of an SSH connection. */
+export interface StreamPair {
+  /** A Readable. */
+  input: { readonly readable: boolean };
+  /** A Writable. */
+  output: { readonly writable: boolean };
+}
+
+/** One side of the standard input and output of a child process. */
+export interface StdioEnd {
+  readonly given: ProcessWithStdio | StreamPair;
+  /** As those of a session. */
+  readonly localAddress: string;
+  readonly remoteAddress: string;
 }
 
 export interface Address {
@@ -46,11 +78,15 @@ export interface Address {
    * address has a port of its own.
    */
   readonly httpServer?: HttpServer | undefined;
+  /** The message port that was given instead of a text. */
+  readonly messagePort?: MessageEndpoint | undefined;
+  /** The process or the streams that were given instead of a text. */
+  readonly stdio?: StdioEnd | undefined;
   /** The address for messages: `***` stands for the user information and the query. */
   readonly text: string;
 }
 
-/** The address form of each scheme, for error messages. The keys are all schemes. */
+/** The address form of each scheme, for error messages. */
 const FORMS: Record<string, string> = {
   tcp: 'tcp://host:port',
   tls: 'tls://host:port',
@@ -59,9 +95,13 @@ const FORMS: Record<string, string> = {
   wss: 'wss://host:port/path',
   unix: 'unix:///path/of/the/socket or unix://@name',
   memory: 'memory://name',
+  port: '{ port } with a MessagePort or a Worker',
+  stdio: '{ stdio } with a ChildProcess',
 };
-const allSchemes = Object.keys(FORMS);
-/** All schemes. */
+/** The schemes whose addresses are objects. No text is one of these addresses. */
+const OBJECT_SCHEMES: readonly string[] = ['port', 'stdio'];
+const allSchemes = Object.keys(FORMS).filter((scheme) => !OBJECT_SCHEMES.includes(scheme));
+/** All schemes of texts. */
 export const ALL_SCHEMES: readonly string[] = allSchemes;
 
 /** Adds a scheme whose addresses have `host:port`. `form` is for error messages. */
@@ -139,6 +179,7 @@ function hasRequiredParts(
   port: number | undefined,
   path: string,
 ): boolean {
+  if (OBJECT_SCHEMES.includes(scheme)) return false;
   if (scheme === 'memory') return port === undefined && path.length <= 1;
   if (scheme === 'unix') return port === undefined && host === '' && path.length > 1;
   if (port === undefined || port > 65535) return false;
@@ -216,4 +257,13 @@ export function formatAddress(scheme: string, host: string, port: number): strin
 /** `host` without the zone of an IPv6 address, which has a meaning on this machine only. */
 export function withoutZone(host: string): string {
   return host.includes(':') ? host.replace(/%.*$/, '') : host;
+}
+
+/** A name that can be the host of an address. */
+const HOST_NAME = /^[\w.-]{1,64}$/;
+
+/** Checks the `name` of an address that is an object. Throws BAD_OPTION. */
+export function checkName(name: unknown): void {
+  if (name !== undefined && (typeof name !== 'string' || !HOST_NAME.test(name)))
+    throw badOption('name', name, 'at most 64 letters, digits and the characters _ . -');
 }

@@ -2,6 +2,7 @@
 import { checkCallback } from '../core/callbacks.js';
 import { badOption, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
+import type { Address } from './address.js';
 import { type ResolvedReconnect, resolveReconnect } from './reconnect-schedule.js';
 import type { ClientOptions } from './types.js';
 
@@ -16,9 +17,13 @@ export type ResolvedClientOptions = Pick<
 
 /**
  * Returns the options with their defaults. Throws BAD_OPTION. `proxy`, and the fields of `tls`,
- * `udp` and `websocket`, are checked by the transports that use them.
+ * `udp` and `websocket`, are checked by the transports that use them. A process can be connected to
+ * once, so at `stdio` the client does not reconnect.
  */
-export function resolveClientOptions(options: ClientOptions): ResolvedClientOptions {
+export function resolveClientOptions(
+  options: ClientOptions,
+  { stdio }: Partial<Address> = {},
+): ResolvedClientOptions {
   const checked = withDefaults(CLIENT_DEFAULTS, options, {
     connections: [1, 10_000, 'integer'],
     connectTimeout: [1, LONGEST_TIMER],
@@ -28,6 +33,9 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
   checkCallback('onState', onState);
+  if (stdio !== undefined && checked.connections > 1)
+    throw badOption('connections', checked.connections, '1 at { stdio }, which has one connection');
+  const resolved = resolveReconnect(reconnect);
   return {
     tls,
     udp,
@@ -35,7 +43,7 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
     proxy,
     onState,
     rate,
-    reconnect: resolveReconnect(reconnect),
+    reconnect: stdio === undefined ? resolved : undefined,
     ...checked,
   };
 }

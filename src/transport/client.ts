@@ -14,6 +14,7 @@ import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './session/
 import { withCompression } from './session/session-options.js';
 import type {
   Client,
+  ClientAddress,
   ClientOptions,
   ClientState,
   Connection,
@@ -263,13 +264,13 @@ class TransportClient<In, Out>
 /** connect() with the transports of `platform`. */
 export async function connectOn<In, Out>(
   platform: Platform,
-  address: string,
+  address: ClientAddress,
   setup: Setup<In, Out>,
   options: ClientOptions = {},
 ): Promise<Client<In, Out>> {
-  const target = transportFor(platform, address);
+  const target = transportFor(platform, address, 'connect()');
   checkClientNames(options, target.address);
-  const checked = resolveClientOptions(options);
+  const checked = resolveClientOptions(options, target.address);
   checkSignal(options.signal);
   const resolved = { ...checked, websocket: withCompression(options.websocket, setup) };
   return new TransportClient<In, Out>(

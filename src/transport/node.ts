@@ -1,28 +1,61 @@
 /** serve() and connect() with the transports of Node.js. */
-import { addScheme } from './address.js';
+import { type Address, addScheme, parseAddress } from './address.js';
 import { connectOn } from './client.js';
 import { compress } from './compression/compress.js';
-import type { Platform } from './platform.js';
+import { hasName, type Platform } from './platform.js';
+import { port } from './port/port.js';
+import { parsePortAddress } from './port/port-address.js';
+import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
 import { RATE_SUPPORT } from './rate/rate-support.js';
 import { serveOn } from './server.js';
+import { stdio } from './stdio/stdio.js';
+import { parseStdioAddress } from './stdio/stdio-address.js';
 import { memory } from './stream/memory.js';
 import { tcp } from './stream/tcp.js';
 import { tls } from './stream/tls.js';
 import { unix } from './stream/unix.js';
 import type {
   Client,
+  ClientAddress,
   ClientOptions,
   HttpServerAddress,
+  PortAddress,
   Server,
+  ServerAddress,
   ServerOptions,
   Setup,
+  StdioAddress,
   Transport,
 } from './types.js';
 import { udp } from './udp/udp.js';
+import { parseHttpServerAddress } from './websocket/http-server/http-server-address.js';
 import { ws, wss } from './websocket/websocket.js';
 
-const transports: Record<string, Transport> = { tcp, tls, unix, udp, ws, wss, memory };
-const NODE: Platform = { transports, compress, rates: RATE_SUPPORT };
+const transports: Record<string, Transport> = {
+  tcp,
+  tls,
+  unix,
+  udp,
+  ws,
+  wss,
+  memory,
+  port,
+  stdio,
+};
+const NODE: Platform = {
+  transports,
+  parseObject,
+  compress,
+  proxies: { readPeerList, readBehindProxy },
+  rates: RATE_SUPPORT,
+};
+
+function parseObject(given: object, of: 'serve()' | 'connect()'): Address {
+  if (hasName(given, 'port')) return parsePortAddress(given as PortAddress, of);
+  if (hasName(given, 'stdio')) return parseStdioAddress(given as StdioAddress, of);
+  if (of === 'serve()') return parseHttpServerAddress(given as HttpServerAddress);
+  return parseAddress(given as never, Object.keys(transports));
+}
 
 /**
  * Adds a transport to serve() and connect(). `form`: the form of its addresses for error messages,
@@ -43,7 +76,9 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * `tcp://host:port`, `tls://host:port`, `udp://host:port`, `ws://host:port/path`,
  * `wss://host:port/path`, `unix:///path` and `memory://name`. Port 0 selects a free port;
  * Server.address has it. With `{ server, path }` the sessions are WebSockets at a path of an HTTP
- * server of yours, which continues to answer other requests.
+ * server of yours, which continues to answer other requests. With `{ port }` they are those of the
+ * clients at the other end of a MessagePort or a Worker, and with `{ stdio }` there is one session
+ * over the standard input and output of a child process.
  *
  * Settles when the server listens; on an HTTP server at once, because that may listen later.
  * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose cause is the error of the system.
@@ -57,7 +92,7 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * ```
  */
 export function serve<In, Out = In>(
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
@@ -65,8 +100,9 @@ export function serve<In, Out = In>(
 }
 
 /**
- * Connect to `address` and keep ClientOptions.connections sessions open (default 1). A lost session
- * is replaced; see ClientOptions.reconnect.
+ * Connect to `address`, a text as for serve(), `{ port }` or `{ stdio }`, and keep
+ * ClientOptions.connections sessions open (default 1). A lost session is replaced; see
+ * ClientOptions.reconnect.
  *
  * Settles when the first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, SESSION_REFUSED
  * (onOpen or the setup function threw), CONNECTION_LOST (the session ended before it was open),
@@ -74,7 +110,7 @@ export function serve<In, Out = In>(
  * as a refused connection, an unknown host name or the end of connectTimeout.
  */
 export function connect<In, Out = In>(
-  address: string,
+  address: ClientAddress,
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ): Promise<Client<In, Out>> {

@@ -4,20 +4,50 @@
  */
 import { badOption } from '../core/options.js';
 import { type Address, parseAddress } from './address.js';
+import type { IncludesHost } from './proxies/address-list.js';
 import type { RateLimits } from './rate/rate-limiter.js';
 import type { SessionRates } from './rate/session-rates.js';
-import type { Compression, Connection, RateOptions, Transport } from './types.js';
+import type {
+  BehindProxyOptions,
+  Compression,
+  Connection,
+  ProxySettings,
+  RateOptions,
+  ServerAddress,
+  ServerOptions,
+  Transport,
+} from './types.js';
 
 export interface Platform {
   /** Transports by the scheme of their addresses. */
   readonly transports: Readonly<Record<string, Transport>>;
   /**
+   * Parses an address that is an object. `of`: the function that got it. Throws BAD_OPTION or
+   * BAD_ADDRESS.
+   */
+  parseObject(given: object, of: 'serve()' | 'connect()'): Address;
+  /**
    * `connection` with the compression of a session's setup. Throws BAD_OPTION if the platform or
    * the connection does not support that compression.
    */
   compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection;
+  /** The options `allow`, `deny` and `behindProxy`. Undefined: peers of a page have no hosts. */
+  readonly proxies?: ProxySupport;
   /** The option `rate`. Undefined: a page, whose bundle stays small. */
   readonly rates?: RateSupport;
+}
+
+/** Reads the options of a server that depend on the addresses of its peers. */
+export interface ProxySupport {
+  readPeerList(
+    name: 'allow' | 'deny',
+    given: ServerOptions['allow'],
+    address: Address,
+  ): IncludesHost | undefined;
+  readBehindProxy(
+    options: BehindProxyOptions | undefined,
+    address: Address,
+  ): ProxySettings | undefined;
 }
 
 export interface RateSupport {
@@ -38,11 +68,28 @@ export function rateLimitsOf(
   return rates.limitsOf(rate, owner);
 }
 
-/** The parsed address, and the transport of its scheme. Throws BAD_ADDRESS. */
+/**
+ * The parsed address, and the transport of its scheme. `of`: the function that got the address.
+ * Throws BAD_ADDRESS or BAD_OPTION.
+ */
 export function transportFor(
-  { transports }: Platform,
-  text: string,
+  platform: Platform,
+  given: ServerAddress,
+  of: 'serve()' | 'connect()',
 ): { address: Address; transport: Transport } {
-  const address = parseAddress(text, Object.keys(transports));
+  const { transports } = platform;
+  const address =
+    typeof given === 'object' && given !== null
+      ? platform.parseObject(given, of)
+      : parseAddress(given, Object.keys(transports));
   return { address, transport: transports[address.scheme] as Transport };
+}
+
+/** Whether `given` has a property `name`. False for a Proxy that throws. */
+export function hasName(given: object, name: string): boolean {
+  try {
+    return name in given;
+  } catch {
+    return false;
+  }
 }

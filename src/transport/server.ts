@@ -8,25 +8,23 @@ import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, rateLimitsOf, transportFor } from './platform.js';
-import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
 import type { RateLimits } from './rate/rate-limiter.js';
 import { isIntactRefusal, RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Connection,
-  HttpServerAddress,
   Listener,
   ListenOptions,
   RefusalReason,
   Server,
+  ServerAddress,
   ServerOptions,
   Session,
   Setup,
   TlsOptions,
   Transport,
 } from './types.js';
-import { parseHttpServerAddress } from './websocket/http-server/http-server-address.js';
 
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
@@ -149,24 +147,14 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 }
 
-/** The parsed address, and its transport. Throws BAD_ADDRESS or BAD_OPTION. */
-function targetOf(
-  platform: Platform,
-  given: string | HttpServerAddress,
-): { address: Address; transport: Transport } {
-  if (typeof given !== 'object' || given === null) return transportFor(platform, given);
-  const address = parseHttpServerAddress(given);
-  return { address, transport: platform.transports[address.scheme] as Transport };
-}
-
 /** serve() with the transports of `platform`. */
 export async function serveOn<In, Out>(
   platform: Platform,
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
-  const target = targetOf(platform, address);
+  const target = transportFor(platform, address, 'serve()');
   checkServerNames(options, target.address);
   const resolved = {
     ...options,
@@ -180,14 +168,14 @@ export async function serveOn<In, Out>(
       checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY, 'integer');
   }
   checkCallback('onRefused', resolved.onRefused);
-  const behindProxy = readBehindProxy(resolved.behindProxy, target.address);
+  const behindProxy = platform.proxies?.readBehindProxy(resolved.behindProxy, target.address);
   const { maxSessions = target.transport.maxSessions } = resolved;
   const rateLimits = rateLimitsOf(platform, resolved.rate, 'server');
   const limits = {
     ...resolved,
     maxSessions,
-    isAllowed: readPeerList('allow', resolved.allow, target.address),
-    isDenied: readPeerList('deny', resolved.deny, target.address),
+    isAllowed: platform.proxies?.readPeerList('allow', resolved.allow, target.address),
+    isDenied: platform.proxies?.readPeerList('deny', resolved.deny, target.address),
   };
   const server = new TransportServer<In, Out>(platform, setup, limits, rateLimits);
   return server.listen(target.address, target.transport, {

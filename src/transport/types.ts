@@ -5,13 +5,19 @@
 
 import type { Bytes } from '../core/bytes.js';
 import type { GettyError } from '../core/errors.js';
-import type { Address, HttpServer } from './address.js';
+import type {
+  Address,
+  HttpServer,
+  MessageEndpoint,
+  ProcessWithStdio,
+  StreamPair,
+} from './address.js';
 import type { ByteReader } from './buffers/byte-reader.js';
 import type { ByteWriter } from './buffers/byte-writer.js';
 import type { RefusalReason, RefusedError } from './refused-error.js';
 import type { TaskPool } from './session/task-pool.js';
 
-export type { HttpServer } from './address.js';
+export type { HttpServer, MessageEndpoint, ProcessWithStdio, StreamPair } from './address.js';
 export type { RefusalReason } from './refused-error.js';
 
 /**
@@ -598,18 +604,56 @@ export interface HttpServerAddress {
   path: string;
 }
 
+/**
+ * The end of a message channel, at which serve() accepts and connect() opens sessions. The other
+ * end is in another thread, worker or frame, or in the same one. Each session has a channel of its
+ * own, and messages of your program at `port` are left to your program.
+ */
+export interface PortAddress {
+  /** One end of the channel. It stays open when the server or the client is closed. */
+  port: MessageEndpoint;
+  /**
+   * The host in the addresses of sessions, such as `port://thumbnails`: at most 64 letters, digits
+   * and the characters `_`, `.` and `-`. Default: a number.
+   */
+  name?: string | undefined;
+}
+
+/**
+ * The standard input and output of a child process. One session can be opened over them, by
+ * serve() on one side and connect() on the other.
+ */
+export interface StdioAddress {
+  /**
+   * In the parent, the ChildProcess, whose stdin and stdout must be pipes. In the child, `process`.
+   * Or two other streams.
+   */
+  stdio: ProcessWithStdio | StreamPair;
+  /**
+   * The host in the addresses of sessions, such as `stdio://compiler`: at most 64 letters, digits
+   * and the characters `_`, `.` and `-`. Default: the number of the process; for two streams
+   * `pair-` and a number.
+   */
+  name?: string | undefined;
+}
+
+/** What serve() listens at. */
+export type ServerAddress = string | HttpServerAddress | PortAddress | StdioAddress;
+/** What connect() connects to. */
+export type ClientAddress = string | PortAddress | StdioAddress;
+
 /** Options of serve(), beside the setup. Times are in ms. */
 export interface ServerOptions {
   /**
    * How many sessions may be open; further peers are refused. A session counts until its socket is
    * closed. TLS and WebSocket handshakes count too: at most 16 more connections than this may be
    * open. Default: as many as the process's limit of open files permits (no limit on Windows); at
-   * `udp://` 10,000; at `memory://` no limit.
+   * `udp://` and at a message port 10,000; at `memory://` no limit.
    */
   maxSessions?: number | undefined;
   /**
    * How many sessions the peers of one host address may have open; see maxSessions. Peers of
-   * `unix://` and `memory://` have no host address. Default: no limit.
+   * `unix://`, `memory://`, message ports and processes have no host address. Default: no limit.
    */
   maxSessionsPerAddress?: number | undefined;
   /**

@@ -1,10 +1,15 @@
 /** connect() for a page. */
-import { badOption } from '../core/options.js';
 import { connectOn } from '../transport/client.js';
 import { checkConnectNames } from '../transport/option-names.js';
-import type { Platform } from '../transport/platform.js';
-import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transport/types.js';
-import { checkPageOptions, webSocket } from './websocket.js';
+import type {
+  Client,
+  ClientOptions,
+  PortAddress,
+  Setup,
+  WebSocketOptions,
+} from '../transport/types.js';
+import { BROWSER } from './platform.js';
+import { checkPageOptions } from './websocket.js';
 
 /** The options of connect() in a page: the ClientOptions that a browser lets a page set. */
 export interface WebClientOptions
@@ -16,23 +21,10 @@ export interface WebClientOptions
   websocket?: Pick<WebSocketOptions, 'protocols' | 'text'> | undefined;
 }
 
-const BROWSER: Platform = {
-  transports: { ws: webSocket, wss: webSocket },
-  compress(connection, compression) {
-    if (compression === 'snappy')
-      throw badOption(
-        'compression',
-        compression,
-        `'none' or DEFLATE for ${connection.remoteAddress}`,
-      );
-    // The same for `deflate`: the browser negotiates permessage-deflate with the server by itself.
-    return connection;
-  },
-};
-
 /**
- * Connects to `address`, `ws://host:port/path` or `wss://host:port/path`, and keeps
- * `options.connections` sessions open. Resolves when the first session is open.
+ * Connects to `address`, `ws://host:port/path`, `wss://host:port/path`, or `{ port }` with a Worker
+ * or a MessagePort, and keeps `options.connections` sessions open. Resolves when the first session
+ * is open.
  *
  * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED, SESSION_REFUSED or ABORTED_BY_CALLER. A
  * browser does not report why a connection failed.
@@ -43,7 +35,7 @@ const BROWSER: Platform = {
  * ```
  */
 export async function connect<In, Out = In>(
-  address: string,
+  address: string | PortAddress,
   setup: Setup<In, Out>,
   options: WebClientOptions = {},
 ): Promise<Client<In, Out>> {

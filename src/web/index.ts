@@ -1,6 +1,6 @@
 /**
- * The entry `getty-ts/web`: the client of the transport layer for pages. Sessions, codecs and
- * listeners are those of `getty-ts`. It imports no module of Node.js.
+ * The entry `getty-ts/web`: the client of the transport layer for pages, and servers at message
+ * ports. Sessions, codecs and listeners are those of `getty-ts`. It imports no module of Node.js.
  */
 
 export type { Bytes } from '../core/bytes.js';
@@ -21,6 +21,8 @@ export {
   raw,
   varintPrefixed,
 } from '../transport/codecs/index.js';
+export { RefusedError } from '../transport/refused-error.js';
+export { SERVER_DEFAULTS } from '../transport/server.js';
 export { SendError } from '../transport/session/send-waiter.js';
 export { SESSION_DEFAULTS } from '../transport/session/session-options.js';
 export {
@@ -38,11 +40,15 @@ export type {
   Compression,
   Endpoint,
   EventListener,
+  MessageEndpoint,
   Peer,
+  PortAddress,
   ProtocolSetup,
   ReconnectOptions,
+  RefusalReason,
   SendOptions,
   SendResult,
+  Server,
   Session,
   SessionAttributes,
   SessionOptions,
@@ -51,3 +57,4 @@ export type {
   Setup,
 } from '../transport/types.js';
 export { connect, type WebClientOptions } from './connect.js';
+export { serve, type WebServerOptions } from './serve.js';

@@ -128,11 +128,15 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'web'],
     'the options of rpc and of a page include those of the transport',
   ],
+  'transport/port/port-address.ts': [['web'], 'a page has the message ports of Node.js'],
+  'transport/port/port.ts': [['web'], 'a page has the message ports of Node.js'],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
   'transport/proxies/proxy-url.ts': [
     ['rpc', 'testing'],
     'a consumer checks its options before it connects; simulated transports refuse the option',
   ],
+  'transport/refused-error.ts': [['web'], 'a page refuses peers of its ports'],
+  'transport/server.ts': [['web'], 'a page serves its workers and frames'],
   'transport/session/busy-poll.ts': [
     ['rpc', 'testing'],
     'a session polls while a call waits for its answer; module state',
@@ -199,6 +203,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/metrics/statistics.ts': [['micro'], 'consumers and clients have the same statistics'],
   'rpc/option-names.ts': [['micro'], 'the options of micro include those of rpc'],
   'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
+  'rpc/server.ts': [['web'], 'a page serves its workers and frames'],
   'rpc/served-provider.ts': [['micro'], 'a server reports and changes the state of its provider'],
   'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
   'rpc/streams/item-iterator.ts': [['micro', 'testing'], 'all callers read streams alike'],

@@ -55,6 +55,13 @@ test.each([
 });
 
 test.each([
+  ['port', ['532']],
+  ['stdio', ['the child got hello']],
+])('the program %s of docs/ports.md prints %j and ends', async (name, lines) => {
+  expect(await snippets('run', name, 'docs/ports.md')).toEqual(lines);
+});
+
+test.each([
   [[], 'usage: npm run hello -- NAME, with a program of README.md as NAME: echo, rpc, micro\n'],
   [['nope'], 'program: got "nope", expected one of README.md: echo, rpc, micro\n'],
 ])('without a known program, %j, the message says how to run one', async (args, stderr) => {

@@ -20,8 +20,8 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { connect, raw, serve } from '../../src/transport/index.js';
-import { connect as webConnect } from '../../src/web/index.js';
-import { connect as webRpcConnect } from '../../src/web/rpc.js';
+import { connect as webConnect, serve as webServe } from '../../src/web/index.js';
+import { connect as webRpcConnect, serve as webRpcServe } from '../../src/web/rpc.js';
 import { getty } from '../cli/run-getty.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { within } from '../fixtures/waiting.js';
@@ -214,6 +214,8 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
     return {};
   },
   'web/connect.ts connect': (address) => openAndDestroy(webConnect(address, setup, ONE_ATTEMPT)),
+  'web/serve.ts serve': (address) => openAndDestroy(webServe(address as never, setup)),
+  'web/rpc.ts serve': (address) => openAndClose(webRpcServe(address as never, services)),
   'web/rpc.ts connect': (address) => openAndClose(webRpcConnect(address, ONE_ATTEMPT)),
   'registries/index.ts registry': async (address) =>
     register(await registry(address, { ...QUICK, operationTimeout: 50, logger })),

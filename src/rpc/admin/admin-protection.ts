@@ -5,7 +5,7 @@
 import { isIP, Server as NetServer } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { ALL_SCHEMES, parseAddress } from '../../transport/address.js';
-import type { HttpServerAddress } from '../../transport/types.js';
+import type { HttpServerAddress, ServerAddress } from '../../transport/types.js';
 import { hasAuthorization } from '../interceptors/auth.js';
 import type { Interceptor } from '../types.js';
 
@@ -14,7 +14,7 @@ import type { Interceptor } from '../types.js';
  * unless the interceptors authorize each call. Throws BAD_ADDRESS.
  */
 export function checkAdminProtection(
-  address: string | HttpServerAddress,
+  address: ServerAddress,
   interceptors: readonly Interceptor[],
 ): void {
   if (hasAuthorization(interceptors) || isOfThisMachine(address)) return;
@@ -27,8 +27,9 @@ export function checkAdminProtection(
 }
 
 /** Whether only programs of this machine can connect. */
-function isOfThisMachine(address: string | HttpServerAddress): boolean {
-  if (typeof address === 'object' && address !== null) return isHttpServerOfThisMachine(address);
+function isOfThisMachine(address: ServerAddress): boolean {
+  if (typeof address === 'object' && address !== null)
+    return !('server' in address) || isHttpServerOfThisMachine(address);
   const { scheme, host } = parseAddress(address, ALL_SCHEMES);
   return scheme === 'unix' || scheme === 'memory' || isLoopback(host);
 }

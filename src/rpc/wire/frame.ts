@@ -8,7 +8,7 @@
  *   32 uint16 headerLength, header, uint16 bodyLength, body
  */
 
-import { allocate, type Bytes } from '../../core/bytes.js';
+import { allocate, type Bytes, decode } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -116,7 +116,7 @@ export function readFrame(
   const magic = view.getInt32(position, true);
   if (magic !== MAGIC)
     throw badFrameError(
-      `magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`,
+      `magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}${textAt(input)}`,
     );
   if (available < FRAME_HEADER_BYTES) return false;
   const command = view.getInt16(position + 4, true);
@@ -177,6 +177,16 @@ export function readFrame(
   input.skip(total);
   frame.isLast = available === total;
   return true;
+}
+
+/** Bytes: the most of a text that an error message quotes. */
+const QUOTED_BYTES = 40;
+
+/** A peer that is no rpc peer often sends text, such as HTTP or the output of console.log(). */
+function textAt({ bytes, position, length }: ByteReader): string {
+  const text = decode(bytes, position, position + Math.min(length, QUOTED_BYTES), 'latin1');
+  const [printable = ''] = /^[ -~]*/.exec(text) ?? [];
+  return printable.length < 4 ? '' : `; the bytes are the text ${JSON.stringify(printable)}`;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Calls of a client: replies, errors, cancellation, metadata and order. */
 import { expect } from 'vitest';
-import { type CallContext, connect, RpcError } from '../../../src/rpc/index.js';
+import { type CallContext, RpcError } from '../../../src/rpc/index.js';
 import { LONG_TIMEOUT, pendingOf, TestService } from '../../fixtures/rpc.js';
 import { testInEveryEnvironment } from '../../fixtures/rpc-environments.js';
 import { rejection } from '../../fixtures/transports.js';
@@ -190,11 +190,7 @@ testInEveryEnvironment({
 
   async 'each of 500 concurrent calls of two clients gets its own answer'(environment) {
     await using pair = await environment.rig({ client: { connections: 2 } });
-    await using other = await connect(pair.server.address, {
-      ...environment.transport.clientOptions,
-      reconnect: false,
-      session: environment.transport.options,
-    });
+    await using other = await environment.connect(pair.server.address);
     await until(() => pair.client.channels.size === 2, 'both sessions are open');
     const stubs = [pair.stub, other.stub(TestService, { codec: environment.codec })];
     const sums = await Promise.all(

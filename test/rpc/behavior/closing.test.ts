@@ -51,11 +51,7 @@ testInEveryEnvironment({
     await within(closing, 'the server to close');
     await until(() => pair.client.channels.size === 0, 'the client has closed its session');
     expect(pair.server.channels.size).toBe(0);
-    expect(
-      await outcome(
-        connect(pair.server.address, { ...environment.transport.clientOptions, reconnect: false }),
-      ),
-    ).toBe('CONNECT_FAILED');
+    expect(await outcome(environment.connect(pair.server.address))).toBe('CONNECT_FAILED');
   },
 
   async 'an idle client closes its session when the server closes'(environment) {

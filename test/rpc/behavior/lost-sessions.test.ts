@@ -1,6 +1,7 @@
 /** The loss of a session, and the reconnection of a client. */
 import { expect } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
+import { serverEnd } from '../../fixtures/channel-addresses.js';
 import {
   LONG_TIMEOUT,
   outcome,
@@ -57,7 +58,7 @@ testInEveryEnvironment({
     await until(() => pair.client.channels.size === 0, 'the client has lost its session');
     await pair.server.close();
     expect(await outcome(pair.stub.add({}))).toBe('UNAVAILABLE');
-    await using _restarted = await serve(pair.server.address, [testService()], {
+    await using _restarted = await serve(serverEnd(pair.server.address), [testService()], {
       session: transport.options,
       ...transport.serverOptions,
     });

@@ -1,0 +1,109 @@
+/** Accepts the sessions of the clients at the other end of a base port. */
+import { gettyError } from '../../core/errors.js';
+import { guarded } from '../../core/guard.js';
+import { startTimer } from '../../core/timers.js';
+import type { Address } from '../address.js';
+import { RefusedError } from '../refused-error.js';
+import type { Connection, Listener, ListenOptions, MessageEndpoint, Peer } from '../types.js';
+import { type ChannelPort, listen } from './message-port.js';
+import { PortConnection } from './port-connection.js';
+import { ACCEPT, isConnect, LISTENING, OPEN, REFUSE } from './port-messages.js';
+
+/** The base ports at which a server of this thread listens. */
+const listening = new WeakSet<object>();
+
+export class PortListener implements Listener {
+  readonly address: string;
+  readonly #base: MessageEndpoint;
+  readonly #options: ListenOptions;
+  readonly #accept: (connection: Connection) => void;
+  readonly #unlisten: () => void;
+  /** The functions that end the handshakes in progress. */
+  readonly #handshakes = new Set<() => void>();
+
+  /** Throws LISTEN_FAILED. */
+  constructor(address: Address, options: ListenOptions, accept: (connection: Connection) => void) {
+    this.address = address.text;
+    this.#base = address.messagePort as MessageEndpoint;
+    this.#options = options;
+    this.#accept = accept;
+    if (listening.has(this.#base))
+      throw gettyError(
+        'LISTEN_FAILED',
+        `cannot listen at ${this.address}: another server of this package has the port`,
+      );
+    listening.add(this.#base);
+    this.#unlisten = listen(this.#base, 'message', (message) => {
+      if (isConnect(message)) this.#onConnect(message.client, message.port);
+    });
+    (this.#base as ChannelPort).postMessage(LISTENING);
+  }
+
+  #onConnect(client: number, port: ChannelPort): void {
+    const { admission } = this.#options;
+    const peer: Peer = {
+      localAddress: this.address,
+      remoteAddress: `${this.address}/${client}`,
+    };
+    guarded(
+      () => {
+        const limit = admission.refusalBeforeHandshake(peer);
+        if (limit === undefined) return this.#beginHandshake(port, peer);
+        port.postMessage(REFUSE);
+        port.close();
+        admission.reportRefusal(peer, limit);
+      },
+      (error) => {
+        port.close();
+        admission.reportFault(peer, error);
+      },
+    )();
+  }
+
+  #beginHandshake(port: ChannelPort, peer: Peer): void {
+    const { admission, handshakeTimeout } = this.#options;
+    const end = (): void => {
+      clearTimeout(timer);
+      for (const unlisten of unlistens) unlisten();
+      this.#handshakes.delete(abort);
+      admission.countHandshake(peer, -1);
+    };
+    const abort = (): void => {
+      end();
+      port.postMessage(REFUSE);
+      port.close();
+    };
+    const refuse = (reason: 'timeout' | 'request', message: string): void => {
+      abort();
+      admission.reportRefusal(peer, new RefusedError(message, { status: 400, reason }));
+    };
+    const timer = startTimer(
+      () => refuse('timeout', `the handshake took longer than ${handshakeTimeout} ms`),
+      handshakeTimeout,
+    );
+    const unlistens = [
+      listen(port, 'message', (message) => {
+        if (message !== OPEN) return refuse('request', 'the peer sent no handshake of getty');
+        end();
+        const connection = new PortConnection(port, peer.localAddress, peer.remoteAddress);
+        guarded(
+          () => this.#accept(connection),
+          (error) => {
+            connection.destroy();
+            admission.reportFault(peer, error);
+          },
+        )();
+      }),
+      listen(port, 'close', abort),
+    ];
+    this.#handshakes.add(abort);
+    admission.countHandshake(peer, 1);
+    port.postMessage(ACCEPT);
+  }
+
+  async close(): Promise<void> {
+    this.#unlisten();
+    listening.delete(this.#base);
+    for (const abort of this.#handshakes) abort();
+  }
+}
