@@ -9,7 +9,7 @@ import {
 } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { CONNECTED_TRANSPORTS, transportsNamed } from '../fixtures/session-probes.js';
+import { SERVER_TRANSPORTS, transportsNamed } from '../fixtures/session-probes.js';
 import {
   connectAs,
   rejection,
@@ -31,7 +31,7 @@ async function withWarnings(
   }
 }
 
-describe.each(CONNECTED_TRANSPORTS)('maxSessions: $name', (row) => {
+describe.each(SERVER_TRANSPORTS)('maxSessions: $name', (row) => {
   noLeaks();
 
   async function serveLimited(

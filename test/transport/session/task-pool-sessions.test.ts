@@ -3,15 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { type Session, type TaskPool, taskPool } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
-import {
-  CONNECTED_TRANSPORTS,
-  transportsNamed,
-  untilQuiet,
-} from '../../fixtures/session-probes.js';
+import { SERVER_TRANSPORTS, transportsNamed, untilQuiet } from '../../fixtures/session-probes.js';
 import { connectAs, pair, serveAs, setupOf, type TransportRow } from '../../fixtures/transports.js';
 import { gate, turns, until, within } from '../../fixtures/waiting.js';
 
-describe.each(CONNECTED_TRANSPORTS)('taskPool: $name', (row) => {
+describe.each(SERVER_TRANSPORTS)('taskPool: $name', (row) => {
   noLeaks();
 
   /**
