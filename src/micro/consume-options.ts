@@ -18,9 +18,11 @@ import { checkRegistry } from './check-registry.js';
 import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
+import { broadcast } from './strategies/broadcast.js';
 import { failfast, failover } from './strategies/failover.js';
+import { fork } from './strategies/fork.js';
 import { hedge } from './strategies/hedge.js';
-import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
+import type { Attempt, Balancer, NodeAccess, Picker, Registry, Strategy } from './types.js';
 
 /**
  * Options of consume(). The rpc options are those of the connection to each node. An interceptor
@@ -113,7 +115,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   refuseUncalled('balancer', balancer, Object.values(balancers));
   if (typeof balancer !== 'function')
     throw badOption('balancer', balancer, 'a balancer, such as roundRobin()');
-  refuseUncalled('strategy', strategy, [failfast, failover, hedge]);
+  refuseUncalled('strategy', strategy, [failfast, failover, hedge, broadcast, fork]);
   if (typeof strategy !== 'function')
     throw badOption('strategy', strategy, 'a strategy, such as failover()');
   if (group !== undefined) checkGroup(group);
@@ -167,8 +169,8 @@ function makePicker(balancer: Balancer): Picker {
 }
 
 /** Throws what `strategy` throws, and BAD_OPTION when it returns no function. */
-export function startStrategy(strategy: Strategy, attempt: Attempt): Invoke {
-  const invoke = strategy(attempt);
+export function startStrategy(strategy: Strategy, attempt: Attempt, nodes: NodeAccess): Invoke {
+  const invoke = strategy(attempt, nodes);
   if (typeof invoke === 'function') return wrapUserInvoke(invoke);
   refusePromise('BAD_OPTION', 'the strategy', invoke);
   throw badOption('the result of strategy()', invoke, 'a function that makes a call');

@@ -101,7 +101,8 @@ class ServiceConsumer implements Consumer {
       this.#counters,
       (service, version, codec) => this.#findPool(service, version, codec),
     );
-    const strategy = startStrategy(settings.strategy, this.#dispatcher.attempt);
+    const { attempt, nodeAccess } = this.#dispatcher;
+    const strategy = startStrategy(settings.strategy, attempt, nodeAccess);
     this.invoke = checkedInvoke(compose(settings.interceptors, strategy));
     resources.tracker?.onOpen('consumer', this);
   }

@@ -21,15 +21,24 @@ export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export type { ConsumerStatistics, NodeCounts } from './statistics.js';
 export {
+  BROADCAST_DEFAULTS,
+  type BroadcastStrategyOptions,
+  broadcast,
+  type NodeOutcome,
+} from './strategies/broadcast.js';
+export {
   FAILOVER_DEFAULTS,
   type FailoverOptions,
   failfast,
   failover,
 } from './strategies/failover.js';
+export { FORK_DEFAULTS, type ForkOptions, fork } from './strategies/fork.js';
 export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './strategies/hedge.js';
 export type {
   Attempt,
+  AttemptStrategy,
   Balancer,
+  NodeAccess,
   NodeLoad,
   NodeRegistration,
   Picker,

@@ -29,6 +29,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map(LAYERS.flatMap((rows) => Object.e
 const WITHOUT_ROW: Readonly<Record<string, string>> = {
   'WatchOptions.watch': 'it needs a ZooKeeper server: see test/registries/zookeeper/client.test.ts',
   Watcher: 'the type of WatchOptions.watch',
+  AttemptStrategy: 'a Strategy',
   'CallHandlerOptions.interceptors': 'passed on as RpcOptions.interceptors',
   'CodecCasesOptions.equals': 'the test that runs the case gets its error',
   'CodecCasesOptions.isProtocolError': 'the test that runs the case gets its error',
@@ -54,6 +55,7 @@ const MADE_BY_THE_PACKAGE = [
   'LatencyStatistics',
   'MessageCodec',
   'MockStub',
+  'NodeAccess',
   'Network',
   'Provider',
   'Random',

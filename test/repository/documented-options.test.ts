@@ -6,9 +6,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import {
+  BROADCAST_DEFAULTS,
   CONSUME_DEFAULTS,
   EJECTION_DEFAULTS,
   FAILOVER_DEFAULTS,
+  FORK_DEFAULTS,
   HEDGE_DEFAULTS,
 } from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
@@ -55,6 +57,8 @@ const MICRO = [
   'provide-options',
   'nodes/node-health',
   'resolver',
+  'strategies/broadcast',
+  'strategies/fork',
   'strategies/hedge',
   'strategies/failover',
 ].map((name) => `src/micro/${name}.ts`);
@@ -164,6 +168,8 @@ test.each<[string, string, object]>([
   ['ResolverOptions', '', RESOLVER_DEFAULTS],
   ['FailoverOptions', '', FAILOVER_DEFAULTS],
   ['HedgeOptions', '', HEDGE_DEFAULTS],
+  ['BroadcastStrategyOptions', '', BROADCAST_DEFAULTS],
+  ['ForkOptions', '', FORK_DEFAULTS],
   ['EjectionOptions', '', { ...EJECTION_DEFAULTS, codes: `\`${EJECTION_DEFAULTS.codes.join()}\`` }],
 ])('the documents list the options of %s with their defaults', (name, prefix, defaults) => {
   // The defaults of connect() of rpc include an option of the transport.

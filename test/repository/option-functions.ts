@@ -6,8 +6,10 @@ import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import { tracing } from '../../src/adapters/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/adapters/prometheus/index.js';
 import {
+  broadcast as callEveryNode,
   consume,
   failover,
+  fork,
   hedge,
   p2cEwma,
   provide,
@@ -278,6 +280,8 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   ResolverOptions: { Resolver: (wrong) => new Resolver(unusedRegistry, { service: 'A' }, wrong) },
   FailoverOptions: { 'failover()': failover },
   HedgeOptions: { 'hedge()': hedge },
+  BroadcastStrategyOptions: { 'broadcast() of micro': callEveryNode },
+  ForkOptions: { 'fork()': fork },
   EjectionOptions: { 'consume()': (ejection) => consume({ registry: unusedRegistry, ejection }) },
   RandomOptions: { 'random()': random, 'weighted()': weighted, 'p2cEwma()': p2cEwma },
   FileRegistryOptions: {

@@ -149,6 +149,8 @@ export const FUNCTIONS: Readonly<Record<string, Row>> = {
   consistentHash: row(micro.consistentHash, [handler], ['function']),
   failfast: row(micro.failfast, [{}], OPTIONS),
   failover: row(micro.failover, [{}], OPTIONS),
+  'broadcast of micro': row(micro.broadcast, [{}], OPTIONS),
+  fork: row(micro.fork, [{}], OPTIONS),
   hedge: row(micro.hedge, [{}], OPTIONS),
   leastActive: row(micro.leastActive, []),
   roundRobin: row(micro.roundRobin, []),

@@ -65,7 +65,7 @@ const SETUP_FUNCTIONS = FUNCTIONS_WITH_OPTIONS.SessionSetup ?? {};
 
 /** Options that are a number of things or bytes; others are times and ratios. */
 const COUNT =
-  /^(max(?!Delay$|Interval$|Time$)\w+|\w+Bytes|backlog|connections|concurrency|queue|limit|burst|attempts|failures|probes|times|garbageInputs|highWaterMark|streamWindow|multicastTtl|weight)$/;
+  /^(max(?!\w*(?:Delay|Interval|Time|Age|Grace|Share)$)\w+|\w+Bytes|backlog|connections|concurrency|queue|limit|burst|attempts|failures|probes|times|garbageInputs|highWaterMark|streamWindow|multicastTtl|weight)$/;
 
 const isCount = (name: string): boolean => COUNT.test(name);
 /** `limit` of a simulation is a time. The others depend on the transport; see below. */

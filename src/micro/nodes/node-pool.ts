@@ -107,6 +107,13 @@ export class NodePool implements HealthHooks {
     return nodes.length === 0 ? undefined : this.#pickFrom(nodes, call);
   }
 
+  /** All nodes of the list. Throws UNAVAILABLE when there is none. */
+  allNodes(): readonly ServiceNode[] {
+    const nodes = this.resolver.nodes();
+    if (nodes.length === 0) throw this.#noNodeError(false);
+    return nodes;
+  }
+
   /**
    * The nodes that the next attempt of a call may use: the available nodes, as slow start selects
    * them, without the addresses of `tried`. Throws UNAVAILABLE when no node is left.
@@ -114,9 +121,8 @@ export class NodePool implements HealthHooks {
   nodesFor(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
     let nodes = withoutTried(this.#slowStartList(), tried);
     // If every node left is ejected or unavailable, use one of them.
-    if (nodes.length === 0) nodes = withoutTried(this.resolver.nodes(), tried);
-    if (nodes.length === 0)
-      throw new RpcError('UNAVAILABLE', this.#noNodeMessage(tried.size > 0), { unsent: true });
+    if (nodes.length === 0) nodes = withoutTried(this.#nodes, tried);
+    if (nodes.length === 0) throw this.#noNodeError(tried.size > 0);
     return nodes;
   }
 
@@ -196,14 +202,15 @@ export class NodePool implements HealthHooks {
     return new NodeState(joinTime, ejection && new NodeHealth(ejection, this));
   }
 
-  #noNodeMessage(hasTried: boolean): string {
+  #noNodeError(hasTried: boolean): RpcError {
     const { service, version, group, protocol } = this.resolver.query;
     const what = [service, version && `version ${version}`, group && `group ${group}`, protocol]
       .filter(Boolean)
       .join(', ');
-    return hasTried
+    const message = hasTried
       ? `no other node offers ${what}`
       : `no node offers ${what}; consumer.explain() says what is published`;
+    return new RpcError('UNAVAILABLE', message, { unsent: true });
   }
 
   /** Adds the nodes of the list to `counts`, by state. */

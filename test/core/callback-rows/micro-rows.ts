@@ -1,10 +1,12 @@
 /** The callbacks of micro and of the registries. */
 import { expect } from 'vitest';
 import {
+  broadcast,
   consistentHash,
   consume,
   failover,
   leastActive,
+  type NodeOutcome,
   p2cEwma,
   provide,
   type Registry,
@@ -78,6 +80,12 @@ export const MICRO_ROWS: Rows = {
     testConsumer(reports, {
       strategy: (attempt: (call: Call, tried: Set<ServiceNode>) => unknown) =>
         once(fail, ((call: Call) => attempt(call, new Set())) as never),
+    }),
+  'BroadcastStrategyOptions.combine': (fail, reports) =>
+    testConsumer(reports, {
+      strategy: broadcast({
+        combine: once(fail, (([first]: NodeOutcome[]) => first?.reply) as never),
+      }),
     }),
   'consistentHash(key)': (fail, reports) =>
     testConsumer(reports, { balancer: consistentHash(once(fail, () => 'k')) }),
