@@ -28,6 +28,7 @@ import {
   RETRY_DEFAULTS,
   RPC_DEFAULTS,
 } from '../../src/rpc/index.js';
+import { RPC_SERVER_DEFAULTS } from '../../src/rpc/server.js';
 import {
   CLIENT_DEFAULTS,
   RECONNECT_DEFAULTS,
@@ -144,6 +145,7 @@ test.each<[string, string, object]>([
   ['TlsOptions', 'tls.', {}],
   ['WebSocketOptions', 'websocket.', {}],
   ['RpcOptions', '', RPC_NUMBERS],
+  ['RpcServerOptions', '', { ...RPC_SERVER_DEFAULTS, introspection: false, admin: false }],
   ['RpcClientOptions', '', RPC_CLIENT_DEFAULTS],
   ['CallOptions', '', {}],
   ['StubOptions', '', {}],
