@@ -18,6 +18,7 @@ import { checkRegistry } from './check-registry.js';
 import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
+import { checkSubset, type SubsetOptions } from './nodes/subset.js';
 import { broadcast } from './strategies/broadcast.js';
 import { failfast, failover } from './strategies/failover.js';
 import { fork } from './strategies/fork.js';
@@ -55,6 +56,11 @@ export interface ConsumeOptions
    * which a provider may call at any time.
    */
   idleTimeout?: number | undefined;
+  /**
+   * The consumer uses a part of the nodes only: for fleets in which connections of all consumers to
+   * all nodes would be too many. Default: all nodes.
+   */
+  subset?: SubsetOptions | undefined;
 }
 
 const {
@@ -71,6 +77,7 @@ const NAMES = {
   ejection: true,
   slowStart: true,
   idleTimeout: true,
+  subset: true,
 } satisfies NamesOf<Omit<ConsumeOptions, keyof typeof CONNECTION_NAMES>>;
 
 /** Defaults of ConsumeOptions, in milliseconds. */
@@ -110,6 +117,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     logger = SILENT,
     timeout = RPC_DEFAULTS.timeout,
     services = [],
+    subset,
   } = options;
   checkRegistry(registry, 'watch');
   refuseUncalled('balancer', balancer, Object.values(balancers));
@@ -123,6 +131,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     slowStart: [0, LONGEST_TIMER],
     idleTimeout: [0, LONGEST_TIMER],
   });
+  if (subset !== undefined) checkSubset(subset);
   const connection = pickNames(options, CONNECTION_NAMES);
   checkConnectionOptions(connection);
   return {
@@ -135,7 +144,11 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     timeout,
     // A provider may call the offered services at any time.
     idleTimeout: services.length > 0 ? (options.idleTimeout ?? 0) : idleTimeout,
-    pool: { slowStart, ejection: resolveEjection(options.ejection) },
+    pool: {
+      slowStart,
+      ejection: resolveEjection(options.ejection),
+      subset: subset && { ...subset },
+    },
     connection,
   };
 }

@@ -192,7 +192,7 @@ class ServiceConsumer implements Consumer {
   #closeUnlistedClients(): void {
     const addresses = new Set<string>();
     for (const pool of this.#pools.values()) {
-      for (const node of pool.resolver.nodes()) addresses.add(node.address);
+      for (const node of pool.nodes) addresses.add(node.address);
     }
     this.#clients.keepOnly(addresses);
   }

@@ -14,6 +14,7 @@ export { CONSUME_DEFAULTS, type ConsumeOptions } from './consume-options.js';
 export { type Consumer, type ContractName, consume } from './consumer.js';
 export type { ExplainedNode, Explanation } from './explanation.js';
 export { EJECTION_DEFAULTS, type EjectionOptions } from './nodes/node-health.js';
+export type { SubsetOptions } from './nodes/subset.js';
 export type { ProvideOptions, ProviderUpdate } from './provide-options.js';
 export { type Provider, provide } from './provider.js';
 export { META_KEY, WEIGHT_KEY } from './registry-entry.js';

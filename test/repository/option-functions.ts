@@ -282,6 +282,10 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   HedgeOptions: { 'hedge()': hedge },
   BroadcastStrategyOptions: { 'broadcast() of micro': callEveryNode },
   ForkOptions: { 'fork()': fork },
+  SubsetOptions: {
+    'consume()': (wrong) =>
+      consume({ registry: unusedRegistry, subset: withRequired({ size: 1, id: 0 }, wrong) }),
+  },
   EjectionOptions: { 'consume()': (ejection) => consume({ registry: unusedRegistry, ejection }) },
   RandomOptions: { 'random()': random, 'weighted()': weighted, 'p2cEwma()': p2cEwma },
   FileRegistryOptions: {

@@ -58,6 +58,7 @@ const NESTED: Readonly<Record<string, string>> = {
   RetryBudgetOptions: 'budget',
   EjectionOptions: 'ejection',
   LinkOptions: 'link',
+  SubsetOptions: 'subset',
 };
 
 /** Functions whose wrong options are a wrong setup, by the type of the options. */
