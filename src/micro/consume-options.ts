@@ -14,6 +14,7 @@ import {
 import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { checkRpcClientNames, RPC_CLIENT_OPTION_NAMES } from '../rpc/option-names.js';
 import * as balancers from './balancers/index.js';
+import { makePicker } from './balancers/make-picker.js';
 import { checkRegistry } from './check-registry.js';
 import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
@@ -171,14 +172,6 @@ function pickerFactory(balancer: Balancer): () => Picker {
     first = undefined;
     return picker;
   };
-}
-
-/** Throws what `balancer` throws, and BAD_OPTION when it returns no function. */
-function makePicker(balancer: Balancer): Picker {
-  const picker = balancer();
-  if (typeof picker === 'function') return picker;
-  refusePromise('BAD_OPTION', 'the balancer', picker);
-  throw badOption('the result of balancer()', picker, 'a picker, which is a function');
 }
 
 /** Throws what `strategy` throws, and BAD_OPTION when it returns no function. */

@@ -9,7 +9,10 @@ export {
   random,
   roundRobin,
   weighted,
+  type ZoneFirstOptions,
+  zoneFirst,
 } from './balancers/index.js';
+export { ZONE_FIRST_DEFAULTS } from './balancers/zone-first.js';
 export { CONSUME_DEFAULTS, type ConsumeOptions } from './consume-options.js';
 export { type Consumer, type ContractName, consume } from './consumer.js';
 export type { ExplainedNode, Explanation } from './explanation.js';
@@ -17,7 +20,7 @@ export { EJECTION_DEFAULTS, type EjectionOptions } from './nodes/node-health.js'
 export type { SubsetOptions } from './nodes/subset.js';
 export type { ProvideOptions, ProviderUpdate } from './provide-options.js';
 export { type Provider, provide } from './provider.js';
-export { META_KEY, WEIGHT_KEY } from './registry-entry.js';
+export { META_KEY, WEIGHT_KEY, ZONE_KEY } from './registry-entry.js';
 export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export type { ConsumerStatistics, NodeCounts } from './statistics.js';

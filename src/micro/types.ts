@@ -108,12 +108,15 @@ export interface NodeLoad {
 
 /**
  * Picks a node for a call. `nodes` has at least one node, and is the same array until the list
- * changes. `load` returns the load of a node. An error that it throws is the error of the call.
+ * changes. `load` returns the load of a node. `listed` has all nodes that the consumer uses, also
+ * those that this call may not use: they are ejected, unavailable or tried before. Undefined: it is
+ * `nodes`. An error that it throws is the error of the call.
  */
 export type Picker = (
   nodes: readonly ServiceNode[],
   call: Call,
   load: (node: ServiceNode) => NodeLoad,
+  listed?: readonly ServiceNode[],
 ) => ServiceNode;
 /** Makes a picker, once for each service. The picker keeps its state in its closure. */
 export type Balancer = () => Picker;

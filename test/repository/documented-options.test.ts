@@ -12,6 +12,7 @@ import {
   FAILOVER_DEFAULTS,
   FORK_DEFAULTS,
   HEDGE_DEFAULTS,
+  ZONE_FIRST_DEFAULTS,
 } from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
 import { DNS_DEFAULTS } from '../../src/registries/dns/registry-options.js';
@@ -54,6 +55,7 @@ const RPC = [
   'interceptors/retry-budget',
 ].map((name) => `src/rpc/${name}.ts`);
 const MICRO = [
+  'balancers/zone-first',
   'consume-options',
   'provide-options',
   'nodes/node-health',
@@ -172,6 +174,7 @@ test.each<[string, string, object]>([
   ['HedgeOptions', '', HEDGE_DEFAULTS],
   ['BroadcastStrategyOptions', '', BROADCAST_DEFAULTS],
   ['ForkOptions', '', FORK_DEFAULTS],
+  ['ZoneFirstOptions', '', { ...ZONE_FIRST_DEFAULTS, zone: 'required', random: '`Math.random`' }],
   ['EjectionOptions', '', { ...EJECTION_DEFAULTS, codes: `\`${EJECTION_DEFAULTS.codes.join()}\`` }],
 ])('the documents list the options of %s with their defaults', (name, prefix, defaults) => {
   // The defaults of connect() of rpc include an option of the transport.

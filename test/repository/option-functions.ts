@@ -17,6 +17,7 @@ import {
   Resolver,
   random,
   weighted,
+  zoneFirst,
 } from '../../src/micro/index.js';
 import { dns } from '../../src/registries/dns/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
@@ -286,6 +287,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
     'consume()': (wrong) =>
       consume({ registry: unusedRegistry, subset: withRequired({ size: 1, id: 0 }, wrong) }),
   },
+  ZoneFirstOptions: { 'zoneFirst()': (wrong) => zoneFirst(withRequired({ zone: 'a' }, wrong)) },
   EjectionOptions: { 'consume()': (ejection) => consume({ registry: unusedRegistry, ejection }) },
   RandomOptions: { 'random()': random, 'weighted()': weighted, 'p2cEwma()': p2cEwma },
   FileRegistryOptions: {

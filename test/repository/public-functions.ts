@@ -157,6 +157,7 @@ export const FUNCTIONS: Readonly<Record<string, Row>> = {
   p2cEwma: row(micro.p2cEwma, [{}], OPTIONS),
   random: row(micro.random, [{}], OPTIONS),
   weighted: row(micro.weighted, [{}], OPTIONS),
+  zoneFirst: row(micro.zoneFirst, [{ zone: 'a' }], []),
   Resolver: row(
     constructing(micro.Resolver),
     [unusedRegistry, { service: 'A' }, {}],

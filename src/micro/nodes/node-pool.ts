@@ -138,7 +138,8 @@ export class NodePool implements HealthHooks {
   }
 
   #pickFrom(nodes: readonly ServiceNode[], call: Call): ServiceNode {
-    const node = this.#picker(nodes, call, this.#loadOf);
+    const listed = this.#subset?.members ?? this.#nodes;
+    const node = this.#picker(nodes, call, this.#loadOf, listed);
     promiseOf(node)?.catch(() => {});
     if (typeof node?.address !== 'string')
       throw new RpcError('INTERNAL', 'the balancer returned no node of the list that it got', {
