@@ -29,6 +29,8 @@ const ROWS: ReadonlyMap<string, Row> = new Map(LAYERS.flatMap((rows) => Object.e
 const WITHOUT_ROW: Readonly<Record<string, string>> = {
   'WatchOptions.watch': 'it needs a ZooKeeper server: see test/registries/zookeeper/client.test.ts',
   Watcher: 'the type of WatchOptions.watch',
+  'AdaptiveLimitOptions.onLimit':
+    'it is called after some time: see test/rpc/interceptors/adaptive-limit.test.ts',
   AttemptStrategy: 'a Strategy',
   'CallHandlerOptions.interceptors': 'passed on as RpcOptions.interceptors',
   'CodecCasesOptions.equals': 'the test that runs the case gets its error',

@@ -20,6 +20,7 @@ import { ETCD_DEFAULTS } from '../../src/registries/etcd/index.js';
 import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file/index.js';
 import { RPC_CLIENT_DEFAULTS } from '../../src/rpc/client.js';
 import {
+  ADAPTIVE_LIMIT_DEFAULTS,
   CIRCUIT_BREAKER_DEFAULTS,
   CONCURRENCY_LIMIT_DEFAULTS,
   JWT_DEFAULTS,
@@ -42,9 +43,14 @@ import { TASK_POOL_DEFAULTS } from '../../src/transport/session/task-pool.js';
 
 const read = (path: string): string =>
   readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
-const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map(
-  (name) => `src/rpc/interceptors/${name}.ts`,
-);
+const INTERCEPTORS = [
+  'circuit-breaker',
+  'concurrency/adaptive-limit',
+  'concurrency/concurrency-limit',
+  'logging',
+  'rate-limit',
+  'retry',
+].map((name) => `src/rpc/interceptors/${name}.ts`);
 const RPC = [
   'types',
   'contract/contract',
@@ -160,6 +166,7 @@ test.each<[string, string, object]>([
   ['RetryOptions', '', { ...RETRY_DEFAULTS, codes: `\`${RETRY_DEFAULTS.codes.join()}\`` }],
   ['RetryBudgetOptions', '', RETRY_BUDGET_DEFAULTS],
   ['CircuitBreakerOptions', '', CIRCUIT_BREAKER_DEFAULTS],
+  ['AdaptiveLimitOptions', '', ADAPTIVE_LIMIT_DEFAULTS],
   ['ConcurrencyLimitOptions', '', CONCURRENCY_LIMIT_DEFAULTS],
   ['RateLimitOptions', '', RATE_LIMIT_DEFAULTS],
   ['LoggingOptions', '', LOGGING_DEFAULTS],

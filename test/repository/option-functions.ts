@@ -266,6 +266,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
     'hedge()': (budget) => hedge({ budget }),
   },
   CircuitBreakerOptions: { 'circuitBreaker()': rpc.circuitBreaker },
+  AdaptiveLimitOptions: { 'adaptiveLimit()': rpc.adaptiveLimit },
   ConcurrencyLimitOptions: { 'concurrencyLimit()': rpc.concurrencyLimit },
   RateLimitOptions: { 'rateLimit()': rpc.rateLimit },
   SimulationOptions: { 'simulate()': (wrong) => simulate(wrong, () => {}) },

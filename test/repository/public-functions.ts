@@ -119,6 +119,7 @@ export const FUNCTIONS: Readonly<Record<string, Row>> = {
   oneway: row(rpc.oneway, [{}], OPTIONS),
   serverStream: row(rpc.serverStream, [{}], OPTIONS),
   unary: row(rpc.unary, [{}], OPTIONS),
+  adaptiveLimit: row(rpc.adaptiveLimit, [{}], OPTIONS),
   concurrencyLimit: row(rpc.concurrencyLimit, [{}], OPTIONS),
   rateLimit: row(rpc.rateLimit, [{}], OPTIONS),
   retry: row(rpc.retry, [{}], OPTIONS),
