@@ -94,7 +94,8 @@ function rankedByHash(nodes: readonly ServiceNode[], consumer: string): ServiceN
 /**
  * A deterministic aperture: all consumers have the nodes on the same ring, and each begins at a
  * position of its own. Multiples of the golden ratio divide the ring evenly for every number of
- * consumers. A node that joins or leaves replaces at most one node of each subset.
+ * consumers. A node that joins or leaves replaces at most one node of a subset, or two of a subset
+ * that goes over the end of the ring.
  */
 function rankedFromPosition(nodes: readonly ServiceNode[], consumer: number): ServiceNode[] {
   const ring = sortedBy(nodes, ({ id }) => hash(id));
