@@ -6,8 +6,8 @@
  *   npm run example -- micro --provider --id b --weight 300 --registry etcd://127.0.0.1:2379/getty
  *   npm run example -- micro --consumer --registry etcd://127.0.0.1:2379/getty
  *
- * With `--zone NAME` at the providers and the consumer, calls stay in the zone of the consumer while
- * it has enough nodes.
+ * With `--zone NAME` at the providers and the consumer, calls stay in the zone of the consumer
+ * while it has enough nodes.
  *
  * The registry may also be zookeeper://127.0.0.1:2181/getty or file:///some/directory; without the
  * option it is a directory for temporary files.

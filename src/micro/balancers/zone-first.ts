@@ -59,10 +59,10 @@ interface Split {
 
 /**
  * Picks nodes of the own zone while their weight is at least `threshold` of `capacity`. With less,
- * the zone gets calls in proportion to its weight, and the rest goes to the nodes of other zones: at
- * half of the weight that suffices, half of the calls. Nodes that are ejected, unavailable or tried
- * before count as missing. Nodes without a zone belong to another zone. A zone whose nodes have the
- * weight 0 gets no calls, unless all nodes have 0. Throws BAD_OPTION.
+ * the zone gets calls in proportion to its weight, and the rest goes to the nodes of other zones:
+ * at half of the weight that suffices, half of the calls. Nodes that are ejected, unavailable or
+ * tried before count as missing. Nodes without a zone belong to another zone. A zone whose nodes
+ * have the weight 0 gets no calls, unless all nodes have 0. Throws BAD_OPTION.
  */
 export function zoneFirst(options: ZoneFirstOptions): Balancer {
   checkObject('options of zoneFirst()', options);

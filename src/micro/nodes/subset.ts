@@ -58,7 +58,7 @@ export class Subset {
     this.candidates = nodes.length <= size ? nodes : this.#ranksBelow(nodes, 2 * size);
   }
 
-  /** The first nodes of the ranking that `available` has; `members` itself if it has all of them. */
+  /** The first nodes of the ranking in `available`; `members` itself if it has all of them. */
   select(available: readonly ServiceNode[]): readonly ServiceNode[] {
     if (available.length <= this.#size) return available;
     const ranks = available.map((node) => this.#ranks.get(node) as number).sort((a, b) => a - b);

@@ -63,8 +63,8 @@ export class ChannelDrain {
   }
 
   /**
-   * Ends the session in order: sends goaway, waits for calls in flight for at most `timeout` ms, and
-   * closes the session.
+   * Ends the session in order: sends goaway, waits for calls in flight for at most `timeout` ms,
+   * and closes the session.
    */
   async close(timeout: number): Promise<void> {
     this.#isEnding = true;

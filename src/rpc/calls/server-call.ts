@@ -76,8 +76,8 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   #aborted: RpcError | undefined;
   #timer: LongTimer | undefined;
   /**
-   * Follows the signals of the owner. It is released with the call, so that listeners of the handler
-   * do not stay at these signals.
+   * Follows the signals of the owner. It is released with the call, so that listeners of the
+   * handler do not stay at these signals.
    */
   #draining: LinkedSignal | undefined;
   #isAnswered = false;
