@@ -6,6 +6,9 @@
  *   npm run example -- micro --provider --id b --weight 300 --registry etcd://127.0.0.1:2379/getty
  *   npm run example -- micro --consumer --registry etcd://127.0.0.1:2379/getty
  *
+ * With `--zone NAME` at the providers and the consumer, calls stay in the zone of the consumer
+ * while it has enough nodes.
+ *
  * The registry may also be zookeeper://127.0.0.1:2181/getty or file:///some/directory; without the
  * option it is a directory for temporary files.
  */
@@ -21,6 +24,7 @@ import {
   provide,
   type SnapshotChange,
   weighted,
+  zoneFirst,
 } from 'getty-ts/micro';
 import { registry } from 'getty-ts/registry';
 import { implement } from 'getty-ts/rpc';
@@ -34,6 +38,7 @@ const { values } = parseArgs({
     address: { type: 'string', default: 'tcp://127.0.0.1:0' },
     id: { type: 'string' },
     weight: { type: 'string', default: '100' },
+    zone: { type: 'string' },
     count: { type: 'string', default: '1000000' },
     interval: { type: 'string', default: '500' },
   },
@@ -48,12 +53,13 @@ if (values.provider) await runProvider();
 else await runConsumer();
 
 async function runProvider(): Promise<void> {
-  const { address, id, weight } = values;
+  const { address, id, weight, zone } = values;
   const provider: Provider = await provide({
     registry: shared,
     address,
     id,
     weight: Number(weight),
+    zone,
     services: [
       implement(Greeter, { hello: (name) => `hello, ${name}, from ${provider.nodes[0]?.id}` }),
     ],
@@ -68,9 +74,10 @@ async function runProvider(): Promise<void> {
 }
 
 async function runConsumer(): Promise<void> {
+  const { zone } = values;
   const consumer = consume({
     registry: shared,
-    balancer: weighted(),
+    balancer: zone === undefined ? weighted() : zoneFirst({ zone, balancer: weighted() }),
     strategy: hedge(),
     slowStart: 5_000,
   });

@@ -14,13 +14,17 @@ import {
 import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { checkRpcClientNames, RPC_CLIENT_OPTION_NAMES } from '../rpc/option-names.js';
 import * as balancers from './balancers/index.js';
+import { makePicker } from './balancers/make-picker.js';
 import { checkRegistry } from './check-registry.js';
 import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
+import { checkSubset, type SubsetOptions } from './nodes/subset.js';
+import { broadcast } from './strategies/broadcast.js';
 import { failfast, failover } from './strategies/failover.js';
+import { fork } from './strategies/fork.js';
 import { hedge } from './strategies/hedge.js';
-import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
+import type { Attempt, Balancer, NodeAccess, Picker, Registry, Strategy } from './types.js';
 
 /**
  * Options of consume(). The rpc options are those of the connection to each node. An interceptor
@@ -53,6 +57,11 @@ export interface ConsumeOptions
    * which a provider may call at any time.
    */
   idleTimeout?: number | undefined;
+  /**
+   * The consumer uses a part of the nodes only: for fleets in which connections of all consumers to
+   * all nodes would be too many. Default: all nodes.
+   */
+  subset?: SubsetOptions | undefined;
 }
 
 const {
@@ -69,6 +78,7 @@ const NAMES = {
   ejection: true,
   slowStart: true,
   idleTimeout: true,
+  subset: true,
 } satisfies NamesOf<Omit<ConsumeOptions, keyof typeof CONNECTION_NAMES>>;
 
 /** Defaults of ConsumeOptions, in milliseconds. */
@@ -108,12 +118,13 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     logger = SILENT,
     timeout = RPC_DEFAULTS.timeout,
     services = [],
+    subset,
   } = options;
   checkRegistry(registry, 'watch');
   refuseUncalled('balancer', balancer, Object.values(balancers));
   if (typeof balancer !== 'function')
     throw badOption('balancer', balancer, 'a balancer, such as roundRobin()');
-  refuseUncalled('strategy', strategy, [failfast, failover, hedge]);
+  refuseUncalled('strategy', strategy, [failfast, failover, hedge, broadcast, fork]);
   if (typeof strategy !== 'function')
     throw badOption('strategy', strategy, 'a strategy, such as failover()');
   if (group !== undefined) checkGroup(group);
@@ -121,6 +132,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     slowStart: [0, LONGEST_TIMER],
     idleTimeout: [0, LONGEST_TIMER],
   });
+  if (subset !== undefined) checkSubset(subset);
   const connection = pickNames(options, CONNECTION_NAMES);
   checkConnectionOptions(connection);
   return {
@@ -133,7 +145,11 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     timeout,
     // A provider may call the offered services at any time.
     idleTimeout: services.length > 0 ? (options.idleTimeout ?? 0) : idleTimeout,
-    pool: { slowStart, ejection: resolveEjection(options.ejection) },
+    pool: {
+      slowStart,
+      ejection: resolveEjection(options.ejection),
+      subset: subset && { ...subset },
+    },
     connection,
   };
 }
@@ -158,17 +174,9 @@ function pickerFactory(balancer: Balancer): () => Picker {
   };
 }
 
-/** Throws what `balancer` throws, and BAD_OPTION when it returns no function. */
-function makePicker(balancer: Balancer): Picker {
-  const picker = balancer();
-  if (typeof picker === 'function') return picker;
-  refusePromise('BAD_OPTION', 'the balancer', picker);
-  throw badOption('the result of balancer()', picker, 'a picker, which is a function');
-}
-
 /** Throws what `strategy` throws, and BAD_OPTION when it returns no function. */
-export function startStrategy(strategy: Strategy, attempt: Attempt): Invoke {
-  const invoke = strategy(attempt);
+export function startStrategy(strategy: Strategy, attempt: Attempt, nodes: NodeAccess): Invoke {
+  const invoke = strategy(attempt, nodes);
   if (typeof invoke === 'function') return wrapUserInvoke(invoke);
   refusePromise('BAD_OPTION', 'the strategy', invoke);
   throw badOption('the result of strategy()', invoke, 'a function that makes a call');

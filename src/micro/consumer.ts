@@ -101,7 +101,8 @@ class ServiceConsumer implements Consumer {
       this.#counters,
       (service, version, codec) => this.#findPool(service, version, codec),
     );
-    const strategy = startStrategy(settings.strategy, this.#dispatcher.attempt);
+    const { attempt, nodeAccess } = this.#dispatcher;
+    const strategy = startStrategy(settings.strategy, attempt, nodeAccess);
     this.invoke = checkedInvoke(compose(settings.interceptors, strategy));
     resources.tracker?.onOpen('consumer', this);
   }
@@ -191,7 +192,7 @@ class ServiceConsumer implements Consumer {
   #closeUnlistedClients(): void {
     const addresses = new Set<string>();
     for (const pool of this.#pools.values()) {
-      for (const node of pool.resolver.nodes()) addresses.add(node.address);
+      for (const node of pool.nodes) addresses.add(node.address);
     }
     this.#clients.keepOnly(addresses);
   }

@@ -13,7 +13,7 @@ import { checkRpcServerNames, RPC_SERVER_OPTION_NAMES } from '../rpc/option-name
 import type { HttpServerAddress } from '../transport/types.js';
 import { advertisedAddress, defaultId } from './advertised-address.js';
 import { checkRegistry } from './check-registry.js';
-import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
+import { checkZone, MAX_WEIGHT, META_KEY, WEIGHT_KEY, ZONE_KEY } from './registry-entry.js';
 import type { Registry, ServiceNode } from './types.js';
 
 /** Options of provide(). The rpc options are those of the server. */
@@ -58,6 +58,10 @@ export interface ProvideOptions extends RpcServerOptions {
    * Default: 100, which is not written to the registry.
    */
   weight?: number | undefined;
+  /**
+   * For zoneFirst(): the zone in which the provider runs, such as that of the cloud. Default: none.
+   */
+  zone?: string | undefined;
 }
 
 /**
@@ -75,6 +79,7 @@ const NAMES = {
   advertise: true,
   id: true,
   onPublish: true,
+  zone: true,
   ...UPDATE_NAMES,
 } satisfies NamesOf<Omit<ProvideOptions, keyof RpcServerOptions>>;
 
@@ -135,7 +140,7 @@ export function checkWeight(weight: unknown): void {
  */
 export function nodesOf(
   listening: string,
-  { services, group = '', advertise, id, meta, metadata, weight }: ProvideOptions,
+  { services, group = '', advertise, id, meta, metadata, weight, zone }: ProvideOptions,
   weights: ReadonlyMap<string, number>,
 ): ServiceNode[] {
   const address = advertisedAddress(listening, advertise);
@@ -146,8 +151,10 @@ export function nodesOf(
   )
     throw badOption('metadata', metadata, 'an object of strings');
   if (meta !== undefined && typeof meta !== 'string') throw badOption('meta', meta, 'a string');
+  if (zone !== undefined) checkZone(zone);
   const allMetadata = {
     ...metadata,
+    ...(zone !== undefined && { [ZONE_KEY]: zone }),
     ...(meta !== undefined && { [META_KEY]: meta }),
   };
   const keys = services.flatMap(({ contract: { name: service, version, codecs } }) =>

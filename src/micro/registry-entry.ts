@@ -42,6 +42,8 @@ export const META_KEY = 'getty-micro-meta-key';
 export const ADDRESS_KEY = 'getty-address';
 /** The metadata key of the weight of a node. */
 export const WEIGHT_KEY = 'getty-weight';
+/** The metadata key of the zone of a node, which zoneFirst() reads. */
+export const ZONE_KEY = 'getty-zone';
 /** The weight of a node without a valid weight. */
 export const DEFAULT_WEIGHT = 100;
 export const MAX_WEIGHT = 1_000_000;
@@ -52,6 +54,12 @@ const HOST = /^(?:[0-9a-fA-F:.]+|[^\s/:[\]]+)$/;
 const HOST_AND_PORT =
   /^[a-z][a-z0-9+.-]*:\/\/(?:\[([0-9a-fA-F:.]+)\]|([^\s/:[\]]+)):(\d{1,5})(?=[/?#]|$)/;
 const ADDRESS = /^[a-z][a-z0-9+.-]*:\/\/[^\s]+$/;
+
+/** Throws BAD_OPTION unless `zone` is the name of a zone. */
+export function checkZone(zone: unknown): void {
+  if (typeof zone !== 'string' || zone === '')
+    throw badOption('zone', zone, 'the name of a zone, a string that is not empty');
+}
 
 function isValidId(id: unknown): id is string {
   return (

@@ -108,12 +108,15 @@ export interface NodeLoad {
 
 /**
  * Picks a node for a call. `nodes` has at least one node, and is the same array until the list
- * changes. `load` returns the load of a node. An error that it throws is the error of the call.
+ * changes. `load` returns the load of a node. `listed` has all nodes that the consumer uses, also
+ * those that this call may not use: they are ejected, unavailable or tried before. Undefined: it is
+ * `nodes`. An error that it throws is the error of the call.
  */
 export type Picker = (
   nodes: readonly ServiceNode[],
   call: Call,
   load: (node: ServiceNode) => NodeLoad,
+  listed?: readonly ServiceNode[],
 ) => ServiceNode;
 /** Makes a picker, once for each service. The picker keeps its state in its closure. */
 export type Balancer = () => Picker;
@@ -123,8 +126,22 @@ export type Balancer = () => Picker;
  * no node can be called, it rejects and `tried` stays as it is.
  */
 export type Attempt = (call: Call, tried: Set<ServiceNode>) => Promise<unknown>;
+/** The nodes of a service, for a strategy that calls them without the balancer. */
+export interface NodeAccess {
+  /**
+   * All nodes of the call's service, version and codec, ordered by id: also those that are ejected
+   * or unavailable. Waits for the first list. Rejects with UNAVAILABLE if there is none, and with
+   * DEADLINE_EXCEEDED or CANCELLED as a call does; each has `unsent`.
+   */
+  list(call: Call): Promise<readonly ServiceNode[]>;
+  /** Calls one node, and waits for its connection within the timeout of the call. */
+  call(node: ServiceNode, call: Call): Promise<unknown>;
+}
+
 /**
- * Decides how many attempts a call gets. Called once for each consumer. The function that it
- * returns keeps its state in its closure.
+ * Decides which attempts a call gets. Called once for each consumer. The function that it returns
+ * keeps its state in its closure.
  */
-export type Strategy = (attempt: Attempt) => (call: Call) => Promise<unknown>;
+export type Strategy = (attempt: Attempt, nodes: NodeAccess) => (call: Call) => Promise<unknown>;
+/** A strategy that leaves the choice of the nodes to the balancer. */
+export type AttemptStrategy = (attempt: Attempt) => (call: Call) => Promise<unknown>;

@@ -1,6 +1,5 @@
 /** The services of a server for its operators: introspection and admin. */
 import type { Logger } from '../core/logger.js';
-import { atMost } from '../core/timers.js';
 import { withAdmin } from './admin/admin-service.js';
 import type { RpcChannel } from './calls/channel.js';
 import { DescriptorSets } from './metrics/descriptor-set.js';
@@ -80,18 +79,14 @@ export class OperatorServices implements IntrospectionSource {
     for (const channel of this.#server.channels) {
       if (channel.closed || sessionIdOf(this.#sessionPrefix, channel) !== id) continue;
       // Later, because the answer may go to the peer of this session.
-      setImmediate(() => void this.#close(channel, now));
+      const { drainTimeout } = this.#server;
+      setImmediate(() => {
+        if (now) void channel.session?.close();
+        else void channel.closeInOrder(drainTimeout);
+      });
       return channel.peer;
     }
     return undefined;
-  }
-
-  async #close(channel: RpcChannel, now: boolean): Promise<void> {
-    if (!now) {
-      channel.sendGoaway();
-      await atMost(this.#server.drainTimeout, channel.drain());
-    }
-    await channel.session?.close();
   }
 
   /** Ends the measurement of the event loop. The server is closed. */

@@ -39,6 +39,8 @@ const RPC_OPTION_NAMES = {
 export const RPC_SERVER_OPTION_NAMES = {
   introspection: true,
   admin: true,
+  maxConnectionAge: true,
+  maxConnectionAgeGrace: true,
   ...RPC_OPTION_NAMES,
   ...SERVER_OPTION_NAMES,
 } satisfies NamesOf<RpcServerOptions>;

@@ -50,10 +50,15 @@ export {
   circuitBreaker,
 } from './interceptors/circuit-breaker.js';
 export {
+  ADAPTIVE_LIMIT_DEFAULTS,
+  type AdaptiveLimitOptions,
+  adaptiveLimit,
+} from './interceptors/concurrency/adaptive-limit.js';
+export {
   CONCURRENCY_LIMIT_DEFAULTS,
   type ConcurrencyLimitOptions,
   concurrencyLimit,
-} from './interceptors/concurrency-limit.js';
+} from './interceptors/concurrency/concurrency-limit.js';
 export {
   type CallLine,
   LOGGING_DEFAULTS,

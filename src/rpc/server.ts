@@ -1,7 +1,7 @@
 /** The server of rpc: serves contracts at an address. */
 import type { AsyncContext } from '../core/async-context.js';
-import { badOption, pickNames } from '../core/options.js';
-import { atMost } from '../core/timers.js';
+import { badOption, checkNumber, pickNames, withDefaults } from '../core/options.js';
+import { atMost, LONGEST_TIMER } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type {
   HealthCheck,
@@ -11,11 +11,13 @@ import type {
   Setup,
   TlsOptions,
 } from '../transport/types.js';
+import type { RpcChannel } from './calls/channel.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcCounters } from './metrics/statistics.js';
 import type { OperatedServer, OperatorServices } from './operator-services.js';
 import { checkRpcServerNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import { ConnectionAge } from './peer/connection-age.js';
 import { SERVED_PROVIDER, type ServedProvider } from './served-provider.js';
 import type { Interceptor, RpcServer, RpcServerOptions, Service } from './types.js';
 import type { Frame, OutgoingFrame } from './wire/frame.js';
@@ -25,6 +27,18 @@ import type { Frame, OutgoingFrame } from './wire/frame.js';
  * for this long. Heartbeats of clients are more frequent.
  */
 const IDLE_TIMEOUT = 180_000;
+
+/** Defaults of RpcServerOptions, in milliseconds. */
+export const RPC_SERVER_DEFAULTS = {
+  maxConnectionAge: 0,
+  maxConnectionAgeGrace: 60_000,
+} satisfies RpcServerOptions;
+
+/**
+ * Milliseconds. Clients wait before they replace a session that ends within the first second. The
+ * jitter makes the age of a session shorter.
+ */
+const MIN_CONNECTION_AGE = 2_000;
 
 /** The type of serve() of the transport. */
 export type Listen = <In, Out>(
@@ -48,16 +62,20 @@ class ContractServer extends RpcEndpoint implements RpcServer {
   readonly #options: ResolvedRpcOptions;
   #server: Server<Frame, OutgoingFrame> | undefined;
   readonly #makeOperatorServices: MakeOperatorServices | undefined;
+  /** Undefined: sessions may have any age. */
+  readonly #connectionAge: ConnectionAge | undefined;
   /** Undefined: neither introspection nor admin is on. */
   #operatorServices: OperatorServices | undefined;
 
   constructor(
     options: ResolvedRpcOptions,
+    connectionAge: ConnectionAge | undefined,
     asyncContext: AsyncContext | undefined,
     makeOperatorServices: MakeOperatorServices | undefined,
   ) {
     super(options, new RpcCounters(), asyncContext);
     this.#options = options;
+    this.#connectionAge = connectionAge;
     this.#makeOperatorServices = makeOperatorServices;
   }
 
@@ -85,6 +103,13 @@ class ContractServer extends RpcEndpoint implements RpcServer {
       this.#serverOptions(given),
     );
     return this;
+  }
+
+  protected override onChannelChange(channel: RpcChannel): void {
+    const isNew = !this.channels.has(channel);
+    super.onChannelChange(channel);
+    if (channel.closed) this.#connectionAge?.onClose(channel);
+    else if (isNew) this.#connectionAge?.onOpen(channel);
   }
 
   /** The health check of a WebSocket server also knows whether this server drains. */
@@ -164,6 +189,17 @@ function healthOf(health: string | HealthCheck, isServing: () => boolean): strin
   return { ...health, isHealthy: () => isServing() && isHealthy() };
 }
 
+/** Undefined: sessions may have any age. Throws BAD_OPTION. */
+function resolveConnectionAge(options: RpcServerOptions): ConnectionAge | undefined {
+  const { maxConnectionAge, maxConnectionAgeGrace } = withDefaults(RPC_SERVER_DEFAULTS, options, {
+    maxConnectionAge: [0, LONGEST_TIMER],
+    maxConnectionAgeGrace: [0, LONGEST_TIMER],
+  });
+  if (maxConnectionAge === 0) return undefined;
+  checkNumber('maxConnectionAge', maxConnectionAge, MIN_CONNECTION_AGE, LONGEST_TIMER);
+  return new ConnectionAge(maxConnectionAge, maxConnectionAgeGrace);
+}
+
 /**
  * serve() with `listen` as serve() of the transport. Handlers run in `asyncContext`. Without
  * `makeOperatorServices` the options `introspection` and `admin` are BAD_OPTION.
@@ -177,6 +213,11 @@ export async function serveOver(
   makeOperatorServices?: MakeOperatorServices,
 ): Promise<RpcServer> {
   checkRpcServerNames(options);
-  const server = new ContractServer(resolveRpcOptions(options), asyncContext, makeOperatorServices);
+  const server = new ContractServer(
+    resolveRpcOptions(options),
+    resolveConnectionAge(options),
+    asyncContext,
+    makeOperatorServices,
+  );
   return server.listen(listen, address, services, options);
 }

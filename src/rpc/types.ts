@@ -348,9 +348,9 @@ export interface CallContext extends Call {
    */
   readonly deadline: number | undefined;
   /**
-   * Aborts when this side begins to close. It aborts no call: a handler that runs for long, such as
-   * that of an endless stream, should end then. close() waits for calls in flight, at most for
-   * drainTimeout.
+   * Aborts when this side begins to close, or to end the session of the call (maxConnectionAge, the
+   * admin service). It aborts no call: a handler that runs for long, such as that of an endless
+   * stream, should end then. close() waits for calls in flight, at most for drainTimeout.
    */
   readonly draining: AbortSignal;
   /** The authenticated caller. Undefined without auth(). */
@@ -613,6 +613,20 @@ export interface RpcServerOptions extends RpcOptions, ServerOptions {
    * false.
    */
   admin?: boolean | undefined;
+  /**
+   * Milliseconds after which the server ends a session, plus or minus a random part of up to 10 %:
+   * so clients connect again, to the servers that a load balancer or name server gives them then.
+   * The server sends goaway, the client makes new calls on another session, and calls in flight
+   * finish. Sessions with plain Go peers, and those over UDP, have no limit. From 2,000; 0: never.
+   * Default: 0.
+   */
+  maxConnectionAge?: number | undefined;
+  /**
+   * Milliseconds from that goaway on after which the server closes the session, also if calls are
+   * in flight: these fail with UNAVAILABLE and the reason `moving`. `context.draining` of their
+   * handlers aborts at the goaway. Default: 60,000.
+   */
+  maxConnectionAgeGrace?: number | undefined;
 }
 
 /** Options of connect(): those of rpc and those of the transport. */

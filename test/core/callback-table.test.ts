@@ -30,6 +30,9 @@ const WITHOUT_ROW: Readonly<Record<string, string>> = {
   'AddressRules.check': 'only a BlockList of node:net is accepted',
   'WatchOptions.watch': 'it needs a ZooKeeper server: see test/registries/zookeeper/client.test.ts',
   Watcher: 'the type of WatchOptions.watch',
+  'AdaptiveLimitOptions.onLimit':
+    'it is called after some time: see test/rpc/interceptors/adaptive-limit.test.ts',
+  AttemptStrategy: 'a Strategy',
   'CallHandlerOptions.interceptors': 'passed on as RpcOptions.interceptors',
   'CodecCasesOptions.equals': 'the test that runs the case gets its error',
   'CodecCasesOptions.isProtocolError': 'the test that runs the case gets its error',
@@ -55,6 +58,7 @@ const MADE_BY_THE_PACKAGE = [
   'LatencyStatistics',
   'MessageCodec',
   'MockStub',
+  'NodeAccess',
   'Network',
   'Provider',
   'Random',

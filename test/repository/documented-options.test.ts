@@ -6,10 +6,13 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import {
+  BROADCAST_DEFAULTS,
   CONSUME_DEFAULTS,
   EJECTION_DEFAULTS,
   FAILOVER_DEFAULTS,
+  FORK_DEFAULTS,
   HEDGE_DEFAULTS,
+  ZONE_FIRST_DEFAULTS,
 } from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
 import { DNS_DEFAULTS } from '../../src/registries/dns/registry-options.js';
@@ -17,6 +20,7 @@ import { ETCD_DEFAULTS } from '../../src/registries/etcd/index.js';
 import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file/index.js';
 import { RPC_CLIENT_DEFAULTS } from '../../src/rpc/client.js';
 import {
+  ADAPTIVE_LIMIT_DEFAULTS,
   CIRCUIT_BREAKER_DEFAULTS,
   CONCURRENCY_LIMIT_DEFAULTS,
   JWT_DEFAULTS,
@@ -26,6 +30,7 @@ import {
   RETRY_DEFAULTS,
   RPC_DEFAULTS,
 } from '../../src/rpc/index.js';
+import { RPC_SERVER_DEFAULTS } from '../../src/rpc/server.js';
 import {
   CLIENT_DEFAULTS,
   RATE_DEFAULTS,
@@ -40,9 +45,14 @@ import { TASK_POOL_DEFAULTS } from '../../src/transport/session/task-pool.js';
 
 const read = (path: string): string =>
   readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
-const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map(
-  (name) => `src/rpc/interceptors/${name}.ts`,
-);
+const INTERCEPTORS = [
+  'circuit-breaker',
+  'concurrency/adaptive-limit',
+  'concurrency/concurrency-limit',
+  'logging',
+  'rate-limit',
+  'retry',
+].map((name) => `src/rpc/interceptors/${name}.ts`);
 const RPC = [
   'types',
   'contract/contract',
@@ -53,10 +63,13 @@ const RPC = [
   'interceptors/retry-budget',
 ].map((name) => `src/rpc/${name}.ts`);
 const MICRO = [
+  'balancers/zone-first',
   'consume-options',
   'provide-options',
   'nodes/node-health',
   'resolver',
+  'strategies/broadcast',
+  'strategies/fork',
   'strategies/hedge',
   'strategies/failover',
 ].map((name) => `src/micro/${name}.ts`);
@@ -145,6 +158,7 @@ test.each<[string, string, object]>([
   ['RateOutOptions', 'rate.out.', { burst: RATE_DEFAULTS.burst }],
   ['StartTlsOptions', 'startTls.', START_TLS_DEFAULTS],
   ['RpcOptions', '', RPC_NUMBERS],
+  ['RpcServerOptions', '', { ...RPC_SERVER_DEFAULTS, introspection: false, admin: false }],
   ['RpcClientOptions', '', RPC_CLIENT_DEFAULTS],
   ['CallOptions', '', {}],
   ['StubOptions', '', {}],
@@ -157,6 +171,7 @@ test.each<[string, string, object]>([
   ['RetryOptions', '', { ...RETRY_DEFAULTS, codes: `\`${RETRY_DEFAULTS.codes.join()}\`` }],
   ['RetryBudgetOptions', '', RETRY_BUDGET_DEFAULTS],
   ['CircuitBreakerOptions', '', CIRCUIT_BREAKER_DEFAULTS],
+  ['AdaptiveLimitOptions', '', ADAPTIVE_LIMIT_DEFAULTS],
   ['ConcurrencyLimitOptions', '', CONCURRENCY_LIMIT_DEFAULTS],
   ['RateLimitOptions', '', RATE_LIMIT_DEFAULTS],
   ['LoggingOptions', '', LOGGING_DEFAULTS],
@@ -169,6 +184,9 @@ test.each<[string, string, object]>([
   ['ResolverOptions', '', RESOLVER_DEFAULTS],
   ['FailoverOptions', '', FAILOVER_DEFAULTS],
   ['HedgeOptions', '', HEDGE_DEFAULTS],
+  ['BroadcastStrategyOptions', '', BROADCAST_DEFAULTS],
+  ['ForkOptions', '', FORK_DEFAULTS],
+  ['ZoneFirstOptions', '', { ...ZONE_FIRST_DEFAULTS, zone: 'required', random: '`Math.random`' }],
   ['EjectionOptions', '', { ...EJECTION_DEFAULTS, codes: `\`${EJECTION_DEFAULTS.codes.join()}\`` }],
 ])('the documents list the options of %s with their defaults', (name, prefix, defaults) => {
   // The defaults of connect() of rpc include an option of the transport.

@@ -6,8 +6,10 @@ import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import { tracing } from '../../src/adapters/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/adapters/prometheus/index.js';
 import {
+  broadcast as callEveryNode,
   consume,
   failover,
+  fork,
   hedge,
   p2cEwma,
   provide,
@@ -15,6 +17,7 @@ import {
   Resolver,
   random,
   weighted,
+  zoneFirst,
 } from '../../src/micro/index.js';
 import { dns } from '../../src/registries/dns/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
@@ -288,6 +291,7 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
     'hedge()': (budget) => hedge({ budget }),
   },
   CircuitBreakerOptions: { 'circuitBreaker()': rpc.circuitBreaker },
+  AdaptiveLimitOptions: { 'adaptiveLimit()': rpc.adaptiveLimit },
   ConcurrencyLimitOptions: { 'concurrencyLimit()': rpc.concurrencyLimit },
   RateLimitOptions: { 'rateLimit()': rpc.rateLimit },
   SimulationOptions: { 'simulate()': (wrong) => simulate(wrong, () => {}) },
@@ -303,6 +307,13 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   ResolverOptions: { Resolver: (wrong) => new Resolver(unusedRegistry, { service: 'A' }, wrong) },
   FailoverOptions: { 'failover()': failover },
   HedgeOptions: { 'hedge()': hedge },
+  BroadcastStrategyOptions: { 'broadcast() of micro': callEveryNode },
+  ForkOptions: { 'fork()': fork },
+  SubsetOptions: {
+    'consume()': (wrong) =>
+      consume({ registry: unusedRegistry, subset: withRequired({ size: 1, id: 0 }, wrong) }),
+  },
+  ZoneFirstOptions: { 'zoneFirst()': (wrong) => zoneFirst(withRequired({ zone: 'a' }, wrong)) },
   EjectionOptions: { 'consume()': (ejection) => consume({ registry: unusedRegistry, ejection }) },
   RandomOptions: { 'random()': random, 'weighted()': weighted, 'p2cEwma()': p2cEwma },
   FileRegistryOptions: {

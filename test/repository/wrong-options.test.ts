@@ -62,6 +62,7 @@ const NESTED: Readonly<Record<string, string>> = {
   RateOptions: 'rate',
   RateInOptions: 'rate.in',
   RateOutOptions: 'rate.out',
+  SubsetOptions: 'subset',
 };
 
 /** Functions whose wrong options are a wrong setup, by the type of the options. */
@@ -69,7 +70,7 @@ const SETUP_FUNCTIONS = FUNCTIONS_WITH_OPTIONS.SessionSetup ?? {};
 
 /** Options that are a number of things or bytes; others are times and ratios. */
 const COUNT =
-  /^(max(?!Delay$|Interval$|Time$)\w+|\w+Bytes|backlog|connections|concurrency|queue|limit|burst|attempts|failures|probes|times|garbageInputs|highWaterMark|streamWindow|multicastTtl|weight)$/;
+  /^(max(?!\w*(?:Delay|Interval|Time|Age|Grace|Share)$)\w+|\w+Bytes|backlog|connections|concurrency|queue|limit|burst|attempts|failures|probes|times|garbageInputs|highWaterMark|streamWindow|multicastTtl|weight)$/;
 
 const isCount = (name: string): boolean => COUNT.test(name);
 /**

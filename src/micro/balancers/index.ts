@@ -5,3 +5,4 @@ export { p2cEwma } from './p2c-ewma.js';
 export { type RandomOptions, random } from './random.js';
 export { roundRobin } from './round-robin.js';
 export { weighted } from './weighted.js';
+export { type ZoneFirstOptions, zoneFirst } from './zone-first.js';

@@ -5,7 +5,7 @@ import type { Balancer, ServiceNode } from '../types.js';
 import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
 /** The weight in the metadata: a whole number from 0 to 1,000,000; anything else counts as 100. */
-function weightOf(node: ServiceNode): number {
+export function weightOf(node: ServiceNode): number {
   const text = node.metadata[WEIGHT_KEY];
   if (text === undefined || !/^\d{1,7}$/.test(text)) return DEFAULT_WEIGHT;
   const weight = Number(text);

@@ -9,7 +9,7 @@ import { isStreaming } from '../../rpc/method-kind.js';
 import { invokeUntilEnd } from '../../rpc/streams/call-end.js';
 import type { ConsumerCounters } from '../statistics.js';
 import { isOvertaken } from '../strategies/hedge.js';
-import type { Attempt, ServiceNode } from '../types.js';
+import type { Attempt, NodeAccess, ServiceNode } from '../types.js';
 import type { ClientCache } from './client-cache.js';
 import type { NodeClient } from './node-client.js';
 import type { NodePool } from './node-pool.js';
@@ -43,9 +43,9 @@ export class CallDispatcher {
   /** Calls one node that is not in `tried`, and adds the node to it. */
   readonly attempt: Attempt = (call, tried) => {
     try {
-      if (this.#isClosed) throw consumerClosedError();
-      const pool = this.#poolOf(call);
-      if (!pool.resolver.isReady) return this.#attemptWhenReady(pool, call, tried);
+      const pool = this.#openPoolOf(call);
+      if (!pool.resolver.isReady)
+        return untilReady(pool, call).then(() => this.attempt(call, tried));
       const node = pool.pick(call, tried);
       const client = this.#clients.of(node.address);
       return client.isConnected
@@ -56,12 +56,34 @@ export class CallDispatcher {
     }
   };
 
+  /** For strategies that call nodes without the balancer. */
+  readonly nodeAccess: NodeAccess = {
+    list: async (call) => {
+      const pool = this.#openPoolOf(call);
+      if (!pool.resolver.isReady) await untilReady(pool, call);
+      return pool.allNodes();
+    },
+    call: async (node, call) => {
+      const pool = this.#openPoolOf(call);
+      const client = this.#clients.of(node.address);
+      while (!client.isConnected) {
+        if (spend(DIAL_UNITS)) await nextTurn();
+        await this.#untilConnected(node, client.connect(), call);
+        // As in #waitAndAttempt().
+        if (!client.isConnected) await nextTurn();
+      }
+      return this.#callNode(pool, node, client, call, new Set());
+    },
+  };
+
   /** Makes all further attempts fail. */
   close(): void {
     this.#isClosed = true;
   }
 
-  #poolOf(call: Call): NodePool {
+  /** Throws UNAVAILABLE after close(). */
+  #openPoolOf(call: Call): NodePool {
+    if (this.#isClosed) throw consumerClosedError();
     const pools = this.#pools[call.codec];
     let pool = pools.get(call.method);
     if (pool === undefined) {
@@ -110,21 +132,6 @@ export class CallDispatcher {
     return answer;
   }
 
-  /** Waits for the first list of nodes. */
-  async #attemptWhenReady(pool: NodePool, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
-    const left = timeLeft(call);
-    const timeout = left === Number.POSITIVE_INFINITY ? undefined : Math.ceil(left);
-    try {
-      await pool.resolver.ready({ timeout, signal: call.signal });
-    } catch (error) {
-      if (call.signal?.aborted) throw cancelledError(call, true);
-      // When the watch ends, ready() rejects with the reason. Otherwise it timed out.
-      if (error !== pool.resolver.failure) throw unsentTimeoutError(call, error);
-      throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
-    }
-    return this.attempt(call, tried);
-  }
-
   /**
    * Dials the picked node and waits briefly, so that a balancer that always picks this node can use
    * it. Then the call goes to a connected node: an address that drops packets must not cost the
@@ -166,15 +173,26 @@ export class CallDispatcher {
   ): Promise<unknown> {
     // Many calls may come here in one turn.
     if (spend(DIAL_UNITS)) await nextTurn();
-    const limit = timeLeft(call);
-    const cannotBeCalled = `${redactUrl(picked.address)} cannot be called`;
     const dials = [dial, ...this.#dialOthers(pool, picked, tried)];
     let removeListener!: () => void;
     const listChange = new Promise<void>((resolve) => {
       removeListener = pool.resolver.onChange(() => resolve());
     });
     try {
-      await waitToSend(call, limit, Promise.race([Promise.any(dials), listChange]), () =>
+      await this.#untilConnected(picked, Promise.race([Promise.any(dials), listChange]), call);
+    } finally {
+      removeListener();
+    }
+    // If each connection is lost as soon as it is made, other events must still be handled.
+    await nextTurn();
+    return this.attempt(call, tried);
+  }
+
+  /** Waits for `dial`. Rejects with an unsent error, whose message has the address of the node. */
+  async #untilConnected(node: ServiceNode, dial: Promise<void>, call: Call): Promise<void> {
+    const cannotBeCalled = `${redactUrl(node.address)} cannot be called`;
+    try {
+      await waitToSend(call, timeLeft(call), dial, () =>
         unsentTimeoutError(call, new Error(`${cannotBeCalled}: it has no connection`)),
       );
     } catch (error) {
@@ -184,12 +202,7 @@ export class CallDispatcher {
         cause,
         unsent: true,
       });
-    } finally {
-      removeListener();
     }
-    // If each connection is lost as soon as it is made, other events must still be handled.
-    await nextTurn();
-    return this.attempt(call, tried);
   }
 
   /** Dials random candidates, up to MAX_DIALS with the picked one. */
@@ -206,6 +219,20 @@ export class CallDispatcher {
       dials.push(this.#clients.of(node.address).connect());
     }
     return dials;
+  }
+}
+
+/** Waits for the first list of nodes. Rejects with an unsent error. */
+async function untilReady({ resolver }: NodePool, call: Call): Promise<void> {
+  const left = timeLeft(call);
+  const timeout = left === Number.POSITIVE_INFINITY ? undefined : Math.ceil(left);
+  try {
+    await resolver.ready({ timeout, signal: call.signal });
+  } catch (error) {
+    if (call.signal?.aborted) throw cancelledError(call, true);
+    // When the watch ends, ready() rejects with the reason. Otherwise it timed out.
+    if (error !== resolver.failure) throw unsentTimeoutError(call, error);
+    throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
   }
 }
 

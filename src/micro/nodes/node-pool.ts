@@ -11,6 +11,7 @@ import type { ClientCache } from './client-cache.js';
 import { type EjectionSettings, type HealthHooks, NodeHealth } from './node-health.js';
 import { NodeState } from './node-state.js';
 import { SlowStart, shareAt } from './slow-start.js';
+import { Subset, type SubsetOptions } from './subset.js';
 
 /** The options of consume() that a pool needs, with their defaults. */
 export interface PoolSettings {
@@ -18,6 +19,8 @@ export interface PoolSettings {
   readonly ejection: EjectionSettings | undefined;
   /** ConsumeOptions.slowStart, in milliseconds. */
   readonly slowStart: number;
+  /** Undefined: all nodes are used. */
+  readonly subset: SubsetOptions | undefined;
 }
 
 const NO_LOAD: NodeLoad = { inFlight: 0, streams: 0, latency: 0, failureRate: 0 };
@@ -29,8 +32,11 @@ export class NodePool implements HealthHooks {
   readonly #picker: Picker;
   readonly #clients: ClientCache;
   readonly #settings: PoolSettings;
-  /** The last list, and the states of its nodes. */
+  /** The nodes of the last list that the consumer may use: all, or those of the subset. */
   #nodes: readonly ServiceNode[] = [];
+  /** Undefined: all nodes are used. */
+  #subset: Subset | undefined;
+  /** The states of `#nodes`. */
   readonly #states = new Map<ServiceNode, NodeState>();
   readonly #loadOf = (node: ServiceNode): NodeLoad => this.#states.get(node) ?? NO_LOAD;
   /**
@@ -61,6 +67,11 @@ export class NodePool implements HealthHooks {
       for (const { address } of change.added) clients.onPublish(address);
       for (const { address } of change.updated) clients.onPublish(address);
     });
+  }
+
+  /** The nodes that the consumer may use, in the order of lists. */
+  get nodes(): readonly ServiceNode[] {
+    return this.#nodes;
   }
 
   onPhaseChange(): void {
@@ -107,6 +118,13 @@ export class NodePool implements HealthHooks {
     return nodes.length === 0 ? undefined : this.#pickFrom(nodes, call);
   }
 
+  /** All nodes of the list. Throws UNAVAILABLE when there is none. */
+  allNodes(): readonly ServiceNode[] {
+    const nodes = this.resolver.nodes();
+    if (nodes.length === 0) throw this.#noNodeError(false);
+    return nodes;
+  }
+
   /**
    * The nodes that the next attempt of a call may use: the available nodes, as slow start selects
    * them, without the addresses of `tried`. Throws UNAVAILABLE when no node is left.
@@ -114,14 +132,14 @@ export class NodePool implements HealthHooks {
   nodesFor(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
     let nodes = withoutTried(this.#slowStartList(), tried);
     // If every node left is ejected or unavailable, use one of them.
-    if (nodes.length === 0) nodes = withoutTried(this.resolver.nodes(), tried);
-    if (nodes.length === 0)
-      throw new RpcError('UNAVAILABLE', this.#noNodeMessage(tried.size > 0), { unsent: true });
+    if (nodes.length === 0) nodes = withoutTried(this.#nodes, tried);
+    if (nodes.length === 0) throw this.#noNodeError(tried.size > 0);
     return nodes;
   }
 
   #pickFrom(nodes: readonly ServiceNode[], call: Call): ServiceNode {
-    const node = this.#picker(nodes, call, this.#loadOf);
+    const listed = this.#subset?.members ?? this.#nodes;
+    const node = this.#picker(nodes, call, this.#loadOf, listed);
     promiseOf(node)?.catch(() => {});
     if (typeof node?.address !== 'string')
       throw new RpcError('INTERNAL', 'the balancer returned no node of the list that it got', {
@@ -140,7 +158,7 @@ export class NodePool implements HealthHooks {
   }
 
   #findAvailable(): readonly ServiceNode[] {
-    const all = this.resolver.nodes();
+    const all = this.#nodes;
     let ejectionsLeft = this.#maxEjected();
     const available: ServiceNode[] = [];
     for (const node of all) {
@@ -151,7 +169,8 @@ export class NodePool implements HealthHooks {
       if (isEjected && ejectionsLeft > 0) ejectionsLeft--;
       else available.push(node);
     }
-    const nodes = available.length === 0 || available.length === all.length ? all : available;
+    const usable = available.length === 0 || available.length === all.length ? all : available;
+    const nodes = this.#subset?.select(usable) ?? usable;
     this.#slowStart =
       this.#settings.slowStart > 0
         ? new SlowStart(nodes, this.#settings.slowStart, (node) => this.stateOf(node).joinTime)
@@ -160,10 +179,13 @@ export class NodePool implements HealthHooks {
   }
 
   #maxEjected(): number {
-    return Math.floor(this.resolver.nodes().length * (this.#settings.ejection?.share ?? 0));
+    return Math.floor(this.#nodes.length * (this.#settings.ejection?.share ?? 0));
   }
 
-  #onListChange(nodes: readonly ServiceNode[]): void {
+  #onListChange(list: readonly ServiceNode[]): void {
+    const { subset } = this.#settings;
+    this.#subset = subset && new Subset(list, subset);
+    const nodes = this.#subset?.candidates ?? list;
     // An update replaces the node object and keeps its key, so the state stays.
     // A node with another address is another process, which begins with a state of its own.
     const stateKey = (node: ServiceNode): string => `${node.address} ${nodeKey(node)}`;
@@ -196,19 +218,20 @@ export class NodePool implements HealthHooks {
     return new NodeState(joinTime, ejection && new NodeHealth(ejection, this));
   }
 
-  #noNodeMessage(hasTried: boolean): string {
+  #noNodeError(hasTried: boolean): RpcError {
     const { service, version, group, protocol } = this.resolver.query;
     const what = [service, version && `version ${version}`, group && `group ${group}`, protocol]
       .filter(Boolean)
       .join(', ');
-    return hasTried
+    const message = hasTried
       ? `no other node offers ${what}`
       : `no node offers ${what}; consumer.explain() says what is published`;
+    return new RpcError('UNAVAILABLE', message, { unsent: true });
   }
 
   /** Adds the nodes of the list to `counts`, by state. */
   countNodes(counts: Record<keyof NodeCounts, number>): void {
-    for (const node of this.resolver.nodes()) {
+    for (const node of this.#nodes) {
       if (this.#states.get(node)?.health?.isEjected) counts.ejected++;
       else if (this.#clients.isConnected(node.address)) counts.connected++;
       else if (this.#clients.isAvailable(node.address)) counts.idle++;
@@ -232,6 +255,10 @@ export class NodePool implements HealthHooks {
     const problem = this.#clients.unavailableReason(node.address) ?? ejectionReason(health);
     if (problem !== undefined)
       return candidate ? `${problem}; used because too few other nodes are left` : problem;
+    if (!candidate)
+      return this.#states.has(node)
+        ? 'in reserve: used when a node of the subset is unavailable'
+        : 'outside of the subset of this consumer';
     const share = shareAt(performance.now() - joinTime, this.#settings.slowStart);
     if (share < 1) return `new: receives ${Math.round(share * 100)} % of its share`;
     return health?.phase === 'probe-due'

@@ -1,4 +1,4 @@
-/** The errors of calls that had several attempts. */
+/** The errors of calls that have several attempts. */
 import { unsentTimeoutError } from '../../rpc/calls/call-errors.js';
 import { copyError } from '../../rpc/errors.js';
 import { type Call, RpcError } from '../../rpc/index.js';
@@ -19,4 +19,13 @@ export function deadlineError(call: Call, error: unknown, mayHaveRun: boolean): 
   const { service, name } = call.method;
   const message = `${service}.${name} was not answered within its timeout`;
   return new RpcError('DEADLINE_EXCEEDED', message, { cause: error });
+}
+
+/** The error of a call that streams, which `strategy` does not make. */
+export function noStreamsError({ method }: Call, strategy: string): RpcError {
+  return new RpcError(
+    'FAILED_PRECONDITION',
+    `${method.service}.${method.name} streams, and ${strategy} makes no calls that stream`,
+    { unsent: true },
+  );
 }

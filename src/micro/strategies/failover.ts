@@ -2,15 +2,15 @@
 import { checkCallback } from '../../core/callbacks.js';
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index.js';
-import type { Strategy } from '../types.js';
+import type { AttemptStrategy } from '../types.js';
 import { retrySequentially } from './sequential-attempts.js';
 
 /**
  * A strategy that makes one attempt. The error of the attempt is the error of the call. Throws
  * BAD_OPTION for any option.
  */
-export function failfast(): Strategy;
-export function failfast(options?: object): Strategy {
+export function failfast(): AttemptStrategy;
+export function failfast(options?: object): AttemptStrategy {
   checkNames('failfast()', options, {});
   return (attempt) => (call) => attempt(call, new Set());
 }
@@ -45,7 +45,7 @@ export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
  * items of an input that is no array. All attempts share the timeout of the call. Throws
  * BAD_OPTION.
  */
-export function failover(options: FailoverOptions = {}): Strategy {
+export function failover(options: FailoverOptions = {}): AttemptStrategy {
   checkNames('failover()', options, NAMES);
   const { attempts } = withDefaults(FAILOVER_DEFAULTS, options, { attempts: [1, 100, 'integer'] });
   const { budget, onRetry } = options;

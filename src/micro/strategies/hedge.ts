@@ -1,6 +1,6 @@
 /** The strategy hedge(): a second request where the first one is slow. */
 import { checkNames, checkNumber, type NamesOf, withDefaults } from '../../core/options.js';
-import { linkSignals, reasonOf } from '../../core/signals.js';
+import { reasonOf } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import {
@@ -10,8 +10,9 @@ import {
   type RetryBudgetOptions,
   RpcError,
 } from '../../rpc/index.js';
-import type { Attempt, ServiceNode, Strategy } from '../types.js';
+import type { Attempt, AttemptStrategy, ServiceNode } from '../types.js';
 import { lastAttemptError } from './attempt-errors.js';
+import { attemptUntil } from './cancellable-attempt.js';
 import { RecentLatency } from './recent-latency.js';
 import { isFreeRetry, isRetryable, readFailure } from './retry-safety.js';
 import { retrySequentially } from './sequential-attempts.js';
@@ -57,7 +58,7 @@ const BUDGET_RETRY_DELAY = 20;
  * attempt at once. It hedges calls of idempotent unary methods; other calls are handled as by
  * failover(). All attempts share the timeout of the call. Throws BAD_OPTION.
  */
-export function hedge(options: HedgeOptions = {}): Strategy {
+export function hedge(options: HedgeOptions = {}): AttemptStrategy {
   checkNames('hedge()', options, NAMES);
   const { attempts, percentile } = withDefaults(HEDGE_DEFAULTS, options, {
     attempts: [1, 10, 'integer'],
@@ -150,18 +151,9 @@ class HedgedCall {
     const cancel = new AbortController();
     this.#attemptsInFlight.add(cancel);
     const triedBefore = this.#tried.size;
-    const { signal } = this.#call;
-    const linked = signal === undefined ? undefined : linkSignals(signal, cancel.signal);
-    const call = this.#call.with({ signal: linked?.signal ?? cancel.signal });
-    this.#attempt(call, this.#tried).then(
-      (answer) => {
-        linked?.release();
-        this.#onAnswer(cancel, answer);
-      },
-      (error) => {
-        linked?.release();
-        this.#onFailure(cancel, error, this.#tried.size > triedBefore);
-      },
+    attemptUntil(this.#attempt, this.#call, this.#tried, cancel.signal).then(
+      (answer) => this.#onAnswer(cancel, answer),
+      (error) => this.#onFailure(cancel, error, this.#tried.size > triedBefore),
     );
   }
 

@@ -7,10 +7,12 @@ import { badOption, type NamesOf, show } from '../../core/options.js';
 import { showUrl } from '../../core/redact.js';
 import {
   attributesOf,
+  checkZone,
   entryValue,
   MAX_WEIGHT,
   matches,
   WEIGHT_KEY,
+  ZONE_KEY,
 } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { ALL_SCHEMES, parseAddress } from '../../transport/address.js';
@@ -67,6 +69,16 @@ export function withWeight(
   if (!Number.isInteger(weight) || weight < 0 || weight > MAX_WEIGHT)
     throw badOption('weight', weight, `a whole number from 0 to ${MAX_WEIGHT}`);
   return { ...metadata, [WEIGHT_KEY]: `${weight}` };
+}
+
+/** Metadata with a zone. Throws BAD_OPTION. */
+export function withZone(
+  metadata: Readonly<Record<string, string>>,
+  zone: string | undefined,
+): Readonly<Record<string, string>> {
+  if (zone === undefined) return metadata;
+  checkZone(zone);
+  return { ...metadata, [ZONE_KEY]: zone };
 }
 
 /** The node as an answer to a query. */

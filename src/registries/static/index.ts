@@ -13,6 +13,7 @@ import {
   refusedRegistration,
   SERVED_NAMES,
   withWeight,
+  withZone,
 } from '../shared/listed-nodes.js';
 import { watchQuery } from '../shared/watch-query.js';
 
@@ -38,6 +39,8 @@ export interface StaticNode extends StaticRegistryOptions {
   id?: string | undefined;
   /** For weighted(): a whole number from 0 to 1,000,000. Default: 100. */
   weight?: number | undefined;
+  /** For zoneFirst(): the zone of the node. Default: none. */
+  zone?: string | undefined;
   /** Strings by key. Default: none. */
   metadata?: Readonly<Record<string, string>> | undefined;
 }
@@ -47,6 +50,7 @@ const NODE_NAMES = {
   address: true,
   id: true,
   weight: true,
+  zone: true,
   metadata: true,
 } satisfies NamesOf<StaticNode>;
 
@@ -143,7 +147,7 @@ function readNode(given: unknown, options: StaticRegistryOptions): ListedNode {
   if (typeof node !== 'object' || node === null)
     throw badOption('a node', given, 'an address such as tcp://host:port, or an object with one');
   checkNames('a node', node, NODE_NAMES);
-  const { address, id, weight, metadata = {}, ...served } = node as StaticNode;
+  const { address, id, weight, zone, metadata = {}, ...served } = node as StaticNode;
   if (typeof metadata !== 'object' || metadata === null)
     throw badOption('metadata', metadata, 'an object of strings');
   const listed: ListedNode = {
@@ -153,7 +157,7 @@ function readNode(given: unknown, options: StaticRegistryOptions): ListedNode {
     protocol: served.protocol ?? options.protocol,
     id: id ?? (typeof address === 'string' ? idOf(address) : ''),
     address,
-    metadata: Object.freeze(withWeight({ ...metadata }, weight)),
+    metadata: Object.freeze(withZone(withWeight({ ...metadata }, weight), zone)),
   };
   checkListed(listed);
   return listed;

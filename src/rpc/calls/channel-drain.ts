@@ -25,6 +25,9 @@ export class ChannelDrain {
   #peerCallsTimer: NodeJS.Timeout | undefined;
   /** The calls of the peer no longer keep the session open. */
   #areCallsOverdue = false;
+  /** Made when a handler first asks for it, because most sessions need none. */
+  #ending: AbortController | undefined;
+  #isEnding = false;
 
   /** `drainTimeout`: in milliseconds. */
   constructor(
@@ -48,6 +51,27 @@ export class ChannelDrain {
         // The queue is full. The peer will see the end of the session.
       }
     });
+  }
+
+  /** Aborts when close() is called. */
+  get ending(): AbortSignal {
+    if (this.#ending === undefined) {
+      this.#ending = new AbortController();
+      if (this.#isEnding) this.#ending.abort();
+    }
+    return this.#ending.signal;
+  }
+
+  /**
+   * Ends the session in order: sends goaway, waits for calls in flight for at most `timeout` ms,
+   * and closes the session.
+   */
+  async close(timeout: number): Promise<void> {
+    this.#isEnding = true;
+    this.#ending?.abort();
+    this.sendGoaway();
+    await atMost(timeout, this.drain());
+    await this.#peer.session?.close();
   }
 
   /** A call has settled, of this side or of the peer. */

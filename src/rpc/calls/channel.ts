@@ -317,6 +317,11 @@ export class RpcChannel
     this.#drain.sendGoaway();
   }
 
+  /** See ChannelDrain.close(). `timeout`: milliseconds. */
+  closeInOrder(timeout: number): Promise<void> {
+    return this.#drain.close(timeout);
+  }
+
   /** See ChannelDrain. */
   idle(): Promise<void> {
     return this.#drain.idle();

@@ -68,8 +68,8 @@ export class Responder implements ServerCallOwner {
     return this.#unanswered.all();
   }
 
-  get draining(): AbortSignal {
-    return this.#setup.draining;
+  get draining(): readonly AbortSignal[] {
+    return [this.#setup.draining, this.#drain.ending];
   }
 
   /**

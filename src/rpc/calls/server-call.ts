@@ -25,8 +25,11 @@ import type { CountedCall, RunningHandlers } from './running-handlers.js';
 /** What all calls of a channel share. */
 export interface ServerCallOwner {
   readonly channel: Channel;
-  /** Aborts when close() of the endpoint is called. It aborts no call. */
-  readonly draining: AbortSignal;
+  /**
+   * One of them aborts when close() of the endpoint is called, or when the session is ended in
+   * order. They abort no call.
+   */
+  readonly draining: readonly AbortSignal[];
   readonly runningHandlers: RunningHandlers;
 }
 
@@ -73,8 +76,8 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   #aborted: RpcError | undefined;
   #timer: LongTimer | undefined;
   /**
-   * Follows the signal `draining` of the endpoint. It is released with the call, so that listeners
-   * of the handler do not stay at the signal of the endpoint.
+   * Follows the signals of the owner. It is released with the call, so that listeners of the
+   * handler do not stay at these signals.
    */
   #draining: LinkedSignal | undefined;
   #isAnswered = false;
@@ -161,7 +164,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
 
   get draining(): AbortSignal {
     if (this.#draining === undefined) {
-      this.#draining = linkSignals(this.#owner.draining);
+      this.#draining = linkSignals(...this.#owner.draining);
       if (this.#isAnswered) this.#draining.release();
     }
     return this.#draining.signal;

@@ -1,5 +1,6 @@
 /** The callbacks of the ready interceptors. */
 import {
+  adaptiveLimit,
   auth,
   bearer,
   circuitBreaker,
@@ -85,6 +86,16 @@ export const INTERCEPTOR_ROWS: Rows = {
     ),
   'CircuitBreakerOptions.now': (fail, reports) =>
     testClient(reports, circuitBreaker({ now: once(fail, () => performance.now()) })),
+  'AdaptiveLimitOptions.priority': (fail, reports) =>
+    testCall(reports, {
+      server: {
+        interceptors: [
+          adaptiveLimit({ initialLimit: 1, maxLimit: 1, priority: once(fail, () => 5) }),
+        ],
+      },
+      // The second call waits for the first.
+      call: (stub) => Promise.all([stub.double(1), stub.double(1)]),
+    }),
   'RateLimitOptions.key': (fail, reports) =>
     testClient(reports, rateLimit({ key: once(fail, () => 'k') })),
   'RateLimitOptions.now': (fail, reports) =>

@@ -1,16 +1,20 @@
 /** The callbacks of micro and of the registries. */
 import { expect } from 'vitest';
 import {
+  broadcast,
   consistentHash,
   consume,
   failover,
   leastActive,
+  type NodeOutcome,
   p2cEwma,
   provide,
   type Registry,
   random,
   roundRobin,
   type ServiceNode,
+  ZONE_KEY,
+  zoneFirst,
 } from '../../../src/micro/index.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { memory } from '../../../src/registries/memory.js';
@@ -79,6 +83,12 @@ export const MICRO_ROWS: Rows = {
       strategy: (attempt: (call: Call, tried: Set<ServiceNode>) => unknown) =>
         once(fail, ((call: Call) => attempt(call, new Set())) as never),
     }),
+  'BroadcastStrategyOptions.combine': (fail, reports) =>
+    testConsumer(reports, {
+      strategy: broadcast({
+        combine: once(fail, (([first]: NodeOutcome[]) => first?.reply) as never),
+      }),
+    }),
   'consistentHash(key)': (fail, reports) =>
     testConsumer(reports, { balancer: consistentHash(once(fail, () => 'k')) }),
   'RandomOptions.random': (fail, reports) =>
@@ -87,6 +97,22 @@ export const MICRO_ROWS: Rows = {
     testConsumer(reports, { balancer: p2cEwma({ random: once(fail, () => 0.5) }) }),
   'RandomOptions.random (leastActive)': (fail, reports) =>
     testConsumer(reports, { balancer: leastActive({ random: once(fail, () => 0.5) }) }),
+  'RandomOptions.random (zoneFirst)': (fail, reports) =>
+    testConsumer(reports, {
+      // With half of its capacity, the zone gets a random part of the calls.
+      balancer: () => {
+        const picker = zoneFirst({ zone: 'z', random: once(fail, () => 0.5) })();
+        return (nodes: readonly ServiceNode[], call: Call, load: never) => {
+          const [node] = nodes as [ServiceNode];
+          const own = { ...node, metadata: { [ZONE_KEY]: 'z' } };
+          return picker([own, node], call, load, [own, { ...own }, node]);
+        };
+      },
+    }),
+  'ZoneFirstOptions.balancer': (fail, reports) =>
+    reports.rejection(async () =>
+      consume({ registry: memory(), balancer: zoneFirst({ zone: 'z', balancer: fail }) }).close(),
+    ),
   ChangeListener: (fail, reports) =>
     testConsumer(reports, { logger: reports.logger }, (consumer) =>
       consumer.notify(Numbers, once(fail)),
