@@ -138,7 +138,7 @@ describe('a setup function that refuses a session', () => {
     const error = await rejection(connect(server.address, RAW_SETUP, { reconnect: false }));
     expect(error).toMatchObject({
       code: 'CONNECT_FAILED',
-      message: expect.stringContaining(`${status} `),
+      message: expect.stringContaining(`the server answered ${status}`),
     });
     expect(refusalCounts(server.server)).toEqual({ setup: 2 });
   });
