@@ -18,6 +18,6 @@ const client = await connect({ port: worker, name: 'primes' }, { services: [prog
 const count = await client.stub(Primes).count(below, { timeout: 300_000 });
 console.log(`${count} primes below ${below}, from ${client.address}`);
 
-// The worker ends when nothing of it is in use.
+// The server of the worker keeps it running.
 await client.close();
 await worker.terminate();

@@ -40,6 +40,8 @@ const WITHOUT_ROW: Readonly<Record<string, string>> = {
   'SimulationOptions.onTrace':
     'its failure is that of the simulation: see test/testing/simulation/simulate.test.ts',
   'Registry.list': 'the package does not call it; the caller gets its rejection',
+  'MessageEndpoint.postMessage':
+    'serve() and connect() reject with its error: see test/transport/port/port-handshake.test.ts',
 };
 
 /** Objects that the package makes. A user calls their functions, and provides none. */

@@ -1,5 +1,5 @@
 /** Accepts the sessions of the clients at the other end of a base port. */
-import { gettyError } from '../../core/errors.js';
+import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { startTimer } from '../../core/timers.js';
 import type { Address } from '../address.js';
@@ -36,7 +36,16 @@ export class PortListener implements Listener {
     this.#unlisten = listen(this.#base, 'message', (message) => {
       if (isConnect(message)) this.#onConnect(message.client, message.port);
     });
-    (this.#base as ChannelPort).postMessage(LISTENING);
+    try {
+      (this.#base as ChannelPort).postMessage(LISTENING);
+    } catch (error) {
+      void this.close();
+      throw gettyError(
+        'LISTEN_FAILED',
+        `cannot listen at ${this.address}: ${messageOf(error)}`,
+        error,
+      );
+    }
   }
 
   #onConnect(client: number, port: ChannelPort): void {

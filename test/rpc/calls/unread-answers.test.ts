@@ -88,6 +88,8 @@ describe('a peer that does not read its answers', () => {
     await until(() => server.channels.size === 2, 'both are connected');
     const session = [...watched.open].filter(({ endpoint }) => endpoint.type === 'server').at(-1);
     await peer.send(requests('later', 1_000));
+    const served = (): number => [...server.channels].at(-1)?.serving ?? 0;
+    await until(() => served() === 1_000, 'the server handles all calls');
     peer.session.pause();
     permission.open();
     let most = 0;

@@ -11,6 +11,7 @@ import {
   type Stub,
   serve,
 } from '../../../src/rpc/index.js';
+import { clientEnd, serverEnd } from '../../fixtures/channel-addresses.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as descriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import { TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
@@ -62,12 +63,16 @@ export async function pairOf(
     session: { ...row.options, ...(maxMessageBytes && { maxMessageBytes }) },
     ...(streamWindow && { streamWindow }),
   };
-  const server = await serve(row.free(), [implement(Kinds, { ...HANDLERS, ...handlers })], {
-    ...options,
-    ...row.serverOptions,
-  });
+  const server = await serve(
+    serverEnd(row.free()),
+    [implement(Kinds, { ...HANDLERS, ...handlers })],
+    {
+      ...options,
+      ...row.serverOptions,
+    },
+  );
   const services = [implement(Kinds, { ...HANDLERS, ...clientHandlers })];
-  const client = await connect(server.address, {
+  const client = await connect(clientEnd(server.address), {
     ...options,
     ...row.clientOptions,
     reconnect: false,

@@ -83,6 +83,18 @@ describe('a server', () => {
     expect(again.closed).toBe(false);
   });
 
+  it('rejects with LISTEN_FAILED at a port whose postMessage() throws', async () => {
+    const postMessage = (): void => {
+      throw new Error('not today');
+    };
+    const port = { on() {}, off() {}, postMessage };
+    for (let attempt = 0; attempt < 2; attempt++)
+      expect(await rejection(serve({ port }, echo()))).toMatchObject({
+        code: 'LISTEN_FAILED',
+        message: expect.stringContaining('not today'),
+      });
+  });
+
   it('refuses handshakes above maxSessions', async () => {
     const { port1, port2 } = new MessageChannel();
     const reasons: string[] = [];
