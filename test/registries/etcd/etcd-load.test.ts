@@ -27,8 +27,8 @@ describe('the etcd registry', () => {
   it('completes the lists of 200 consumers when 1,000 providers register at once', {
     timeout: 600_000,
   }, async () => {
-    // This process does the work of 1,200. If it is slow, leases that end and requests that are sent
-    // again would cause more work than they have waited for.
+    // This process does the work of 1,200. If it is slow, leases that end, and requests that are
+    // sent again, would cause ever more work.
     const options = { root: '/storm', ttl: 120_000, requestTimeout: 60_000 };
     const registries = Array.from({ length: 1_200 }, () => etcd(server.endpoint, options));
     const [readers, writers] = [registries.slice(0, 200), registries.slice(200)];
