@@ -1,5 +1,5 @@
 /** The connection of a consumer to a node: an internal option of connect(), and its checks. */
-import { resolveClientOptions } from '../transport/client-options.js';
+import { resolveClientOptions } from '../transport/client/client-options.js';
 import { parseProxyUrl } from '../transport/proxies/proxy-url.js';
 import { Router } from './contract/router.js';
 import type { RpcCounters } from './metrics/statistics.js';

@@ -5,7 +5,7 @@ export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
 export type { Logger } from '../core/logger.js';
 export { ByteReader } from './buffers/byte-reader.js';
 export { ByteWriter } from './buffers/byte-writer.js';
-export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './client.js';
+export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './client/client.js';
 export { CloseError } from './close-code.js';
 export {
   delimiter,

@@ -1,6 +1,6 @@
 /** serve() and connect() with the transports of Node.js. */
 import { addScheme } from './address.js';
-import { connectOn } from './client.js';
+import { connectOn } from './client/client.js';
 import { compress } from './compression/compress.js';
 import type { Platform } from './platform.js';
 import { RATE_SUPPORT } from './rate/rate-support.js';

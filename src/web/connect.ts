@@ -1,6 +1,6 @@
 /** connect() for a page. */
 import { badOption } from '../core/options.js';
-import { connectOn } from '../transport/client.js';
+import { connectOn } from '../transport/client/client.js';
 import { checkConnectNames } from '../transport/option-names.js';
 import type { Platform } from '../transport/platform.js';
 import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transport/types.js';

@@ -109,8 +109,14 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'web', 'testing'],
     'frames are written to the buffer of a session',
   ],
-  'transport/client-options.ts': [['rpc'], 'a consumer checks its options before it connects'],
-  'transport/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
+  'transport/client/client-options.ts': [
+    ['rpc'],
+    'a consumer checks its options before it connects',
+  ],
+  'transport/client/client.ts': [
+    ['web'],
+    'a page has the client without the transports of Node.js',
+  ],
   'transport/close-code.ts': [['web'], 'one list of close codes'],
   'transport/codecs/index.ts': [['web'], 'the ready codecs run in a page too'],
   'transport/codecs/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
@@ -136,7 +142,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'testing'],
     'the time is read once for each event; module state',
   ],
-  'transport/session/open-sessions.ts': [
+  'transport/client/open-sessions.ts': [
     ['rpc'],
     'a session is replaced when its server sends goaway',
   ],
@@ -290,7 +296,7 @@ describe('the layers', () => {
       ['transport/session/session.ts', 'rpc/types.ts'],
       ['transport/index.ts', 'rpc/index.ts'],
       ['core/errors.ts', 'transport/types.ts'],
-      ['transport/client.ts', 'web/websocket.ts'],
+      ['transport/client/client.ts', 'web/websocket.ts'],
       ['web/index.ts', 'rpc/index.ts'],
       ['rpc/client.ts', 'micro/types.ts'],
       ['micro/consumer.ts', 'transport/stream/tcp.ts'],

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ALL_SCHEMES, parseAddress } from '../../src/transport/address.js';
 import { AdmissionControl } from '../../src/transport/admission.js';
-import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
+import { CLIENT_DEFAULTS } from '../../src/transport/client/client.js';
 import { SERVER_DEFAULTS } from '../../src/transport/server.js';
 import { memory } from '../../src/transport/stream/memory.js';
 import { tcp } from '../../src/transport/stream/tcp.js';

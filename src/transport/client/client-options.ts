@@ -1,9 +1,9 @@
 /** Checks the options of connect(), and applies their defaults. */
-import { checkCallback } from '../core/callbacks.js';
-import { badOption, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER } from '../core/timers.js';
+import { checkCallback } from '../../core/callbacks.js';
+import { badOption, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER } from '../../core/timers.js';
+import type { ClientOptions } from '../types.js';
 import { type ResolvedReconnect, resolveReconnect } from './reconnect-schedule.js';
-import type { ClientOptions } from './types.js';
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;

@@ -1,17 +1,14 @@
 /** Connects to an address, and keeps sessions with it open. */
-import { notifyOrWarn } from '../core/callbacks.js';
-import { type GettyError, gettyError } from '../core/errors.js';
-import { checkSignal, followSignal } from '../core/signals.js';
-import { startTimer } from '../core/timers.js';
-import { settleInTurns } from '../core/turn.js';
-import type { Address } from './address.js';
-import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
-import { BaseEndpoint } from './endpoint.js';
-import { checkClientNames } from './option-names.js';
-import { type Platform, rateLimitsOf, transportFor } from './platform.js';
-import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
-import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './session/open-sessions.js';
-import { withCompression } from './session/session-options.js';
+import { notifyOrWarn } from '../../core/callbacks.js';
+import { type GettyError, gettyError } from '../../core/errors.js';
+import { checkSignal, followSignal } from '../../core/signals.js';
+import { startTimer } from '../../core/timers.js';
+import { settleInTurns } from '../../core/turn.js';
+import type { Address } from '../address.js';
+import { BaseEndpoint } from '../endpoint.js';
+import { checkClientNames } from '../option-names.js';
+import { type Platform, rateLimitsOf, transportFor } from '../platform.js';
+import { withCompression } from '../session/session-options.js';
 import type {
   Client,
   ClientOptions,
@@ -20,7 +17,10 @@ import type {
   Session,
   Setup,
   Transport,
-} from './types.js';
+} from '../types.js';
+import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
+import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './open-sessions.js';
+import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
 
 export { CLIENT_DEFAULTS } from './client-options.js';
 export { RECONNECT_DEFAULTS } from './reconnect-schedule.js';
