@@ -46,6 +46,7 @@ export type {
   Client,
   ClientOptions,
   ClientState,
+  CloseCallback,
   CloseOptions,
   Codec,
   Compression,

@@ -317,7 +317,29 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
    */
   destroy(error?: Error): void;
+  /**
+   * Call `callback` once when the session has ended: before onClose of the listener, in the order
+   * in which callbacks were added. A callback that is already added is not added again. use() keeps
+   * it. If the session has already ended, it is called in a microtask. Throws BAD_OPTION.
+   */
+  addCloseCallback(callback: CloseCallback<In, Out>): void;
+  /**
+   * Remove a callback of addCloseCallback(). Returns false if it was not added, was removed, or was
+   * called. During the end it removes callbacks that were not called yet.
+   */
+  removeCloseCallback(callback: CloseCallback<In, Out>): boolean;
 }
+
+/**
+ * A callback of Session.addCloseCallback(). `reason` is the error that has ended the session, as
+ * onError receives it, such as CONNECTION_LOST or IDLE_TIMEOUT; undefined when one of both sides
+ * has closed the session, or destroy() had no error. If the callback throws or rejects, onError
+ * receives HANDLER_FAILED, and the other callbacks are called.
+ */
+export type CloseCallback<In, Out = In> = (
+  session: Session<In, Out>,
+  reason: GettyError | undefined,
+) => unknown;
 
 /** What Session.use() replaces. At least one of both is required. */
 export interface ProtocolSetup<In, Out = In> {
