@@ -10,7 +10,7 @@ import {
 } from '../core/options.js';
 import type { RpcServerOptions, Service } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_OPTION_NAMES } from '../rpc/option-names.js';
-import type { HttpServerAddress } from '../transport/types.js';
+import type { ListenAddress } from '../transport/types.js';
 import { advertisedAddress, defaultId } from './advertised-address.js';
 import { checkRegistry } from './check-registry.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
@@ -24,10 +24,12 @@ export interface ProvideOptions extends RpcServerOptions {
   services: readonly Service[];
   /**
    * Where to listen; or `{ server, path }` with an HTTP server that listens at a port already,
-   * because its address is published. Default: `tcp://0.0.0.0:0`, a free port of all interfaces;
-   * `tcp://[::]:0` if the machine has no IPv4 address for others.
+   * because its address is published. With an array the provider listens at all its addresses, and
+   * publishes the first one: the others are for clients that do not use the registry, such as
+   * pages. Default: `tcp://0.0.0.0:0`, a free port of all interfaces; `tcp://[::]:0` if the machine
+   * has no IPv4 address for others.
    */
-  address?: string | HttpServerAddress | undefined;
+  address?: ListenAddress | readonly ListenAddress[] | undefined;
   /** The group of the nodes. Consumers of another group do not see them. Default: none. */
   group?: string | undefined;
   /**

@@ -38,7 +38,7 @@ export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions
 
 /** The type of connect() of the transport. */
 export type Dial = <In, Out>(
-  address: string,
+  address: string | readonly string[],
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ) => Promise<Client<In, Out>>;
@@ -72,7 +72,20 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     return this.#client;
   }
 
-  async connect(dial: Dial, address: string, given: RpcClientOptions): Promise<this> {
+  /** The addresses for messages. */
+  get #servers(): string {
+    return this.addresses.join(', ');
+  }
+
+  get reconnectAttempts(): number {
+    return this.#client?.reconnectAttempts ?? 0;
+  }
+
+  async connect(
+    dial: Dial,
+    address: string | readonly string[],
+    given: RpcClientOptions,
+  ): Promise<this> {
     const { services = [], onReady, onResponsive } = given;
     const { heartbeatPeriod, session } = this.#options;
     checkCallback('onReady', onReady);
@@ -161,18 +174,18 @@ class ContractClient extends RpcEndpoint implements RpcClient {
       await waitToSend(call, limit, this.#client.session(), () => {
         return call.timeout === undefined
           ? new Error(`none was opened within ${limit} ms`)
-          : unsentTimeoutError(call, new Error(`no session with ${this.address} was opened`));
+          : unsentTimeoutError(call, new Error(`no session with ${this.#servers} was opened`));
       });
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
-      throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, {
+      throw new RpcError('UNAVAILABLE', `no session with ${this.#servers}: ${messageOf(error)}`, {
         cause: error,
         unsent: true,
       });
     }
     const channel = this.#candidates[0];
     if (channel === undefined)
-      throw new RpcError('UNAVAILABLE', `the server at ${this.address} is closing`, {
+      throw new RpcError('UNAVAILABLE', `the server at ${this.#servers} is closing`, {
         unsent: true,
       });
     return channel;
@@ -190,7 +203,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
  */
 export async function connectOver(
   dial: Dial,
-  address: string,
+  address: string | readonly string[],
   options: RpcClientOptions = {},
   asyncContext?: AsyncContext,
 ): Promise<RpcClient> {

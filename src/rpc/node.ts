@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { connect as dial, serve as listen } from '../transport/node.js';
-import type { HttpServerAddress } from '../transport/types.js';
+import type { ListenAddress } from '../transport/types.js';
 import { setCallStorage } from './calls/inherited-call.js';
 import { connectOver } from './client.js';
 import { serveOver } from './server.js';
@@ -17,8 +17,9 @@ import type {
 
 /**
  * Serve `services`, made by implement(), at `address`, or with `{ server, path }` at a path of an
- * HTTP server of yours; see serve() of the transport. Resolves when the server listens, on an HTTP
- * server at once. Rejects with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
+ * HTTP server of yours, or at all addresses of an array; see serve() of the transport. Resolves
+ * when the server listens, on an HTTP server at once. Rejects with BAD_ADDRESS, BAD_OPTION or
+ * LISTEN_FAILED.
  *
  * ```ts
  * const server = await serve('tcp://127.0.0.1:0', [
@@ -28,7 +29,7 @@ import type {
  * ```
  */
 export function serve(
-  address: string | HttpServerAddress,
+  address: ListenAddress | readonly ListenAddress[],
   services: readonly Service[],
   options?: RpcServerOptions,
 ): Promise<RpcServer> {
@@ -37,15 +38,21 @@ export function serve(
 }
 
 /**
- * Connect to the rpc server at `address`. Resolves when the first session is open. Rejects with
- * BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ * Connect to the rpc server at `address`; with an array the client tries the addresses in turn
+ * until one has a session, see connect() of the transport. All must lead to servers with the same
+ * services. To divide calls among several servers use consume() of `getty-ts/micro`, with the
+ * registry of `getty-ts/static`. Resolves when the first session is open. Rejects with BAD_ADDRESS,
+ * BAD_OPTION, or CONNECT_FAILED and its cause.
  *
  * ```ts
  * const client = await connect('tcp://127.0.0.1:7000');
  * console.log(await client.stub(Greeter).hello('world'));
  * ```
  */
-export function connect(address: string, options?: RpcClientOptions): Promise<RpcClient> {
+export function connect(
+  address: string | readonly string[],
+  options?: RpcClientOptions,
+): Promise<RpcClient> {
   enableInheritance(options);
   return connectOver(dial, address, options, captureAsyncContext());
 }

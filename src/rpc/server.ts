@@ -5,7 +5,7 @@ import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type {
   HealthCheck,
-  HttpServerAddress,
+  ListenAddress,
   Server,
   ServerOptions,
   Setup,
@@ -29,7 +29,7 @@ const IDLE_TIMEOUT = 180_000;
 
 /** The type of serve() of the transport. */
 export type Listen = <In, Out>(
-  address: string | HttpServerAddress,
+  address: ListenAddress | readonly ListenAddress[],
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ) => Promise<Server<In, Out>>;
@@ -56,7 +56,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
 
   async listen(
     listen: Listen,
-    address: string | HttpServerAddress,
+    address: ListenAddress | readonly ListenAddress[],
     services: readonly Service[],
     given: RpcServerOptions,
   ): Promise<this> {
@@ -82,7 +82,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
   }
 
   #withOperatorServices(
-    address: string | HttpServerAddress,
+    address: ListenAddress | readonly ListenAddress[],
     services: readonly Service[],
     given: RpcServerOptions,
   ): readonly Service[] {
@@ -144,7 +144,7 @@ function healthOf(health: string | HealthCheck, isServing: () => boolean): strin
 /** serve() with `listen` as serve() of the transport. Handlers run in `asyncContext`. */
 export async function serveOver(
   listen: Listen,
-  address: string | HttpServerAddress,
+  address: ListenAddress | readonly ListenAddress[],
   services: readonly Service[],
   options: RpcServerOptions = {},
   asyncContext?: AsyncContext,

@@ -38,6 +38,7 @@ export {
   type TaskPoolOptions,
   taskPool,
 } from './session/task-pool.js';
+export { SERVER_SOCKET_DEFAULTS, SOCKET_DEFAULTS } from './socket-options.js';
 export { START_TLS_DEFAULTS } from './tls/start-tls.js';
 export type {
   AddressRules,
@@ -55,6 +56,7 @@ export type {
   HealthCheck,
   HttpServer,
   HttpServerAddress,
+  ListenAddress,
   Peer,
   PeerCertificate,
   ProtocolSetup,
@@ -67,12 +69,14 @@ export type {
   SendResult,
   Server,
   ServerOptions,
+  ServerSocketOptions,
   Session,
   SessionAttributes,
   SessionOptions,
   SessionSetup,
   SessionStats,
   Setup,
+  SocketOptions,
   StartTlsOptions,
   TlsIdentity,
   TlsOptions,

@@ -1,6 +1,7 @@
 /** serve() and connect() with the transports of Node.js. */
 import { addScheme } from './address.js';
 import { connectOn } from './client/client.js';
+import { nodeClientOptions } from './client/node-client-options.js';
 import { compress } from './compression/compress.js';
 import type { Platform } from './platform.js';
 import { RATE_SUPPORT } from './rate/rate-support.js';
@@ -12,7 +13,7 @@ import { unix } from './stream/unix.js';
 import type {
   Client,
   ClientOptions,
-  HttpServerAddress,
+  ListenAddress,
   Server,
   ServerOptions,
   Setup,
@@ -22,7 +23,12 @@ import { udp } from './udp/udp.js';
 import { ws, wss } from './websocket/websocket.js';
 
 const transports: Record<string, Transport> = { tcp, tls, unix, udp, ws, wss, memory };
-const NODE: Platform = { transports, compress, rates: RATE_SUPPORT };
+const NODE: Platform = {
+  transports,
+  compress,
+  clientOptions: nodeClientOptions,
+  rates: RATE_SUPPORT,
+};
 
 /**
  * Adds a transport to serve() and connect(). `form`: the form of its addresses for error messages,
@@ -43,11 +49,14 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * `tcp://host:port`, `tls://host:port`, `udp://host:port`, `ws://host:port/path`,
  * `wss://host:port/path`, `unix:///path` and `memory://name`. Port 0 selects a free port;
  * Server.address has it. With `{ server, path }` the sessions are WebSockets at a path of an HTTP
- * server of yours, which continues to answer other requests.
+ * server of yours, which continues to answer other requests. With an array one server listens at
+ * all its addresses, with one set of sessions, limits and counters. `tls` is for the addresses that
+ * use it; every address must permit the other options, except those of one transport.
  *
  * Settles when the server listens; on an HTTP server at once, because that may listen later.
- * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose cause is the error of the system.
- * Without a cause another server of this package has the path of the HTTP server.
+ * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose cause is the error of the system;
+ * then no address of the array is in use, and its sessions are destroyed. Without a cause another
+ * server of this package has the path of the HTTP server.
  *
  * ```ts
  * const server = await serve('tcp://127.0.0.1:0', {
@@ -57,7 +66,7 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * ```
  */
 export function serve<In, Out = In>(
-  address: string | HttpServerAddress,
+  address: ListenAddress | readonly ListenAddress[],
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
@@ -66,15 +75,19 @@ export function serve<In, Out = In>(
 
 /**
  * Connect to `address` and keep ClientOptions.connections sessions open (default 1). A lost session
- * is replaced; see ClientOptions.reconnect.
+ * is replaced; see ClientOptions.reconnect. With an array of addresses, each attempt to connect
+ * tries them in turn until one has a session. The next attempt begins with the address of the lost
+ * session. If that session was open for less than 1 s or has received nothing, or if its rpc server
+ * is closing, it begins with the address after it.
  *
  * Settles when the first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, SESSION_REFUSED
  * (onOpen or the setup function threw), CONNECTION_LOST (the session ended before it was open),
  * ABORTED_BY_CALLER (see ClientOptions.signal), or CONNECT_FAILED, whose cause is the reason, such
- * as a refused connection, an unknown host name or the end of connectTimeout.
+ * as a refused connection, an unknown host name or the end of connectTimeout. With several
+ * addresses it is CONNECT_FAILED with an AggregateError as the cause.
  */
 export function connect<In, Out = In>(
-  address: string,
+  address: string | readonly string[],
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ): Promise<Client<In, Out>> {

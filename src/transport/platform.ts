@@ -2,11 +2,18 @@
  * The transports and compressions that an endpoint can use. node.ts has the platform of Node.js,
  * and src/web the platform of a browser.
  */
-import { badOption } from '../core/options.js';
+import { badOption, isArray } from '../core/options.js';
 import { type Address, parseAddress } from './address.js';
 import type { RateLimits } from './rate/rate-limiter.js';
 import type { SessionRates } from './rate/session-rates.js';
-import type { Compression, Connection, RateOptions, Transport } from './types.js';
+import type {
+  ClientOptions,
+  Compression,
+  Connection,
+  RateOptions,
+  SocketSettings,
+  Transport,
+} from './types.js';
 
 export interface Platform {
   /** Transports by the scheme of their addresses. */
@@ -16,6 +23,8 @@ export interface Platform {
    * the connection does not support that compression.
    */
   compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection;
+  /** See nodeClientOptions(). Undefined: a page, whose bundle stays small. */
+  clientOptions?(options: ClientOptions, addresses: readonly Address[]): SocketSettings;
   /** The option `rate`. Undefined: a page, whose bundle stays small. */
   readonly rates?: RateSupport;
 }
@@ -38,11 +47,20 @@ export function rateLimitsOf(
   return rates.limitsOf(rate, owner);
 }
 
-/** The parsed address, and the transport of its scheme. Throws BAD_ADDRESS. */
-export function transportFor(
-  { transports }: Platform,
-  text: string,
-): { address: Address; transport: Transport } {
+/** A parsed address, and the transport of its scheme. */
+export interface Target {
+  readonly address: Address;
+  readonly transport: Transport;
+}
+
+/** Throws BAD_ADDRESS. */
+export function targetOf({ transports }: Platform, text: string): Target {
   const address = parseAddress(text, Object.keys(transports));
   return { address, transport: transports[address.scheme] as Transport };
+}
+
+/** The addresses of a list. Another value, also an empty list, is one address, which is invalid. */
+export function addressList<A>(given: A | readonly A[]): readonly A[] {
+  const isList = typeof given === 'object' && given !== null && isArray(given);
+  return isList && (given as readonly A[]).length > 0 ? (given as readonly A[]) : [given as A];
 }

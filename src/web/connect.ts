@@ -32,7 +32,8 @@ const BROWSER: Platform = {
 
 /**
  * Connects to `address`, `ws://host:port/path` or `wss://host:port/path`, and keeps
- * `options.connections` sessions open. Resolves when the first session is open.
+ * `options.connections` sessions open. With an array of addresses it tries them in turn. Resolves
+ * when the first session is open.
  *
  * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED, SESSION_REFUSED or ABORTED_BY_CALLER. A
  * browser does not report why a connection failed.
@@ -43,7 +44,7 @@ const BROWSER: Platform = {
  * ```
  */
 export async function connect<In, Out = In>(
-  address: string,
+  address: string | readonly string[],
   setup: Setup<In, Out>,
   options: WebClientOptions = {},
 ): Promise<Client<In, Out>> {

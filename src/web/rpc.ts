@@ -12,13 +12,13 @@ export * from '../rpc/portable.js';
 /** The options of connect() in a page: the RpcClientOptions that a browser lets a page set. */
 export type WebRpcClientOptions = Omit<
   RpcClientOptions,
-  'tls' | 'udp' | 'websocket' | 'proxy' | 'rate'
+  'tls' | 'socket' | 'udp' | 'websocket' | 'proxy' | 'rate'
 > &
   WebClientOptions;
 
 /**
- * Connects to an rpc server at `address`, `ws://host:port/path` or `wss://host:port/path`. Resolves
- * when the first session is open.
+ * Connects to an rpc server at `address`, `ws://host:port/path` or `wss://host:port/path`; with
+ * an array it tries the addresses in turn. Resolves when the first session is open.
  *
  * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED or ABORTED_BY_CALLER. A browser does not
  * report why a connection failed.
@@ -28,6 +28,9 @@ export type WebRpcClientOptions = Omit<
  * const greeting = await client.stub(Greeter).hello('world');
  * ```
  */
-export function connect(address: string, options?: WebRpcClientOptions): Promise<RpcClient> {
+export function connect(
+  address: string | readonly string[],
+  options?: WebRpcClientOptions,
+): Promise<RpcClient> {
   return connectOver(dial, address, options);
 }

@@ -129,11 +129,11 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc', 'web'],
     'the options of rpc and of a page include those of the transport',
   ],
-  'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
-  'transport/proxies/proxy-url.ts': [
-    ['rpc', 'testing'],
-    'a consumer checks its options before it connects; simulated transports refuse the option',
+  'transport/platform.ts': [
+    ['web', 'rpc'],
+    'a page is another platform of the transport; admin checks each address of a list',
   ],
+  'transport/proxies/proxy-url.ts': [['rpc'], 'a consumer checks its options before it connects'],
   'transport/session/busy-poll.ts': [
     ['rpc', 'testing'],
     'a session polls while a call waits for its answer; module state',
@@ -146,6 +146,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['rpc'],
     'a session is replaced when its server sends goaway',
   ],
+  'transport/socket-options.ts': [['rpc'], 'a consumer checks its options before it connects'],
   'transport/session/send-waiter.ts': [['web'], 'a session of a page sends in the same way'],
   'transport/session/session-errors.ts': [
     ['rpc', 'testing'],

@@ -5,7 +5,8 @@
 import { isIP, Server as NetServer } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { ALL_SCHEMES, parseAddress } from '../../transport/address.js';
-import type { HttpServerAddress } from '../../transport/types.js';
+import { addressList } from '../../transport/platform.js';
+import type { HttpServerAddress, ListenAddress } from '../../transport/types.js';
 import { hasAuthorization } from '../interceptors/auth.js';
 import type { Interceptor } from '../types.js';
 
@@ -14,10 +15,10 @@ import type { Interceptor } from '../types.js';
  * unless the interceptors authorize each call. Throws BAD_ADDRESS.
  */
 export function checkAdminProtection(
-  address: string | HttpServerAddress,
+  address: ListenAddress | readonly ListenAddress[],
   interceptors: readonly Interceptor[],
 ): void {
-  if (hasAuthorization(interceptors) || isOfThisMachine(address)) return;
+  if (hasAuthorization(interceptors) || addressList(address).every(isOfThisMachine)) return;
   throw gettyError(
     'BAD_OPTION',
     'admin: got true at an address that other machines can reach, expected interceptors with ' +
@@ -27,7 +28,7 @@ export function checkAdminProtection(
 }
 
 /** Whether only programs of this machine can connect. */
-function isOfThisMachine(address: string | HttpServerAddress): boolean {
+function isOfThisMachine(address: ListenAddress): boolean {
   if (typeof address === 'object' && address !== null) return isHttpServerOfThisMachine(address);
   const { scheme, host } = parseAddress(address, ALL_SCHEMES);
   return scheme === 'unix' || scheme === 'memory' || isLoopback(host);

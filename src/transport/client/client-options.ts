@@ -2,16 +2,15 @@
 import { checkCallback } from '../../core/callbacks.js';
 import { badOption, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
-import type { ClientOptions } from '../types.js';
+import type { ClientOptions, DialOptions } from '../types.js';
 import { type ResolvedReconnect, resolveReconnect } from './reconnect-schedule.js';
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
 
-export type ResolvedClientOptions = Pick<
-  ClientOptions,
-  'tls' | 'udp' | 'websocket' | 'proxy' | 'onState' | 'rate'
-> &
+/** `socket` is undefined here: Platform.clientOptions() returns it. */
+export type ResolvedClientOptions = DialOptions &
+  Pick<ClientOptions, 'onState' | 'rate'> &
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 /**

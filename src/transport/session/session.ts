@@ -42,6 +42,8 @@ import { SessionWriter } from './session-writer.js';
 
 /** The server or client that created a session. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
+  /** The address of the endpoint to which the session belongs. */
+  addressOf(session: Session<In, Out>): string;
   /** Called once, after onClose, when the connection is closed. */
   onSessionClosed(session: Session<In, Out>): void;
 }
@@ -119,6 +121,10 @@ export class TransportSession<In, Out>
 
   get encrypted(): boolean {
     return this.#connection.encrypted === true;
+  }
+
+  get socket(): object | undefined {
+    return this.#connection.socket;
   }
 
   get endpoint(): Endpoint<In, Out> {
@@ -381,8 +387,8 @@ export class TransportSession<In, Out>
       this.fail(error);
       return Promise.reject(error);
     }
-    const { type, address } = this.#owner;
-    return connection.startTls(options, { isServer: type === 'server', address });
+    const address = this.#owner.addressOf(this);
+    return connection.startTls(options, { isServer: this.#owner.type === 'server', address });
   }
 
   // ---- closing ----

@@ -6,7 +6,7 @@ import { dialTunnel } from '../proxies/http-tunnel.js';
 import type { Connection, Listener, ListenOptions, Peer, Transport } from '../types.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
-import { guardedOpen, listenWith } from './socket-listener.js';
+import { guardedOpen, listenWith, portOptions } from './socket-listener.js';
 import { SocketPeer } from './socket-peer.js';
 import { StreamServer } from './stream-server.js';
 
@@ -20,7 +20,8 @@ function listenBehindProxy(
     { scheme: 'tcp', plainScheme: 'tcp', hasTls: false, options },
     (socket, handshake) => {
       server.handshakes.remove(handshake);
-      accept(new SocketConnection(socket, new SocketPeer('tcp', socket, handshake.client)));
+      const peer = new SocketPeer('tcp', socket, handshake.client);
+      accept(new SocketConnection(socket, peer, options.socket));
     },
   );
   return server.listen(address);
@@ -35,26 +36,22 @@ export const tcp: Transport = {
     if (options.behindProxy !== undefined) return listenBehindProxy(address, options, accept);
     const peerOf = (socket: Socket): Peer => new SocketPeer('tcp', socket);
     const open = guardedOpen<Socket>(
-      (socket) => accept(new SocketConnection(socket, peerOf(socket))),
+      (socket) => accept(new SocketConnection(socket, peerOf(socket), options.socket)),
       peerOf,
       options.admission,
     );
     // Half-open, so that pending handlers can still answer after the peer has ended its side.
     const server = createServer({ allowHalfOpen: true }, open);
-    const { port, host } = address;
-    return listenWith(
-      server,
-      { port, host: host || undefined, backlog: options.backlog },
-      address,
-      () => formatAddress('tcp', host, (server.address() as AddressInfo).port),
+    return listenWith(server, portOptions(address, options), address, () =>
+      formatAddress('tcp', address.host, (server.address() as AddressInfo).port),
     );
   },
 
-  async dial(address, { proxy }, signal) {
+  async dial(address, { proxy, socket: settings }, signal) {
     const tunnel = await dialTunnel(proxy, address, signal);
     if (tunnel !== undefined) {
       const { socket, remote } = tunnel;
-      return new SocketConnection(socket, new SocketPeer('tcp', socket, remote));
+      return new SocketConnection(socket, new SocketPeer('tcp', socket, remote), settings);
     }
     const socket = connect({
       host: address.host || 'localhost',
@@ -62,6 +59,6 @@ export const tcp: Transport = {
       allowHalfOpen: true,
     });
     await untilConnected(socket, 'connect', address, signal);
-    return new SocketConnection(socket, new SocketPeer('tcp', socket));
+    return new SocketConnection(socket, new SocketPeer('tcp', socket), settings);
   },
 };

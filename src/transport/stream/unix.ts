@@ -11,7 +11,6 @@ import { gettyError } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import type { Address } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
-import { refuseProxy } from '../proxies/proxy-url.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../types.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
@@ -156,7 +155,7 @@ function listenAt(
   server: Server,
   path: string,
   address: Address,
-  { backlog }: ListenOptions,
+  { socket: { backlog } }: ListenOptions,
 ): Promise<Listener> {
   return listenWith(server, { path, backlog }, address, () => `unix://${address.path}`);
 }
@@ -181,8 +180,7 @@ export const unix: Transport = {
     return listenAt(server, path, address, options);
   },
 
-  async dial(address, options, signal) {
-    refuseProxy(options, address);
+  async dial(address, _options, signal) {
     const socket = connect({ path: systemPath(address), allowHalfOpen: true });
     await untilConnected(socket, 'connect', address, signal);
     const path = `unix://${address.path}`;
