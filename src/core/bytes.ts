@@ -150,12 +150,25 @@ export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   return own;
 }
 
-/** Also true for a Uint8Array of another realm (a vm context, a test runner). Never throws. */
+const TYPED_ARRAY: object = Object.getPrototypeOf(Uint8Array.prototype);
+const tagOf = getterOf(Symbol.toStringTag);
+const lengthOf = getterOf('length');
+
+function getterOf(name: PropertyKey): (this: unknown) => unknown {
+  return Object.getOwnPropertyDescriptor(TYPED_ARRAY, name)?.get as () => unknown;
+}
+
+/**
+ * Also true for a Uint8Array of another realm (a vm context, a test runner). False for a Proxy.
+ * Runs no code of the value, and never throws.
+ */
 export function isBytes(value: unknown): value is Uint8Array {
-  // Not `instanceof`, which runs code of a Proxy. A Proxy of an array has no memory.
-  return (
-    ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]'
-  );
+  return tagOf.call(value) === 'Uint8Array';
+}
+
+/** The number of bytes in memory: a subclass or a property can give `length` another value. */
+export function memoryLength(bytes: Uint8Array): number {
+  return lengthOf.call(bytes) as number;
 }
 
 /**

@@ -26,8 +26,11 @@ export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
   }
 }
 
+/** The `constructor` counts too: then() makes its promise with it. */
 const usesOwnMethods = (promise: Promise<unknown>): boolean =>
-  promise.then !== Promise.prototype.then || promise.catch !== Promise.prototype.catch;
+  promise.then !== Promise.prototype.then ||
+  promise.catch !== Promise.prototype.catch ||
+  promise.constructor !== Promise;
 
 function adopt(promise: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {

@@ -163,8 +163,21 @@ function firstUnknown(
     for (const name in known) given[name];
     return undefined;
   } catch (error) {
-    const message = `${placeOf(of)}: got an object that throws: ${messageOf(error)}`;
-    throw gettyError('BAD_OPTION', message, error);
+    throw unreadableError(placeOf(of), error);
+  }
+}
+
+function unreadableError(name: string, cause: unknown): Error {
+  const message = `${name}: got an object that throws: ${messageOf(cause)}`;
+  return gettyError('BAD_OPTION', message, cause);
+}
+
+/** Throws BAD_OPTION if `given`, the option `name`, has a getter of a known name that throws. */
+export function checkReadable(name: string, given: object, known: Names): void {
+  try {
+    for (const key in known) (given as Record<string, unknown>)[key];
+  } catch (error) {
+    throw unreadableError(name, error);
   }
 }
 

@@ -16,11 +16,46 @@ export function checkSignal(signal: unknown): asserts signal is AbortSignal | un
 function isSignal(value: unknown): boolean {
   try {
     // Not `instanceof`: the signal may be of another realm.
-    const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
-    return typeof aborted === 'boolean' && typeof addEventListener === 'function';
+    const signal = (value ?? {}) as Partial<AbortSignal>;
+    return (
+      typeof signal.aborted === 'boolean' &&
+      typeof signal.addEventListener === 'function' &&
+      typeof signal.removeEventListener === 'function'
+    );
   } catch {
     return false;
   }
+}
+
+/** `signal.reason`, or what its getter throws. Never throws. */
+export function reasonOf(signal: AbortSignal | undefined): unknown {
+  try {
+    return signal?.reason;
+  } catch (error) {
+    return error;
+  }
+}
+
+/**
+ * Calls `listener` when `signal` aborts. A signal whose methods throw is not followed. Returns the
+ * function that ends this. Never throws.
+ */
+export function onAbort(
+  signal: AbortSignal,
+  listener: (() => void) | { handleEvent(): void },
+): () => void {
+  try {
+    signal.addEventListener('abort', listener, { once: true });
+  } catch {
+    // The signal is of the program.
+  }
+  return () => {
+    try {
+      signal.removeEventListener('abort', listener);
+    } catch {
+      // As above. A follower that is removed is not called.
+    }
+  };
 }
 
 type Follower = () => void;
@@ -28,10 +63,11 @@ type Follower = () => void;
 class FollowedSignal {
   readonly #signal: AbortSignal;
   readonly #followers = new Set<Follower>();
+  readonly #stop: () => void;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
-    signal.addEventListener('abort', this, { once: true });
+    this.#stop = onAbort(signal, this);
   }
 
   add(follower: Follower): void {
@@ -40,7 +76,7 @@ class FollowedSignal {
 
   remove(follower: Follower): void {
     if (!this.#followers.delete(follower) || this.#followers.size > 0) return;
-    this.#signal.removeEventListener('abort', this);
+    this.#stop();
     followed.delete(this.#signal);
   }
 
@@ -93,7 +129,7 @@ export function linkSignals(...signals: readonly AbortSignal[]): LinkedSignal {
   };
   const abort = (signal: AbortSignal): void => {
     release();
-    controller.abort(signal.reason);
+    controller.abort(reasonOf(signal));
   };
   const aborted = signals.find((signal) => signal.aborted);
   if (aborted !== undefined) abort(aborted);
@@ -103,7 +139,7 @@ export function linkSignals(...signals: readonly AbortSignal[]): LinkedSignal {
 /** Settles as `promise` does; rejects with the reason of `signal` when it aborts first. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
+    const abort = (): void => reject(reasonOf(signal));
     promise.then(resolve, reject).finally(followSignal(signal, abort));
     if (signal.aborted) abort();
   });

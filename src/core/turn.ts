@@ -10,11 +10,15 @@ import { Queue } from './queue.js';
  * many milliseconds have passed since the last check.
  */
 const TURN_SHARE = 10;
+/** The milliseconds of them that tasks of runInTurn() may take while tasks of onNextTurn() wait. */
+const TASKS_SHARE = 5;
+/** Milliseconds for a task of onNextTurn() while others wait. In a page, one task has the turn. */
+const RESUMED_SHARE = 1;
 /** The clock is read once per this number of units; reading it for each message costs too much. */
 const UNITS_PER_CHECK = 64;
 /** Each 64 bytes count as one unit: a number of bytes is shifted right by this number of bits. */
 const UNIT_BITS = 6;
-/** Waiting tasks that continue in one turn; each one does at least a few units of work. */
+/** Tasks of onNextTurn() that are resumed in one turn; each does at least a few units of work. */
 const RESUMED_PER_TURN = 64;
 
 /**
@@ -32,38 +36,40 @@ const ITEMS_PER_TURN = 512;
 /** Units of spend() for a task of runInTurn(). */
 const TASK_UNITS = 4;
 /**
- * Bytes. If the reader of a stream waits for the next turn, the stream is paused only above this
- * limit. The next turn mostly begins earlier, and a pause costs system calls.
+ * Bytes. The stream of a waiting reader is paused only above this limit: a pause costs system
+ * calls, and the next turn mostly begins earlier.
  */
 export const MAX_WAITING_BYTES = 256 * 1024;
 
 /** Undefined in a page. */
 const nextTick = globalThis.process?.nextTick;
 
+/** Tasks of onNextTurn(). */
 let waiting = new Queue<() => void>();
 /** Tasks of runInTurn() that have not run. */
 let tasks = new Queue<() => void>();
-/** How many of them may run in this turn. */
+/** How many of `tasks` and of `waiting` may still run in this turn. */
 let tasksLeft = 0;
 let resumesLeft = 0;
 let units = 0;
-/** When the timed turn began, or when its timing began. By performance.now(). */
-let turnBegan = 0;
+/** When the budget of the timed turn is used up, by performance.now(). */
+let turnEnd = TURN_SHARE;
+/** When the budget of the work in progress is used up. It is turnEnd unless other work waits. */
+let shareEnd = TURN_SHARE;
+/** The result of spend(): shareEnd has passed. */
 let isOver = false;
 /** begin() runs in the next turn. Until then this turn is timed. */
 let isScheduled = false;
+/** Lists of inTurns() that continue when the promise callbacks have run. */
+let continuing = 0;
 /** The setImmediate() that calls begin(). */
 let scheduledWith = globalThis.setImmediate;
 
-export interface TurnState {
-  readonly waiting: Queue<() => void>;
-  readonly tasks: Queue<() => void>;
-  readonly tasksLeft: number;
-  readonly resumesLeft: number;
-  readonly units: number;
-  readonly turnBegan: number;
-  readonly isOver: boolean;
-  readonly isScheduled: boolean;
+export type TurnState = Readonly<ReturnType<typeof presentState>>;
+
+function presentState() {
+  const left = { tasksLeft, resumesLeft, units };
+  return { waiting, tasks, ...left, turnEnd, shareEnd, isOver, isScheduled };
 }
 
 /**
@@ -71,13 +77,14 @@ export interface TurnState {
  * new process. A simulation has one state for each simulated process.
  */
 export function exchangeState(next?: TurnState): TurnState {
-  const former = { waiting, tasks, tasksLeft, resumesLeft, units, turnBegan, isOver, isScheduled };
+  const former = presentState();
   waiting = next?.waiting ?? new Queue();
   tasks = next?.tasks ?? new Queue();
   tasksLeft = next?.tasksLeft ?? 0;
   resumesLeft = next?.resumesLeft ?? 0;
   units = next?.units ?? 0;
-  turnBegan = next?.turnBegan ?? 0;
+  turnEnd = next?.turnEnd ?? TURN_SHARE;
+  shareEnd = next?.shareEnd ?? TURN_SHARE;
   isOver = next?.isOver ?? false;
   isScheduled = next?.isScheduled ?? false;
   return former;
@@ -93,7 +100,7 @@ export function unitsOf(bytes: number): number {
 
 /**
  * Counts work before it is done; a small message is one unit. Returns true when the budget of this
- * turn is used up: work that can wait should wait for onNextTurn().
+ * turn, or the share of a task of onNextTurn(), is used up: then let the rest wait.
  */
 export function spend(count: number): boolean {
   units += count;
@@ -109,11 +116,11 @@ function check(): boolean {
   units = 0;
   if (isOver) return true;
   const time = performance.now();
-  if (time - turnBegan < TURN_SHARE) return false;
+  if (time < shareEnd) return false;
   // Many turns may have passed since the last check. This turn is timed from here on.
   if (isScheduled) isOver = true;
   else {
-    turnBegan = time;
+    turnEnd = shareEnd = time + TURN_SHARE;
     schedule();
   }
   return isOver;
@@ -148,81 +155,43 @@ function handleFrom<T>(
     if (at % ITEMS_AT_ONCE !== 0 || at === items.length) continue;
     const wait = (): void => onNextTurn(() => handleFrom(at, items, handle));
     if (spend(ITEMS_AT_ONCE) || at >= end) return wait();
-    if (nextTick !== undefined)
-      return afterPromises(() => (check() ? wait() : handleFrom(at, items, handle, end)));
+    if (nextTick === undefined) continue;
+    continuing++;
+    return afterPromises(() => {
+      continuing--;
+      return check() ? wait() : handleFrom(at, items, handle, end);
+    });
   }
 }
 
 /**
- * Calls `task` at once, or in a later turn if the budget is used up. Tasks run in order. Use it at
- * the end of a wait, such as a timer: many waits may end together. `task` must not throw.
+ * Calls `task` at once, or in a later turn if the budget is used up, before the tasks of
+ * onNextTurn(). Tasks run in order. Use it at the end of a wait, such as a timer: many waits may
+ * end together. `task` must not throw.
  */
 export function runInTurn(task: () => void): void {
   if (tasks.length === 0 && !spend(TASK_UNITS)) return task();
   tasks.push(task);
-  if (tasks.length === 1) onNextTurn(runTasks);
+  schedule();
 }
 
-function runTasks(): void {
-  tasksLeft = ITEMS_PER_TURN;
-  runNextTasks();
-}
-
-/** Runs a few tasks. Their promise callbacks run, and are timed, before the next ones. */
-function runNextTasks(): void {
-  let left = Math.min(tasks.length, nextTick === undefined ? tasksLeft : TASKS_AT_ONCE);
-  tasksLeft -= left;
-  let isOver = false;
-  try {
-    for (; left > 0 && !isOver; left--) {
-      try {
-        tasks.peek()?.();
-      } finally {
-        // The task stays in the queue until now, so a task that it adds does not call onNextTurn().
-        tasks.shift();
-      }
-      isOver = spend(TASK_UNITS);
-    }
-  } finally {
-    if (tasks.length > 0) {
-      if (isOver || tasksLeft <= 0 || nextTick === undefined) onNextTurn(runTasks);
-      else afterPromises(runTasksUnlessOver);
-    }
-  }
-}
-
-function runTasksUnlessOver(): void {
-  if (check()) onNextTurn(runTasks);
-  else runNextTasks();
-}
-
-interface SharedWait {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
-}
-
-/** The waits of settleInTurns() for each promise. */
-const shared = new WeakMap<Promise<unknown>, SharedWait[]>();
+/** For each promise, the functions that settle the promises of settleInTurns(). */
+const shared = new WeakMap<Promise<unknown>, (() => void)[]>();
 
 /** Settles as `promise` does. Callers that wait for the same promise continue in several turns. */
 export function settleInTurns<T>(promise: Promise<T>): Promise<T> {
   const waits = shared.get(promise) ?? shareWaits(promise);
-  return new Promise((resolve, reject) =>
-    waits.push({ resolve: resolve as SharedWait['resolve'], reject }),
-  );
+  return new Promise((resolve) => waits.push(() => resolve(promise)));
 }
 
-function shareWaits(promise: Promise<unknown>): SharedWait[] {
-  const waits: SharedWait[] = [];
-  const settle = (act: (wait: SharedWait) => void): void => {
+function shareWaits(promise: Promise<unknown>): (() => void)[] {
+  const waits: (() => void)[] = [];
+  const settle = (): void => {
     shared.delete(promise);
-    inTurns(waits, act);
+    inTurns(waits, (wait) => wait());
   };
   shared.set(promise, waits);
-  promise.then(
-    (value) => settle((wait) => wait.resolve(value)),
-    (error) => settle((wait) => wait.reject(error)),
-  );
+  promise.then(settle, settle);
   return waits;
 }
 
@@ -243,24 +212,58 @@ function begin(): void {
   isScheduled = false;
   isOver = false;
   units = 0;
-  turnBegan = performance.now();
-  if (waiting.length === 0) return;
-  // A turn with waiting tasks is timed from its beginning.
+  const time = performance.now();
+  turnEnd = shareEnd = time + TURN_SHARE;
+  if (waiting.length + tasks.length === 0) return;
+  // A turn with waiting work is timed from its beginning.
   schedule();
+  tasksLeft = ITEMS_PER_TURN;
   resumesLeft = Math.min(waiting.length, RESUMED_PER_TURN);
-  resumeNext();
+  if (resumesLeft > 0) shareEnd = time + TASKS_SHARE;
+  if (tasks.length === 0) resumeNext(time);
+  else runTasks();
 }
 
-/** Continues one task. Its promise callbacks run, and are timed, before the next task. */
-function resumeNext(): void {
+/** Runs a few tasks of runInTurn(). Their promise callbacks run, and are timed, before more. */
+function runTasks(): void {
+  afterPromises(continueTasks);
+  const most = nextTick === undefined ? tasksLeft : TASKS_AT_ONCE;
+  for (let left = Math.min(tasks.length, most); left > 0; left--) {
+    tasksLeft--;
+    try {
+      tasks.peek()?.();
+    } finally {
+      // The task stays in the queue until now, so that a task that it adds waits.
+      tasks.shift();
+    }
+    if (spend(TASK_UNITS)) break;
+  }
+  if (nextTick === undefined) resumeNext(performance.now());
+}
+
+function continueTasks(): void {
+  if (continuing > 0) afterPromises(continueTasks);
+  else if (tasks.length > 0 && tasksLeft > 0 && !check()) runTasks();
+  // One task of onNextTurn() is resumed in each turn, even if the budget is used up.
+  else resumeNext(performance.now());
+}
+
+/** Resumes a task of onNextTurn(). Its promise callbacks run, and are timed, before the next. */
+function resumeNext(time: number): void {
+  isOver = resumesLeft === 0 && time >= turnEnd;
+  shareEnd = Math.max(turnEnd, time + RESUMED_SHARE);
+  if (resumesLeft === 0) return;
   resumesLeft--;
   const resume = waiting.shift();
-  if (resumesLeft > 0 && waiting.length > 0) afterPromises(resumeUnlessOver);
+  if (waiting.length > 0 && nextTick !== undefined) shareEnd = time + RESUMED_SHARE;
+  afterPromises(resumeUnlessOver);
   resume?.();
 }
 
 function resumeUnlessOver(): void {
-  if (performance.now() - turnBegan < TURN_SHARE) resumeNext();
+  if (continuing > 0) return afterPromises(resumeUnlessOver);
+  const time = performance.now();
+  if (time < turnEnd) resumeNext(time);
   else isOver = true;
 }
 

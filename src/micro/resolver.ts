@@ -3,11 +3,12 @@ import { notify, refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
-import { checkSignal, followSignal } from '../core/signals.js';
+import { checkSignal, followSignal, reasonOf } from '../core/signals.js';
 import { backoffDelay, LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
-import { inTurns } from '../core/turn.js';
+import { inTurns, nextTurn } from '../core/turn.js';
 import { checkRegistry } from './check-registry.js';
 import { checkQuery } from './entry-attributes.js';
+import { failureOf, ListedNodes } from './nodes/listed-nodes.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
@@ -42,6 +43,8 @@ export const RESOLVER_DEFAULTS = { initialDelay: 100, maxDelay: 5_000 } satisfie
  */
 export type ChangeListener = (change: SnapshotChange, nodes: readonly ServiceNode[]) => unknown;
 
+/** A registry that gives lists without a pause must not stop the event loop. */
+const LISTS_PER_TURN = 16;
 /** Milliseconds that close() waits for the end of the watch. */
 const WATCH_END_TIMEOUT = 1_000;
 
@@ -65,11 +68,15 @@ export class Resolver implements AsyncDisposable {
   });
   #nodes: readonly ServiceNode[] = [];
   #hasList = false;
+  #lists = 0;
   /** Why there will be no further list. */
   #endReason: Error | undefined;
   /** Failures of the watch in a row. */
   #failures = 0;
   #lastFailure: unknown;
+  readonly #listedNodes = new ListedNodes();
+  /** Whether nodes of the last list are left out. */
+  #hasInvalidNodes = false;
 
   /** Starts the watch at once. Throws BAD_OPTION. */
   constructor(registry: Registry, query: ServiceQuery, options: ResolverOptions = {}) {
@@ -98,7 +105,7 @@ export class Resolver implements AsyncDisposable {
 
   /** Why the registry gives no list, or no newer one. Undefined: no failure is known. */
   get failure(): unknown {
-    return this.#endReason ?? this.#lastFailure ?? this.#registry.failure;
+    return this.#endReason ?? this.#lastFailure ?? failureOf(this.#registry);
   }
 
   /**
@@ -120,7 +127,7 @@ export class Resolver implements AsyncDisposable {
       gettyError(
         'ABORTED_BY_CALLER',
         `the wait for the list of ${this.query.service} was aborted`,
-        signal?.reason,
+        reasonOf(signal),
       );
     if (signal?.aborted) return Promise.reject(abortError());
     return new Promise((resolve, reject) => {
@@ -218,6 +225,7 @@ export class Resolver implements AsyncDisposable {
           for await (const nodes of lists) {
             if (signal.aborted) return;
             this.#onList(nodes);
+            if (++this.#lists % LISTS_PER_TURN === 0) await nextTurn();
           }
           // A watch that ends without a failure: the registry is disposed.
           if (!signal.aborted)
@@ -240,13 +248,15 @@ export class Resolver implements AsyncDisposable {
     }
   }
 
-  #onList(nodes: readonly ServiceNode[]): void {
-    if (!Array.isArray(nodes))
-      throw gettyError('REGISTRY_FAILED', 'watch() of the registry gave a list that is no array');
+  #onList(list: unknown): void {
+    const { nodes, failure } = this.#listedNodes.read(list);
     if (this.#failures > 0)
       this.#logger.info({ query: this.query }, 'resolver: the watch works again');
     this.#failures = 0;
-    this.#lastFailure = undefined;
+    if (failure !== undefined && !this.#hasInvalidNodes)
+      this.#logger.warn({ query: this.query, error: failure }, 'resolver: nodes are left out');
+    this.#hasInvalidNodes = failure !== undefined;
+    this.#lastFailure = failure;
     const change = compareSnapshots(this.#nodes, nodes);
     const hasChanged = change.added.length + change.removed.length + change.updated.length > 0;
     this.#hasList = true;

@@ -69,7 +69,7 @@ function merge(nodes: readonly ServiceNode[], added: readonly ServiceNode[]): Se
 }
 
 /** Whether two nodes with the same key have the same address and metadata. */
-function hasEqualContent(a: ServiceNode, b: ServiceNode): boolean {
+export function hasEqualContent(a: ServiceNode, b: ServiceNode): boolean {
   if (a === b) return true;
   if (a.address !== b.address) return false;
   const keys = Object.keys(a.metadata);
@@ -112,6 +112,17 @@ export function compareSnapshots(
     old.delete(key);
   }
   return { added, removed: [...old.values()], updated };
+}
+
+/** The lists that SnapshotIterator has given. */
+const ownLists = new WeakSet<object>();
+
+/**
+ * Whether a registry of this package gave `list`. Its nodes are valid, and are never changed. Never
+ * throws.
+ */
+export function isOwnList(list: unknown): list is readonly ServiceNode[] {
+  return ownLists.has(list as object);
 }
 
 /** Receives the lists of one watch from a registry. */
@@ -228,6 +239,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
     this.#offered = undefined;
     if (this.#given !== undefined && isEqualList(this.#given, nodes)) return;
     this.#given = nodes;
+    ownLists.add(nodes);
     this.#readers.shift()?.resolve({ done: false, value: nodes });
   }
 

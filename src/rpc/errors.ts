@@ -188,11 +188,26 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
   }
 }
 
+const FIELDS: readonly (keyof RpcError)[] = [
+  'code',
+  'message',
+  'metadata',
+  'details',
+  'unsent',
+  'reason',
+  'method',
+];
+
 /**
  * Whether the fields still have valid values. A program can overwrite them, for example by
- * Object.assign() with data of a peer.
+ * Object.assign() with data of a peer. A field with a getter could throw, or change, whenever it is
+ * read again.
  */
 function isIntact(error: RpcError): boolean {
+  for (const name of FIELDS) {
+    const field = Object.getOwnPropertyDescriptor(error, name);
+    if (field === undefined || !('value' in field)) return false;
+  }
   const { code, message, metadata, details, unsent, reason, method } = error;
   if (method !== undefined && typeof method !== 'string') return false;
   if (typeof message !== 'string' || !isRpcCode(code) || typeof unsent !== 'boolean') return false;

@@ -577,7 +577,10 @@ export interface RpcOptions {
    * Default: false.
    */
   inheritContext?: boolean | undefined;
-  /** How long close() waits for calls in flight, in ms. Default: 10,000. */
+  /**
+   * How long close() waits for calls in flight, in ms. After a goaway of the peer its calls keep
+   * the session open for as long, but for at least 60,000 ms. Default: 10,000.
+   */
   drainTimeout?: number | undefined;
   /** Interceptors; the first one sees a call first. Default: none. */
   interceptors?: readonly Interceptor[] | undefined;

@@ -1,7 +1,8 @@
 /** mockStub(): a stub whose calls go to functions of a test, and are recorded. */
-import { callAsync } from '../core/callbacks.js';
+import { callAsync, notifyOrWarn } from '../core/callbacks.js';
 import { badOption, checkObject } from '../core/options.js';
 import { resources } from '../core/resource-tracker.js';
+import { nextTurn } from '../core/turn.js';
 import { waitToSend } from '../rpc/calls/call-errors.js';
 import type { CallMade, RpcChannel } from '../rpc/calls/channel.js';
 import { timeLeft } from '../rpc/calls/client-call.js';
@@ -157,7 +158,8 @@ class Mock implements MockStub<MethodSpecs> {
       return answer;
     } catch (error) {
       open.end();
-      throw error;
+      // A property of the handlers, or an iterator, that throws when it is read.
+      throw RpcError.from(error);
     }
   }
 
@@ -204,23 +206,30 @@ class Mock implements MockStub<MethodSpecs> {
       );
     return {
       [Symbol.asyncIterator]() {
-        const items = iteratorOf(answer);
+        let items: AsyncIterator<unknown> | Iterator<unknown> | undefined;
         return {
           async next() {
             try {
-              const item = await limited(call, async () => items.next());
+              const item = await limited(call, async () => {
+                items ??= iteratorOf(answer);
+                return items.next();
+              });
               if (!item.done) return item;
               passMetadata(call, context);
               open.end();
               return item;
             } catch (error) {
               open.end();
-              throw error;
+              throw RpcError.from(error);
             }
           },
           async return(value) {
             open.end();
-            return (await items.return?.(value)) ?? { done: true, value };
+            // As with a real stub, the reader does not wait for an iterator that goes on. A turn is
+            // enough for a generator that can end.
+            const ended = callAsync(() => items?.return?.(value)).catch(() => {});
+            await Promise.race([ended, nextTurn()]);
+            return { done: true, value };
           },
         };
       },
@@ -251,8 +260,11 @@ class OpenCall implements Pick<RpcChannel, 'inFlight' | 'peer' | 'session'> {
   }
 }
 
-function passMetadata(call: Call, { replyMetadata }: MockContext): void {
-  if (Object.keys(replyMetadata).length > 0) call.onMetadata?.(replyMetadata);
+/** A copy. A failure of onMetadata is a warning, as with a real stub. */
+function passMetadata({ onMetadata }: Call, { replyMetadata }: MockContext): void {
+  const metadata = { ...replyMetadata };
+  if (onMetadata !== undefined && Object.keys(metadata).length > 0)
+    notifyOrWarn('onMetadata of a call', () => onMetadata(metadata));
 }
 
 /** Performs a step of the call. Rejects with an RpcError, also at the timeout and the signal. */

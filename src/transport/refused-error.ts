@@ -48,6 +48,9 @@ export const NO_REFUSALS: Readonly<Record<RefusalReason, number>> = {
 
 const OPTION_NAMES: Names = { status: true, reason: true, cause: true };
 
+/** Whether the constructor of RefusedError has made `value`. */
+let hasBrand: (value: object) => boolean;
+
 /**
  * The error with which a server refuses a peer; its `code` is SESSION_REFUSED. Throw it in a setup
  * function to refuse a session and to choose the HTTP status of the answer to a WebSocket request.
@@ -62,6 +65,7 @@ export class RefusedError extends GettyError {
   readonly status: number;
   /** The counter in `server.refusals` that counts this refusal. */
   readonly reason: RefusalReason;
+  readonly #isRefusal = true;
 
   /**
    * `status`: from 400 to 599, default 403. `reason`: default `'setup'`. `cause`: default none.
@@ -78,12 +82,30 @@ export class RefusedError extends GettyError {
     checkNames('RefusedError', options, OPTION_NAMES);
     const { status = 403, reason = 'setup', cause } = options;
     super('SESSION_REFUSED', message, cause);
-    if (!Object.hasOwn(NO_REFUSALS, reason))
-      throw badOption('reason', reason, Object.keys(NO_REFUSALS).join(', '));
-    if (!Number.isInteger(status) || status < 400 || status > 599)
-      throw badOption('status', status, 'an integer from 400 to 599');
+    if (!isReason(reason)) throw badOption('reason', reason, Object.keys(NO_REFUSALS).join(', '));
+    if (!isStatus(status)) throw badOption('status', status, 'an integer from 400 to 599');
     this.name = 'RefusedError';
     this.status = status;
     this.reason = reason;
   }
+
+  static {
+    hasBrand = (value) => #isRefusal in value;
+  }
 }
+
+/**
+ * Whether `error` is a RefusedError whose status and reason are still valid: a program can
+ * overwrite them with the text of a peer. False for a Proxy. Never throws.
+ */
+export function isIntactRefusal(error: unknown): error is RefusedError {
+  if (typeof error !== 'object' || error === null || !hasBrand(error)) return false;
+  const ownValue = (name: string): unknown => Object.getOwnPropertyDescriptor(error, name)?.value;
+  return isStatus(ownValue('status')) && isReason(ownValue('reason'));
+}
+
+const isStatus = (status: unknown): boolean =>
+  Number.isInteger(status) && (status as number) >= 400 && (status as number) <= 599;
+
+const isReason = (reason: unknown): boolean =>
+  typeof reason === 'string' && Object.hasOwn(NO_REFUSALS, reason);

@@ -1,6 +1,6 @@
 /** Accepts connections at an address, and creates a session for each. */
 import { checkCallback } from '../core/callbacks.js';
-import { type GettyError, gettyError } from '../core/errors.js';
+import { codeOf, type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNumber, isArray, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
@@ -10,7 +10,7 @@ import { checkServerNames } from './option-names.js';
 import { addressList, type Platform, rateLimitsOf, type Target, targetOf } from './platform.js';
 import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
 import type { RateLimits } from './rate/rate-limiter.js';
-import { RefusedError } from './refused-error.js';
+import { isIntactRefusal, RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import { serverSocketOptions } from './socket-options.js';
@@ -114,13 +114,12 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   protected override refuse(connection: Connection, error: GettyError): void {
-    const refused =
-      error instanceof RefusedError
-        ? error
-        : new RefusedError(error.message, {
-            status: error.code === 'BAD_OPTION' ? 500 : 403,
-            cause: error,
-          });
+    const refused = isIntactRefusal(error)
+      ? error
+      : new RefusedError(messageOf(error), {
+          status: codeOf(error) === 'BAD_OPTION' ? 500 : 403,
+          cause: error,
+        });
     if (connection.refuse === undefined) connection.destroy();
     else connection.refuse(refused.status);
     this.#admission.reportRefusal(connection, refused);

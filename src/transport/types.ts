@@ -255,12 +255,12 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /**
    * Queue bytes that are already encoded. The codec is not called and maxMessageBytes is not
    * checked. The bytes are copied before this method returns. Result and errors as write(), and
-   * BAD_OPTION for what is no Uint8Array.
+   * BAD_OPTION for what is no Uint8Array, or whose `length` is not the number of its bytes.
    */
   writeBytes(bytes: Uint8Array): boolean;
   /**
    * Queue several byte arrays in this order. They are sent together, on a message transport as one
-   * message. Otherwise as writeBytes().
+   * message. Otherwise as writeBytes(). BAD_OPTION for a list that cannot be read.
    */
   writeBytesArray(chunks: readonly Uint8Array[]): boolean;
   /**
@@ -814,7 +814,8 @@ export interface WebSocketOptions {
   /**
    * Client only: additional headers of the request, or a function that returns them or a promise of
    * them. The function is called for each attempt to connect. A name or value that HTTP does not
-   * allow is BAD_OPTION. An error of the function is the cause of CONNECT_FAILED. Default: none.
+   * allow is BAD_OPTION, and so are a Map, Headers, and a promise that no function returns. An
+   * error of the function is the cause of CONNECT_FAILED. Default: none.
    */
   headers?: WebSocketHeaders | (() => WebSocketHeaders | Promise<WebSocketHeaders>) | undefined;
 }

@@ -24,6 +24,15 @@ test.each<[string, () => unknown]>([
     () => runInNewContext('(error) => Promise.reject(error)')(failure),
   ],
   [
+    'returns a promise whose constructor throws',
+    () =>
+      Object.defineProperty(Promise.resolve(), 'constructor', {
+        get() {
+          throw failure;
+        },
+      }),
+  ],
+  [
     'returns an object whose then throws',
     () => ({
       // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable.

@@ -1,4 +1,5 @@
 /** Registries of programs that fail with any value, or never answer. */
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../src/core/errors.js';
 import {
@@ -14,6 +15,7 @@ import { connect, contract, implement, unary } from '../../src/rpc/index.js';
 import { simulate } from '../../src/testing/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { node, QUERY, RecordingLogger } from '../fixtures/registries.js';
+import { until } from '../fixtures/waiting.js';
 
 const Greeter = contract('Greeter', { hello: unary<void, string>({ idempotent: true }) });
 const services = [implement(Greeter, { hello: () => 'hello' })];
@@ -48,6 +50,13 @@ const watchOf = (
     };
   },
 });
+
+/** A watch that gives these lists and ends with its signal. */
+const watchUntilAborted = (lists: readonly unknown[]): Registry['watch'] =>
+  async function* (_query, { signal } = {}) {
+    yield* lists as ServiceNode[][];
+    if (signal !== undefined && !signal.aborted) await once(signal, 'abort');
+  };
 
 describe('register() of a registry of a program', () => {
   noLeaks();
@@ -253,5 +262,84 @@ describe('watch() of a registry of a program', () => {
     await resolver.ready();
     expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
     expect(resolver.nodes()).toHaveLength(1);
+  });
+
+  it('whose failure throws is the cause of a timeout, and ends nothing', async () => {
+    await using registry = registryWith({ watch: watchUntilAborted([]) });
+    Object.defineProperty(registry, 'failure', {
+      get() {
+        throw new TypeError('no client');
+      },
+    });
+    await using resolver = new Resolver(registry, QUERY);
+    expect(resolver.failure).toMatchObject({ message: 'no client' });
+    await expect(resolver.ready({ timeout: 1 })).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      message: expect.stringContaining('no client'),
+    });
+    await using consumer = consume({ registry, timeout: 1 });
+    await expect(consumer.stub(Greeter).hello()).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: expect.stringContaining('no client'),
+    });
+  });
+
+  it('that gives invalid nodes has these left out, with a reason', async () => {
+    const throwing = {
+      ...node('b'),
+      get address(): string {
+        throw new TypeError('no address');
+      },
+    };
+    const lists = [[null, 5, throwing, { ...node('c'), metadata: { key: 7 } }, node('a')]];
+    const logger = new RecordingLogger();
+    await using registry = registryWith({ watch: watchUntilAborted(lists) });
+    await using resolver = new Resolver(registry, QUERY, { logger });
+    await resolver.ready();
+    expect(resolver.nodes()).toEqual([node('a')]);
+    expect(resolver.failure).toMatchObject({
+      code: 'REGISTRY_FAILED',
+      message: 'watch() of the registry gave an invalid node: node: got null, expected an object',
+    });
+    expect(logger.linesWith('resolver: nodes are left out')).toHaveLength(1);
+  });
+
+  it('that changes its list or its nodes later has no effect until the next list', async () => {
+    const [first, second] = [node('a'), node('b')];
+    const list: unknown[] = [first, second];
+    let next = (): void => {};
+    const hasNext = new Promise<void>((resolve) => {
+      next = resolve;
+    });
+    await using registry = registryWith({
+      async *watch() {
+        yield list as ServiceNode[];
+        await hasNext;
+        yield [first, second];
+      },
+    });
+    await using resolver = new Resolver(registry, QUERY);
+    const before = await resolver.ready();
+    list[0] = null;
+    Object.assign(second, { address: 'tcp://127.0.0.1:9' });
+    expect(resolver.nodes()).toEqual([node('a'), node('b')]);
+    next();
+    await until(() => resolver.nodes() !== before, 'the resolver has the next list');
+    expect(resolver.nodes()[0]).toBe(before[0]);
+    expect(resolver.nodes()[1]?.address).toBe('tcp://127.0.0.1:9');
+  });
+
+  it('that gives lists without a pause does not stop the event loop', async () => {
+    let lists = 0;
+    const endless = async function* (): AsyncGenerator<readonly ServiceNode[]> {
+      for (;;) {
+        lists++;
+        yield [node('a')];
+      }
+    };
+    await using registry = registryWith({ watch: endless });
+    await using resolver = new Resolver(registry, QUERY);
+    await resolver.ready();
+    await until(() => lists > 100, 'the resolver has read lists in several turns');
   });
 });

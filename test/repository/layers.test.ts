@@ -57,6 +57,8 @@ function layerOf(file: string): string {
 
 /** The files of micro that registries may import. */
 const MICRO_FOR_REGISTRIES = ['micro/types.ts', 'micro/registry-entry.ts', 'micro/snapshots.ts'];
+/** Counts the objects of a Protobuf message. etcd() limits answers with it. */
+const OBJECT_COUNTER = 'rpc/codecs/protobuf/object-counter.ts';
 /** What programs may import: the files behind package.json's exports. */
 const PUBLIC = Object.values(MANIFEST.exports)
   .map((entry) => (entry as { default?: string }).default)
@@ -83,7 +85,10 @@ const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
   micro: (to, { to: file, isTypeOnly }) =>
     to === 'rpc' || (to === 'transport' && (isTypeOnly || file === 'transport/address.ts')),
   'registries/*': (to, found) =>
-    to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
+    to === 'transport' ||
+    to === 'registries/shared' ||
+    found.to === OBJECT_COUNTER ||
+    MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) =>
     to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   'adapters/*': (_, found) => found.to === 'rpc/index.ts',
@@ -182,6 +187,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   ],
   'rpc/calls/no-reply-calls.ts': [['cli'], 'a proxy reads the answers of Go servers'],
   'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
+  'rpc/codecs/protobuf/object-counter.ts': [
+    ['registries'],
+    'the objects of answers are counted as those of calls',
+  ],
   'rpc/consumer-connection.ts': [['micro'], 'a consumer runs the interceptors of its calls itself'],
   'rpc/contract/contract.ts': [['web'], 'a page has contracts without Protobuf'],
   'rpc/contract/descriptor-contract.ts': [

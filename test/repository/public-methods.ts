@@ -93,6 +93,8 @@ export const METHODS: Readonly<Record<string, Row>> = {
   // transport
   'Session.send': method(ofSession('send'), ['text', {}], ANY, OPTIONS),
   'Session.close': method(ofSession('close'), [{}], OPTIONS),
+  'Session.use': method(ofSession('use'), [{ codec: transport.lines() }], OPTIONS),
+  'Session.startTls': method(ofSession('startTls'), [{}], OPTIONS),
   'Session.writeBytes': method(ofSession('writeBytes'), [new Uint8Array(1)], []),
   'Session.writeBytesArray': method(ofSession('writeBytesArray'), [[]], ['array']),
   'Session.addCloseCallback': method(ofSession('addCloseCallback'), [() => {}], ['function']),

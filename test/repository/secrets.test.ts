@@ -14,6 +14,7 @@ import { checkAdminProtection } from '../../src/rpc/admin/admin-protection.js';
 import {
   contract,
   implement,
+  jwt,
   connect as rpcConnect,
   serve as rpcServe,
   unary,
@@ -32,6 +33,8 @@ const SECRET = 'hunter2';
 const HOST = '127.0.0.1:1';
 const setup = { codec: raw(), listener: { onMessage() {}, onError() {} } };
 const Echo = contract('Echo', { say: unary<string, string>() });
+/** A token whose signature is checked with the keys. */
+const TOKEN = `${Buffer.from('{"alg":"ES256"}').toString('base64url')}.e30.AAAA`;
 const services = [implement(Echo, { say: (text) => text })];
 
 const SCHEMES = [
@@ -195,6 +198,19 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'rpc/node.ts connect': (address) => openAndClose(rpcConnect(address, ONE_ATTEMPT)),
   'rpc/admin/admin-protection.ts checkAdminProtection': async (address) => {
     checkAdminProtection(address, []);
+    return {};
+  },
+  'rpc/interceptors/key-set.ts requestKeySet': async (address) => {
+    // The error of new URL() in a program repeats its text.
+    if (!URL.canParse(address)) throw new Error('no URL');
+    const verify = jwt({ keys: new URL(address), issuer: 'issuer', audience: 'audience' });
+    await verify({
+      token: TOKEN,
+      metadata: {},
+      certificate: undefined,
+      request: undefined,
+      peer: '',
+    });
     return {};
   },
   'web/connect.ts connect': (address) => openAndDestroy(webConnect(address, setup, ONE_ATTEMPT)),

@@ -130,6 +130,26 @@ describe('an RpcError with an invalid field', () => {
   const changed = (change: object): RpcError =>
     Object.assign(new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } }), change);
 
+  test.each(['code', 'message', 'metadata', 'details', 'unsent', 'reason', 'method'] as const)(
+    'is converted, and read once, if a getter gives %s',
+    (name) => {
+      const thrown = new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } });
+      const value = thrown[name];
+      let reads = 0;
+      const get = (): unknown => {
+        if (++reads > 1) throw new Error('the property must not be read again');
+        return value;
+      };
+      Object.defineProperty(thrown, name, { get });
+      const error = RpcError.from(thrown);
+      // Not toBe(), which reads both when they differ.
+      expect(error === thrown).toBe(false);
+      const read = [1, 2].map(() => [error.code, error.message, error.unsent, error.reason]);
+      expect(read).toEqual([read[0], ['NOT_FOUND', 'none', false, undefined]]);
+      expect({ ...error.metadata }).toEqual({ see: 'there' });
+    },
+  );
+
   test.each(CHANGES)('is converted to one without it: %s', (_, change) => {
     const thrown = changed(change);
     const error = RpcError.from(thrown);

@@ -1,5 +1,5 @@
 import assert from 'node:assert';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { TestService } from '../../demo/test_service_pb.js';
 import {
   clientStream,
@@ -13,6 +13,7 @@ import {
 } from '../../src/rpc/index.js';
 import { mockStub } from '../../src/testing/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { until } from '../fixtures/waiting.js';
 
 noLeaks();
 
@@ -145,6 +146,61 @@ describe('mockStub()', () => {
     const call = stub.price('tea', { signal: abort.signal });
     abort.abort();
     await expect(call).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  test('warns of an onMetadata that fails, as a real stub', async () => {
+    const { stub } = mockStub(Shop, {
+      price(_, context) {
+        context.replyMetadata.currency = 'EUR';
+        return 1;
+      },
+    });
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const failures = [
+      (): never => {
+        throw new TypeError('not mine');
+      },
+      () => Promise.reject(new TypeError('not mine')),
+    ];
+    try {
+      for (const onMetadata of failures)
+        await expect(stub.price('tea', { onMetadata })).resolves.toBe(1);
+      await until(() => warn.mock.calls.length === 2, 'two warnings are emitted');
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
+  test('ends a loop at once whose iterator does not end', async () => {
+    const list = (): AsyncIterable<string> => ({
+      [Symbol.asyncIterator]: () => ({
+        next: async () => ({ done: false, value: 'a' }),
+        return: () => never,
+      }),
+    });
+    const { stub } = mockStub(Shop, { list });
+    for await (const item of stub.list(1)) {
+      expect(item).toBe('a');
+      break;
+    }
+  });
+
+  test('fails with RpcErrors for handlers, metadata and iterators that throw', async () => {
+    const fail = (): never => {
+      throw new TypeError('not mine');
+    };
+    const handlers = Object.defineProperty({}, 'price', { enumerable: true, get: fail });
+    const refused = { name: 'RpcError', code: 'UNKNOWN', message: 'not mine' };
+    await expect(mockStub(Shop, handlers).stub.price('tea')).rejects.toMatchObject(refused);
+    const { stub } = mockStub(Shop, {
+      price(_, context) {
+        Object.defineProperty(context.replyMetadata, 'x', { enumerable: true, get: fail });
+        return 1;
+      },
+      list: () => ({ [Symbol.asyncIterator]: fail }),
+    });
+    await expect(stub.price('tea')).rejects.toMatchObject(refused);
+    await expect(read(stub.list(1))).rejects.toMatchObject(refused);
   });
 
   test('accepts a callback, and checks options, as a real stub', async () => {

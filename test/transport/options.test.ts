@@ -99,6 +99,22 @@ it.each(INVALID_CLIENT_OPTIONS)('connect() rejects the options %o', async (given
   for (const part of parts) expect(error.message).toContain(part);
 });
 
+it.each(['onMessage', 'onOpen', 'onError'])(
+  'a listener whose getter of %s throws is BAD_OPTION',
+  async (name) => {
+    const listener = Object.defineProperty({ onMessage() {} }, name, {
+      get() {
+        throw new Error('not yet');
+      },
+    });
+    const error = await rejection(serve('memory://refused', { ...validSetup, listener }));
+    expect(error).toMatchObject({
+      code: 'BAD_OPTION',
+      message: 'listener: got an object that throws: not yet',
+    });
+  },
+);
+
 const INVALID_SERVER_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
   [null, ['options', 'got null', 'an object']],
 ];

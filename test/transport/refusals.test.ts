@@ -112,6 +112,17 @@ describe('a setup function that refuses a session', () => {
       () => new RefusedError('the token has expired', { status: 401 }),
       401,
     ],
+    [
+      'throws a RefusedError with another status than it had',
+      () => Object.assign(new RefusedError('odd'), { status: '403 No\r\nX-Injected: y' }),
+      403,
+    ],
+    [
+      'throws a RefusedError with another reason than it had',
+      () => Object.assign(new RefusedError('odd', { status: 401 }), { reason: '__proto__' }),
+      403,
+    ],
+    ['throws a Proxy of a RefusedError', () => new Proxy(new RefusedError('odd'), {}), 403],
     ['chooses 503', () => new RefusedError('not yet', { status: 503 }), 503],
     ['chooses a status without a name', () => new RefusedError('odd', { status: 499 }), 499],
   ])('%s: the WebSocket request is answered with the status', async (_what, failure, status) => {

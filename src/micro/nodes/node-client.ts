@@ -123,6 +123,7 @@ export class NodeClient {
   /** The rpc client, for one call. It must be connected. */
   use(): RpcClient {
     this.#idleCheck.markUsed();
+    this.#backoff.onUse();
     return this.#client as RpcClient;
   }
 
@@ -174,6 +175,7 @@ export class NodeClient {
     if (this.#backoff.failures === 0)
       this.#graceTimer = startTimer(() => this.#endGrace(), DIAL_GRACE).unref();
     try {
+      await this.#backoff.pauseAfterUnusedLoss(this.#closing.signal);
       this.#dialsAgain = false;
       await this.#dialOnce().catch((error) => {
         if (!this.#dialsAgain) throw error;
@@ -204,7 +206,7 @@ export class NodeClient {
       throw clientClosedError();
     }
     this.#client = client;
-    this.#backoff.failures = 0;
+    this.#backoff.onConnect();
     await responsive;
   }
 

@@ -2,10 +2,10 @@
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
 import { within } from '../../core/timers.js';
+import { failureOf } from '../nodes/listed-nodes.js';
 import { nodeKey } from '../snapshots.js';
 import type { NodeRegistration, Registry, ServiceNode } from '../types.js';
 import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
-import { failureOf } from './provider-status.js';
 import {
   disposeInTime,
   isLeft,

@@ -7,6 +7,7 @@ import type {
   ProviderStatus,
   PublishedEntry,
 } from '../../rpc/index.js';
+import { failureOf } from '../nodes/listed-nodes.js';
 import { DEFAULT_WEIGHT, WEIGHT_KEY } from '../registry-entry.js';
 import type { Registry, ServiceNode } from '../types.js';
 
@@ -60,15 +61,6 @@ function missingOf(state: ProviderState, total: number, published: number): stri
 }
 
 const entries = (count: number): string => (count === 1 ? '1 entry' : `${count} entries`);
-
-/** Registry.failure, also of a registry of a program, whose getter may throw. */
-export function failureOf(registry: Registry): unknown {
-  try {
-    return registry.failure;
-  } catch (error) {
-    return error;
-  }
-}
 
 const SELECTOR_NAMES = {
   service: true,

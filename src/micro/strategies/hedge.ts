@@ -1,6 +1,6 @@
 /** The strategy hedge(): a second request where the first one is slow. */
 import { checkNames, checkNumber, type NamesOf, withDefaults } from '../../core/options.js';
-import { linkSignals } from '../../core/signals.js';
+import { linkSignals, reasonOf } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import {
@@ -97,7 +97,7 @@ const OVERTAKEN = new RpcError('CANCELLED', 'a later attempt at another node was
  * overtaken attempt is slow.
  */
 export function isOvertaken(call: Call): boolean {
-  return call.signal?.aborted === true && call.signal.reason === OVERTAKEN;
+  return call.signal?.aborted === true && reasonOf(call.signal) === OVERTAKEN;
 }
 
 /** One call and its attempts. */

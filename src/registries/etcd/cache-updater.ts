@@ -3,7 +3,6 @@
  * that revision on, and reads everything again after each loss of the connection.
  */
 import { startTimer } from '../../core/timers.js';
-import { nextTurn, spend } from '../../core/turn.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { Backoff, type BackoffOptions } from '../shared/backoff.js';
@@ -30,8 +29,6 @@ export interface CacheUpdaterOptions extends BackoffOptions, EntryCacheOptions {
  * watch causes no busy loop.
  */
 const MIN_WATCH_TIME = 2_000;
-/** Units of spend() for a key that is read. */
-const PUT_UNITS = 2;
 
 /**
  * `replaced`: etcd has other data than before, such as a restored backup. `hasRoom`: entries that
@@ -87,7 +84,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
     return this.#hadOutage;
   }
 
-  list(query: ServiceQuery): readonly ServiceNode[] | undefined {
+  list(query: ServiceQuery): readonly ServiceNode[] {
     return this.#cache.list(query);
   }
 
@@ -186,8 +183,6 @@ export class CacheUpdater implements ListSource, ChangeStream {
         this.#cache.put(kv);
         const text = keyText(kv.key);
         if (text !== undefined) keys.add(text);
-        if (spend(PUT_UNITS)) await nextTurn();
-        if (run.isStopped) return 0n;
       }
     }
     if (run.isStopped) return 0n;

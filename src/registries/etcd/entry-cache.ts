@@ -1,6 +1,5 @@
 /** All entries below the root, by service. An entry is parsed when a list first includes it. */
 import type { Logger } from '../../core/logger.js';
-import { nextTurn, spend, unitsOf } from '../../core/turn.js';
 import {
   type Attributes,
   MAX_ENTRY_BYTES,
@@ -41,8 +40,6 @@ interface Group {
   readonly entries: Map<string, Entry>;
 }
 
-/** Units of spend() for parsing an entry, besides those of its bytes. */
-const PARSE_UNITS = 4;
 /** A longer key is no entry. */
 const MAX_KEY_BYTES = 16 * 1024;
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -91,35 +88,25 @@ export class EntryCache {
     return next;
   }
 
-  /**
-   * Returns the nodes that match the query, in any order. Undefined: the budget of this turn is
-   * used up, and entries are left to parse. Each call parses at least one.
-   */
-  list(query: ServiceQuery): ServiceNode[] | undefined {
+  /** Returns the nodes that match the query, in any order. */
+  list(query: ServiceQuery): ServiceNode[] {
     const nodes: ServiceNode[] = [];
     for (const group of this.#byService.get(query.service) ?? []) {
       if (!matches(group.attributes, query)) continue;
       for (const [id, entry] of group.entries) {
-        if (entry.text !== undefined && this.#parse(group, id, entry)) return undefined;
+        if (entry.text !== undefined) this.#parse(group, id, entry);
         if (entry.node !== undefined) nodes.push(entry.node);
       }
     }
     return nodes;
   }
 
-  /** Resolves with the nodes of all services, in any order. */
-  async listAll(): Promise<ServiceNode[]> {
-    const all: ServiceNode[] = [];
-    for (const service of [...this.#byService.keys()]) {
-      let nodes = this.list({ service });
-      for (; nodes === undefined; nodes = this.list({ service })) await nextTurn();
-      for (const node of nodes) all.push(node);
-    }
-    return all;
+  /** Returns the nodes of all services, in any order. */
+  listAll(): ServiceNode[] {
+    return [...this.#byService.keys()].flatMap((service) => this.list({ service }));
   }
 
-  /** Returns whether the budget of this turn is used up. */
-  #parse(group: Group, id: string, entry: Entry): boolean {
+  #parse(group: Group, id: string, entry: Entry): void {
     const { text = '' } = entry;
     entry.text = undefined;
     try {
@@ -128,7 +115,6 @@ export class EntryCache {
     } catch (error) {
       this.#invalid.report(`${this.#prefix}${group.name}/${id}`, error);
     }
-    return spend(PARSE_UNITS + unitsOf(text.length));
   }
 
   /**

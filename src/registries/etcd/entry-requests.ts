@@ -1,5 +1,6 @@
 /** The requests of a publisher, for its entries and their lease. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
 import type { EtcdClient } from './client/etcd-client.js';
 import type { MemberConnection } from './client/member-connection.js';
 import type { KeyValue } from './proto/kv_pb.js';
@@ -22,12 +23,16 @@ export class EntryRequests {
     this.#connection = connection;
   }
 
-  /** Requests a lease. Returns its ttl in milliseconds, which is at least the requested one. */
+  /** Requests a lease. Returns its ttl in milliseconds. etcd grants at least the requested one. */
   async grant(ttl: number): Promise<{ id: bigint; ttl: number }> {
     const { lease } = this.#connection;
-    const granted = await this.#client.call(this.#connection, (options) =>
-      lease.leaseGrant({ TTL: BigInt(Math.ceil(ttl / 1000)) }, options),
-    );
+    const granted = await this.#client.call(this.#connection, async (options) => {
+      const answer = await lease.leaseGrant({ TTL: BigInt(Math.ceil(ttl / 1000)) }, options);
+      // Keep-alives of such a lease would follow each other without a pause.
+      if (answer.TTL <= 0n)
+        throw new ConnectError(`the server granted a lease of ${answer.TTL} s`, Code.Internal);
+      return answer;
+    });
     return { id: granted.ID, ttl: Number(granted.TTL) * 1000 };
   }
 

@@ -96,7 +96,7 @@ class EtcdRegistry implements Registry {
     } catch (error) {
       throw registryFailed(this.#client.endpoints, 'the entries cannot be read', error);
     }
-    return sortedNodes(await cache.listAll());
+    return sortedNodes(cache.listAll());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,6 @@
  * when. The watch streams of etcd are in client/watch-stream.ts.
  */
 import { startTimer } from '../../core/timers.js';
-import { onNextTurn } from '../../core/turn.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 
@@ -17,13 +16,10 @@ export interface Watch {
   minRevision: bigint | undefined;
   /** Whether the first list was offered. */
   hasList: boolean;
-  /** Whether offer() is called again in the next turn. */
-  isOfferDelayed: boolean;
 }
 
 export interface ListSource {
-  /** Undefined: the budget of this turn is used up; ask again in the next. */
-  list(query: ServiceQuery): readonly ServiceNode[] | undefined;
+  list(query: ServiceQuery): readonly ServiceNode[];
   /** The revision of the lists. 0n: nothing was read yet. */
   readonly revision: bigint;
   /**
@@ -62,12 +58,7 @@ export class SnapshotWatches {
   }
 
   add(sink: SnapshotSink, query: ServiceQuery): void {
-    this.#watches.set(sink, {
-      query,
-      minRevision: undefined,
-      hasList: false,
-      isOfferDelayed: false,
-    });
+    this.#watches.set(sink, { query, minRevision: undefined, hasList: false });
     this.#byService.set(query.service, (this.#byService.get(query.service) ?? new Set()).add(sink));
   }
 
@@ -145,36 +136,19 @@ export class SnapshotWatches {
       for (const sink of [...(this.#byService.get(service) ?? [])]) nodes += this.offer(sink);
     }
     this.#changedServices.clear();
-    this.#delayOffers(nodes);
+    this.#nextOfferAt = performance.now() + Math.min(MAX_OFFER_DELAY, nodes / NODES_PER_MS);
   }
 
-  /**
-   * Offers the list now, or in a later turn if very many entries are new. Returns the number of its
-   * nodes; 0 if the watch gets no list now.
-   */
+  /** Returns the number of nodes of the list; 0 if the watch must wait for its first list. */
   offer(sink: SnapshotSink): number {
     const watch = this.#watches.get(sink);
     const { revision, hadOutage } = this.#source;
-    if (watch === undefined || watch.isOfferDelayed || revision === 0n) return 0;
+    if (watch === undefined || revision === 0n) return 0;
     const { hasList, minRevision } = watch;
     if (!hasList && !hadOutage && (minRevision === undefined || revision < minRevision)) return 0;
-    const nodes = this.#source.list(watch.query);
-    if (nodes === undefined) {
-      watch.isOfferDelayed = true;
-      onNextTurn(() => {
-        watch.isOfferDelayed = false;
-        this.#delayOffers(this.offer(sink));
-      });
-      return 0;
-    }
     watch.hasList = true;
+    const nodes = this.#source.list(watch.query);
     sink.offer(nodes);
     return nodes.length;
-  }
-
-  /** Delays the next list of changes after lists with so many nodes. */
-  #delayOffers(nodes: number): void {
-    const delay = Math.min(MAX_OFFER_DELAY, nodes / NODES_PER_MS);
-    this.#nextOfferAt = Math.max(this.#nextOfferAt, performance.now() + delay);
   }
 }

@@ -13,6 +13,9 @@ import { EntryGroup } from './entry-group.js';
 import { Reconciler } from './reconciler.js';
 import { watchChildren } from './watch-children.js';
 
+/** The most ATTRIBUTES nodes that are read, so that forged ones cannot fill the memory. */
+const MAX_GROUPS = 2_000;
+
 interface Watch {
   readonly query: ServiceQuery;
   readonly sink: SnapshotSink;
@@ -124,18 +127,28 @@ export class EntryCache {
     if (this.#mustList) await this.#list();
     // The last watch may have ended meanwhile.
     if (this.#watches.size === 0) return;
-    this.#problems.reset();
-    for (const [name, group] of this.#groups) if (!this.#names.has(name)) this.#remove(name, group);
-    for (const [name, attributes] of this.#names) {
-      if (attributes === undefined || !this.#isMatched(attributes)) continue;
-      if (!this.#groups.has(name)) this.#groups.set(name, this.#createGroup(name, attributes));
-    }
+    this.#updateGroups();
     this.#isListed = true;
     for (const watch of newWatches)
       watch.requiredReads = new Map(
         [...this.#groups.values()].map((group) => [group, group.refresh()]),
       );
     for (const watch of this.#watches) this.#offer(watch);
+  }
+
+  /** Makes `#groups` those of the names that match a watch. */
+  #updateGroups(): void {
+    for (const [name, group] of this.#groups) if (!this.#names.has(name)) this.#remove(name, group);
+    for (const [name, attributes] of this.#names) {
+      if (attributes === undefined || !this.#isMatched(attributes)) continue;
+      if (this.#groups.has(name)) continue;
+      if (this.#groups.size === MAX_GROUPS)
+        return this.#problems.logOnce(
+          `too many ATTRIBUTES nodes match the watches, ${MAX_GROUPS} of them are read`,
+        );
+      this.#groups.set(name, this.#createGroup(name, attributes));
+    }
+    this.#problems.reset();
   }
 
   /**

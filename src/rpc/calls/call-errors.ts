@@ -1,5 +1,6 @@
 /** The errors of calls that the caller cancels, or that cannot be sent. */
 import { codeOf, messageOf } from '../../core/errors.js';
+import { reasonOf } from '../../core/signals.js';
 import { withinUnlessAborted } from '../../core/timers.js';
 import { RpcError, rpcErrorOf } from '../errors.js';
 import type { Call } from '../types.js';
@@ -7,7 +8,7 @@ import type { Call } from '../types.js';
 /** The error of a call whose signal has aborted. `unsent`: no byte of the call was sent. */
 export function cancelledError({ method, signal }: Call, unsent: boolean): RpcError {
   return new RpcError('CANCELLED', `the caller cancelled ${method.service}.${method.name}`, {
-    cause: signal?.reason,
+    cause: reasonOf(signal),
     unsent,
   });
 }

@@ -1,5 +1,5 @@
 /** The orderly end of a channel: goaway, and the wait until no call is in flight. */
-import { atMost } from '../../core/timers.js';
+import { atMost, startTimer } from '../../core/timers.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { Channel } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
@@ -9,15 +9,32 @@ import { ControlFrame } from '../wire/control-frames.js';
  */
 const FIRST_FRAME_TIMEOUT = 200;
 
+/**
+ * Milliseconds after a goaway of the peer in which its own calls keep the session open, unless
+ * drainTimeout is longer. Without a limit a server could make a client open any number of sessions.
+ */
+const PEER_CALLS_TIMEOUT = 60_000;
+
 export class ChannelDrain {
   readonly #peer: PeerSession;
   readonly #channel: Pick<Channel, 'pending' | 'serving'>;
   /** Resolve the promises of callers that wait for an idle channel. */
   #waiters: (() => void)[] = [];
+  readonly #drainTimeout: number;
+  /** Runs from the first goaway of the peer on, if calls are in flight then. */
+  #peerCallsTimer: NodeJS.Timeout | undefined;
+  /** The calls of the peer no longer keep the session open. */
+  #areCallsOverdue = false;
 
-  constructor(peer: PeerSession, channel: Pick<Channel, 'pending' | 'serving'>) {
+  /** `drainTimeout`: in milliseconds. */
+  constructor(
+    peer: PeerSession,
+    channel: Pick<Channel, 'pending' | 'serving'>,
+    drainTimeout: number,
+  ) {
     this.#peer = peer;
     this.#channel = channel;
+    this.#drainTimeout = drainTimeout;
   }
 
   /** Sends goaway to an extended peer: it sends no new calls then. Waits for its first frame. */
@@ -36,11 +53,23 @@ export class ChannelDrain {
   /** A call has settled, of this side or of the peer. */
   onCallSettled(): void {
     if (this.#waiters.length > 0) this.#resolveWaiters();
-    if (this.#peer.isGoingAway) this.closeIfIdle();
+    if (this.#peer.isGoingAway) this.#closeIfDone();
+  }
+
+  /** The peer has sent goaway: closes the session as soon as no call needs it. */
+  onGoaway(): void {
+    this.#closeIfDone();
+    if (this.#isIdle || this.#peerCallsTimer !== undefined) return;
+    const timeout = Math.max(PEER_CALLS_TIMEOUT, this.#drainTimeout);
+    this.#peerCallsTimer = startTimer(() => {
+      this.#areCallsOverdue = true;
+      this.#closeIfDone();
+    }, timeout).unref();
   }
 
   /** The session is closed. */
   onClose(): void {
+    clearTimeout(this.#peerCallsTimer);
     this.#resolveWaiters();
   }
 
@@ -48,8 +77,9 @@ export class ChannelDrain {
     return this.#channel.pending === 0 && this.#channel.serving === 0;
   }
 
-  closeIfIdle(): void {
-    if (this.#isIdle) void this.#peer.session?.close();
+  #closeIfDone(): void {
+    if (this.#isIdle || (this.#areCallsOverdue && this.#channel.pending === 0))
+      void this.#peer.session?.close();
   }
 
   /** Settles when no call is in flight in either direction, or the session is closed. */

@@ -46,6 +46,8 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
   /** The context in which handlers run. Undefined where the platform has no async contexts. */
   readonly asyncContext: AsyncContext | undefined;
   readonly inheritContext: boolean;
+  /** Milliseconds. */
+  readonly drainTimeout: number;
   /**
    * Called when the channel has opened, received goaway, closed, or when responsive has changed.
    */
@@ -92,7 +94,7 @@ export class RpcChannel
     this.#peer = new PeerSession(setup);
     this.#signsOfLife = new SignsOfLife(this.#peer);
     this[READ_CONTEXT] = setup.side === 'server' ? setup.asyncContext : undefined;
-    this.#drain = new ChannelDrain(this.#peer, this);
+    this.#drain = new ChannelDrain(this.#peer, this, setup.drainTimeout);
     this.#caller = new Caller(setup, this.#peer, this.#drain, this.#callsMade, () =>
       setup.onChange(this),
     );
@@ -284,7 +286,7 @@ export class RpcChannel
     if (frame.command === COMMAND.goaway) {
       this.#peer.isGoingAway = true;
       this.#setup.onChange(this);
-      this.#drain.closeIfIdle();
+      this.#drain.onGoaway();
     } else if ((frame.sequenceLow & 1) === this.#caller.parity) this.#caller.onStream(frame);
     else this.#responder.onStream(frame);
   }

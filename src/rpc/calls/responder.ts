@@ -259,8 +259,12 @@ export class Responder implements ServerCallOwner {
     if (call !== undefined) this.#refuseMessage(call, error);
   }
 
-  /** Answers the call with an error, and returns the error. */
+  /**
+   * Answers the call with an error, and returns the error. A call that was aborted gets no other
+   * answer: its caller may send many such messages.
+   */
   #refuseMessage(call: ServerCall, thrown: unknown): RpcError {
+    if (call.aborted !== undefined) return call.aborted;
     const { service, name } = call.method;
     const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
     const error = rpcErrorOf(thrown) ?? new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });

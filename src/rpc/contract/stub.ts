@@ -33,7 +33,7 @@ export function makeStub<Specs extends MethodSpecs>(
   timeout: number,
   options: StubOptions = {},
 ): Stub<Specs> {
-  if (!(contract?.methods instanceof Map))
+  if (!(contract?.methods instanceof Map) || !Array.isArray(contract.codecs))
     throw badOption('contract', contract, 'a contract, made by contract()');
   if (typeof invoke !== 'function') throw badOption('invoke', invoke, 'a function of a call');
   checkStubNames(options);
@@ -99,7 +99,8 @@ function notifyCallback(promise: Promise<unknown>, callback: Callback<unknown>):
   const name = 'the callback of a call';
   promise.then(
     (reply) => notifyOrWarn(name, () => callback(null, reply)),
-    (error) => notifyOrWarn(name, () => callback(error)),
+    // An interceptor may throw what a callback would take for success.
+    (error) => notifyOrWarn(name, () => callback(error || RpcError.from(error))),
   );
 }
 

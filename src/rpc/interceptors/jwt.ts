@@ -11,15 +11,18 @@ import {
   withDefaults,
 } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
+import { nextTurn, spend } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
 import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
+import { checkKeyCount, MAX_KEYS, requestKeySet } from './key-set.js';
 import { type FindKey, RotatingKeys } from './rotating-keys.js';
 
 /**
- * A key set, or a function that returns the current one. The function is called again when a token
- * names a key that is not in the set. The last set stays in use while the function runs, and when
- * it fails. It has failed when it takes longer than 10 s.
+ * A key set of at most 100 keys, or a function that returns the current one. The function is called
+ * again when a token names a key that is not in the set. The last set stays in use while the
+ * function runs, and when it fails. It has failed when it takes longer than 10 s, and when the set
+ * has more keys.
  */
 export type JwtKeys = JSONWebKeySet | (() => JSONWebKeySet | Promise<JSONWebKeySet>);
 
@@ -47,7 +50,7 @@ export interface JwtOptions {
   cacheFor?: number | undefined;
   /**
    * The least time between two requests for the key set, in milliseconds, however many tokens name
-   * unknown keys. Default: 30,000.
+   * unknown keys. Until a first key set is loaded it is at most 1,000. Default: 30,000.
    */
   cooldown?: number | undefined;
 }
@@ -87,9 +90,9 @@ const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const ALGORITHMS = [...ASYMMETRIC, 'ML-DSA-44', 'ML-DSA-65', 'ML-DSA-87', ...SYMMETRIC];
 const MIN_SECRET_BYTES = 32;
 const MAX_TOKEN_CHARACTERS = 16 * 1024;
-/** Of a key set at a URL. It has room for more than 1,000 RSA keys. */
-const MAX_KEY_SET_BYTES = 1024 * 1024;
 const MAX_CACHED_TOKENS = 1_000;
+/** Units of core/turn.ts for a token that is tried with each key. */
+const TRIED_KEYS_UNITS = 64;
 /** Milliseconds after which a key set from a URL is requested again, as a key may be revoked. */
 const MAX_KEYS_AGE = 600_000;
 
@@ -178,6 +181,9 @@ function checkKeys(keys: JwtOptions['keys']): void {
   if (keys instanceof URL && keys.protocol !== 'https:' && keys.protocol !== 'http:')
     throw badOption('keys', `${keys.protocol}//…`, 'an https: or http: URL');
   if (isEmptySet(keys)) throw badOption('keys', keys, 'a key set with at least one key');
+  const { keys: list } = keys as Partial<JSONWebKeySet>;
+  if (Array.isArray(list) && list.length > MAX_KEYS)
+    throw badOption('keys', `${list.length} keys`, `at most ${MAX_KEYS}`);
   // fetch() refuses such a URL, and repeats it in its error.
   if (keys instanceof URL && (keys.username !== '' || keys.password !== '')) {
     throw badOption('keys', redactUrl(keys.href), 'a URL without a user and a password');
@@ -231,6 +237,7 @@ async function makeVerifier(
       if (!isInstance(error, JWKSMultipleMatchingKeys)) throw error;
       // The token names no key, and several keys are of its kind. RFC 7517, section 4.5, makes
       // `kid` optional, so each key is tried.
+      if (spend(TRIED_KEYS_UNITS)) await nextTurn();
       for await (const key of error) {
         try {
           return (await jose.jwtVerify(token, key, options)).payload;
@@ -251,8 +258,11 @@ function keyFinder(
   if (keys instanceof URL || typeof keys === 'function') {
     const isUrl = keys instanceof URL;
     const set = new RotatingKeys({
-      load: isUrl ? loaderOf(jose, keys) : keys,
-      finderOf: (loaded) => jose.createLocalJWKSet(loaded),
+      load: isUrl ? () => requestKeySet(keys) : keys,
+      finderOf: (loaded) => {
+        checkKeyCount(loaded);
+        return jose.createLocalJWKSet(loaded);
+      },
       isUnknown: (error) => isInstance(error, jose.errors.JWKSNoMatchingKey),
       cooldown,
       maxAge: isUrl ? MAX_KEYS_AGE : Number.POSITIVE_INFINITY,
@@ -262,32 +272,4 @@ function keyFinder(
   if (Array.isArray((keys as Partial<JSONWebKeySet>).keys))
     return jose.createLocalJWKSet(keys as JSONWebKeySet);
   return async () => keys as CryptoKey | KeyObject | Uint8Array;
-}
-
-/** Returns a function that requests the key set at `url`. */
-function loaderOf(jose: typeof import('jose'), url: URL): () => Promise<JSONWebKeySet> {
-  // Of jose's set only the request is used: it drops its keys when they are old.
-  const remote = jose.createRemoteJWKSet(url, { [jose.customFetch]: fetchKeySet });
-  return async () => {
-    await remote.reload();
-    return remote.jwks() as JSONWebKeySet;
-  };
-}
-
-/** As fetch(). Rejects if the body has more than MAX_KEY_SET_BYTES. */
-async function fetchKeySet(url: string, options: RequestInit): Promise<Response> {
-  const response = await fetch(url, options);
-  if (response.status !== 200 || response.body === null) return response;
-  const reader = response.body.getReader();
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for (let step = await reader.read(); !step.done; step = await reader.read()) {
-    chunks.push(step.value);
-    size += step.value.length;
-    if (size > MAX_KEY_SET_BYTES) {
-      await reader.cancel();
-      throw new Error(`the key set has more than ${MAX_KEY_SET_BYTES} bytes`);
-    }
-  }
-  return new Response(new Blob(chunks));
 }

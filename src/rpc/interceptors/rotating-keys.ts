@@ -11,13 +11,19 @@ export type FindKey = (
 /** Milliseconds: how long a load may take. Then it has failed, and another one may start. */
 const LOAD_TIMEOUT = 10_000;
 
+/** Milliseconds: the longest `cooldown` before the first keys, without which each call fails. */
+const MAX_FIRST_COOLDOWN = 1_000;
+
 export interface KeySource {
   load(): JSONWebKeySet | Promise<JSONWebKeySet>;
   /** Makes the function that finds a key in these keys. Throws when they are no key set. */
   finderOf(keys: JSONWebKeySet): FindKey;
   /** Whether the error of a FindKey says that the keys do not have the key. */
   isUnknown(error: unknown): boolean;
-  /** The least milliseconds between two loads, after the first successful one. */
+  /**
+   * The least milliseconds between two loads. Until the first successful one it is at most
+   * MAX_FIRST_COOLDOWN.
+   */
   readonly cooldown: number;
   /** Milliseconds after which the keys are loaded again. Infinity: only for an unknown key. */
   readonly maxAge: number;
@@ -47,7 +53,10 @@ export class RotatingKeys {
   /** Rejects with the error of the load, or with one that `isUnknown` accepts. */
   async find(...args: Parameters<FindKey>): ReturnType<FindKey> {
     const inUse = this.#inUse;
-    if (inUse === undefined) return (await this.#load())(...args);
+    if (inUse === undefined) {
+      if (this.#loading === undefined && this.#isCoolingDown()) throw this.#failure;
+      return (await this.#load())(...args);
+    }
     // The token does not wait for this load. A failure is reported to tokens of unknown keys.
     if (performance.now() >= this.#staleAt && !this.#isCoolingDown()) this.#load().catch(() => {});
     try {
@@ -61,7 +70,9 @@ export class RotatingKeys {
   }
 
   #isCoolingDown(): boolean {
-    return performance.now() - this.#loadedAt < this.#source.cooldown;
+    const { cooldown } = this.#source;
+    const least = this.#inUse === undefined ? Math.min(cooldown, MAX_FIRST_COOLDOWN) : cooldown;
+    return performance.now() - this.#loadedAt < least;
   }
 
   /** Tokens share the load that is under way. */

@@ -2,7 +2,7 @@
 import { isInstance, messageOf } from '../../core/errors.js';
 import { writeErrorOf } from '../calls/call-errors.js';
 import { OutgoingCall } from '../calls/outgoing-request.js';
-import { RpcError, withMethod } from '../errors.js';
+import { copyError, RpcError, withMethod } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
 import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { PeerSession } from '../peer/peer-session.js';
@@ -34,6 +34,7 @@ export class OutgoingStream extends OutgoingCall {
   #writer: StreamWriter | undefined;
   /** The error of a message that could not be written. */
   #sendError: unknown;
+  #hasReplies = false;
 
   /** `peer`: an extended peer. `remove`: removes this call from the pending calls. */
   constructor(call: Call, peer: PeerSession, remove: RemoveCall, counter: OutgoingCallCounter) {
@@ -117,9 +118,12 @@ export class OutgoingStream extends OutgoingCall {
       this.#writer?.addCredit(readCredit(frame));
       return true;
     }
+    // Only a caller cancels.
+    if (frame.command === COMMAND.cancel) return true;
     const reader = this.#reader;
     if (reader === undefined) return super.onStream(frame);
     this.received += frame.size;
+    this.#hasReplies = true;
     try {
       reader.push(frame.bytes, frame.bodyStart, frame.bodyEnd, frame.size);
       return true;
@@ -157,7 +161,10 @@ export class OutgoingStream extends OutgoingCall {
   }
 
   override fail(error: RpcError): void {
-    const failure = withMethod(error, this.call.method);
+    // A call with replies has run, whatever its server says at the end.
+    const isWrong = error.unsent && this.#hasReplies;
+    const checked = isWrong ? copyError(error, { unsent: false, reason: undefined }) : error;
+    const failure = withMethod(checked, this.call.method);
     super.fail(failure);
     this.#end(failure);
   }

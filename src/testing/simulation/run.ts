@@ -1,6 +1,7 @@
 /** One run of a simulation: takes events from the clock until the scenario is over. */
 import { gettyError } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
+import { onAbort, reasonOf } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
 import { seededRandom } from '../random.js';
 import { activeProcess, enterDriver, ownByDriver } from './context.js';
@@ -54,6 +55,7 @@ export class SimulationRun<T> {
   /** Events of the clock that end the simulation, and have not happened. */
   #ends = 0;
   #isAborted = false;
+  #releaseSignal: (() => void) | undefined;
   /** When no event was found to be scheduled: a real time. */
   #stalledAt: number | undefined;
   #resolve: () => void = () => {};
@@ -75,7 +77,7 @@ export class SimulationRun<T> {
   start(scenario: Scenario<T>): Promise<void> {
     const { limit, duration, signal } = this.#end;
     this.#isAborted = signal?.aborted === true;
-    signal?.addEventListener('abort', this.#onAbort);
+    if (signal !== undefined) this.#releaseSignal = onAbort(signal, this.#onAbort);
     this.#scheduleEnd(limit, () => {
       this.#isLimitOver = true;
     });
@@ -137,7 +139,7 @@ export class SimulationRun<T> {
     const { limit, limitedBy, duration, signal } = this.#end;
     if (this.#isAborted) {
       const reason = `the signal has aborted at ${formatTime(this.#world.now)} of virtual time`;
-      this.#failUndone('SIMULATION_ABORTED', reason, signal?.reason);
+      this.#failUndone('SIMULATION_ABORTED', reason, reasonOf(signal));
       return true;
     }
     if (this.#outcome !== undefined) return duration === undefined || this.#isDurationOver;
@@ -228,7 +230,7 @@ export class SimulationRun<T> {
   }
 
   stop(): void {
-    this.#end.signal?.removeEventListener('abort', this.#onAbort);
+    this.#releaseSignal?.();
     for (const host of this.#hosts.values()) host.process?.kill();
   }
 

@@ -3,7 +3,7 @@
  * because one large write costs less than many small ones. Numbers are written by a DataView, which
  * V8 compiles to plain stores.
  */
-import { allocate, type Bytes, isBytes, writeText } from '../../core/bytes.js';
+import { allocate, type Bytes, isBytes, memoryLength, writeText } from '../../core/bytes.js';
 import { badOption } from '../../core/options.js';
 
 /** A session flushes before its tick ends when this many bytes are queued. */
@@ -30,6 +30,9 @@ function poolFor(bytes: number): number {
 // Created in a function of its own, so that V8 can inline reserve().
 const countError = (count: unknown): RangeError =>
   new RangeError(`cannot add ${String(count)} bytes: the number must be an integer from 0`);
+
+const lengthError = (bytes: Uint8Array): Error =>
+  badOption('bytes', bytes, 'a Uint8Array whose `length` is the number of its bytes');
 
 /**
  * The `output` of Codec.write(). A codec appends the encoded message with append(), text() and the
@@ -61,7 +64,10 @@ export class ByteWriter {
   /** Takes an empty writer for about `bytes` bytes from the pool. */
   static borrow(bytes = 0): ByteWriter {
     const at = poolFor(bytes);
-    return pools[at]?.pop() ?? new ByteWriter(WRITER_SIZES[at]);
+    const writer = pools[at]?.pop();
+    if (writer === undefined) return new ByteWriter(WRITER_SIZES[at]);
+    writer.length = 0;
+    return writer;
   }
 
   /** Returns a writer to the pool. There must be no view of its bytes. */
@@ -70,7 +76,6 @@ export class ByteWriter {
     const at = poolFor(size);
     const pool = pools[at] as ByteWriter[];
     if (size !== WRITER_SIZES[at] || pool.length >= (POOL_LIMITS[at] as number)) return;
-    writer.length = 0;
     pool.push(writer);
   }
 
@@ -136,12 +141,14 @@ export class ByteWriter {
     this.length = 0;
   }
 
-  /** Adds a copy of `bytes`. Throws BAD_OPTION if it is no Uint8Array. */
+  /** Adds a copy of `bytes`. Throws BAD_OPTION if it is no Uint8Array, or has another length. */
   append(bytes: Uint8Array): void {
     // `instanceof` takes less time.
     if (!(bytes instanceof Uint8Array) && !isBytes(bytes))
       throw badOption('bytes', bytes, 'a Uint8Array');
     const { length } = bytes;
+    // set() would leave what is in the buffer after the bytes in memory. The loop writes zeros.
+    if (length > MAX_LOOP_BYTES && memoryLength(bytes) !== length) throw lengthError(bytes);
     const at = this.reserve(length);
     if (length > MAX_LOOP_BYTES) return this.bytes.set(bytes, at);
     const own = this.bytes;

@@ -11,6 +11,7 @@ import { ByteWriter } from './byte-writer.js';
 const MAX_HEADER_BYTES = 10;
 
 export class SharedMessage {
+  readonly codec: Codec<never, unknown>;
   /** What the codec has written. It is never changed. */
   readonly payload: Bytes;
   /** See ByteWriter.asText. */
@@ -20,6 +21,7 @@ export class SharedMessage {
 
   /** Calls the codec, with one of the sessions. Throws ENCODE_FAILED, or the error of the codec. */
   constructor(codec: Codec<never, unknown>, message: unknown, session: Session<never, unknown>) {
+    this.codec = codec;
     const output = new ByteWriter();
     const outcome = codec.write(output, message, session);
     if (outcome !== undefined) refusePromise('ENCODE_FAILED', 'write() of the codec', outcome);

@@ -1,7 +1,7 @@
 /** Connects to a server, and keeps sessions with it open. */
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { type GettyError, gettyError } from '../../core/errors.js';
-import { checkSignal, followSignal } from '../../core/signals.js';
+import { checkSignal, followSignal, reasonOf } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
 import { settleInTurns } from '../../core/turn.js';
 import { BaseEndpoint } from '../endpoint.js';
@@ -107,7 +107,7 @@ class TransportClient<In, Out>
       throw gettyError(
         'ABORTED_BY_CALLER',
         `the signal of connect() to ${this.#text} was aborted`,
-        signal.reason,
+        reasonOf(signal),
       );
     }
     this.#openMissingSessions();

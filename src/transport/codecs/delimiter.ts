@@ -1,5 +1,5 @@
 /** The codec of bytes with a delimiter. */
-import { type Bytes, copy, encode, find } from '../../core/bytes.js';
+import { type Bytes, copy, encode, find, isBytes } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import type { Codec } from '../types.js';
@@ -13,9 +13,8 @@ import type { Codec } from '../types.js';
  * early. delimiter() throws BAD_OPTION.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
-  if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)
-    throw badOption('delimiter', mark, 'at least one character or byte');
-  const bytes = typeof mark === 'string' ? encode(mark) : copy(mark);
+  const bytes = typeof mark === 'string' ? encode(mark) : copyOf(mark);
+  if (bytes.length === 0) throw badOption('delimiter', mark, 'at least one character or byte');
   const pattern = bytes.length === 1 ? (bytes[0] as number) : bytes;
   return {
     read(input) {
@@ -39,4 +38,10 @@ export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
       }
     },
   };
+}
+
+/** Empty for a value that is no Uint8Array. */
+function copyOf(mark: unknown): Bytes {
+  // The constructor ignores `length`, which a subclass can give another value.
+  return copy(isBytes(mark) ? new Uint8Array(mark) : new Uint8Array());
 }

@@ -5,13 +5,12 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
 import { type Address, basicAuthorization } from '../address.js';
 import { untilConnected } from '../stream/socket-dial.js';
+import { responseStatus } from '../websocket/handshake/response-status.js';
 import type { HostAddress } from './ip-address.js';
 import { type ProxyServer, parseProxyUrl } from './proxy-url.js';
 
 /** The largest header of the proxy's response, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Characters of the text beside the status that an error shows. */
-const MAX_REASON = 100;
 
 export interface Tunnel {
   /** Paused if the server has sent bytes. */
@@ -72,12 +71,11 @@ function requestTunnel(
     request.once('close', release);
     request.on('error', reject);
     // Node.js reports an informational response such as 103 here too. A proxy has no use for it.
-    request.on('connect', ({ statusCode = 0, statusMessage = '' }, _socket, head) => {
+    request.on('connect', (response, _socket, head) => {
+      const { statusCode = 0 } = response;
       release();
       if (statusCode < 200 || statusCode > 299)
-        return reject(
-          new Error(`the proxy answered ${statusCode} ${statusMessage.slice(0, MAX_REASON)}`),
-        );
+        return reject(new Error(`the proxy answered ${responseStatus(response)}`));
       if (head.length > 0) socket.unshift(head);
       resolve();
     });

@@ -111,12 +111,18 @@ function clientOf(bytes: Buffer, family: number): HostAddress | undefined {
 
 /** Checks the lengths of the extensions (TLV), and the checksum if there is one. Throws. */
 function checkExtensions(header: Buffer, begin: number): void {
+  let hasChecksum = false;
   for (let at = begin; at < header.length; ) {
     const value = at + 3;
     const end = value <= header.length ? value + header.readUInt16BE(at + 1) : value;
     if (end > header.length) throw new Error('an extension of the PROXY header is incomplete');
-    if (header[at] === TLV_CRC32C && !isChecksumValid(header, value, end))
-      throw new Error('the checksum of the PROXY header is wrong');
+    if (header[at] === TLV_CRC32C) {
+      // Each takes the time of the whole header.
+      if (hasChecksum) throw new Error('the PROXY header has two checksums');
+      hasChecksum = true;
+      if (!isChecksumValid(header, value, end))
+        throw new Error('the checksum of the PROXY header is wrong');
+    }
     at = end;
   }
 }

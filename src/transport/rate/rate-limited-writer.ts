@@ -3,7 +3,7 @@ import { guarded } from '../../core/guard.js';
 import { LongTimer } from '../../core/timers.js';
 import type { ByteWriter } from '../buffers/byte-writer.js';
 import { ConnectionWriter, type DelayedWrites } from '../session/connection-writer.js';
-import { type Flushable, flushSoon } from '../session/flush-scheduler.js';
+import { type Flushable, flushSoon, now } from '../session/flush-scheduler.js';
 import type { Connection } from '../types.js';
 import { type BytesPart, HeldMessages } from './held-messages.js';
 import type { RateLimiter } from './rate-limiter.js';
@@ -18,6 +18,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   /** Whether the first message is counted. It is sent when the timer ends. */
   #isFirstCounted = false;
   #timer: LongTimer | undefined;
+  #delayedUntil = 0;
   /** Whether flush() is called at the end of this tick. */
   #isScheduled = false;
   /** The arguments of end(), which waits for the messages. */
@@ -28,6 +29,10 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     this.#limiter = limiter;
     this.#events = events;
     this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
+  }
+
+  override get delayedUntil(): number {
+    return this.#timer === undefined ? this.#delayedUntil : Number.POSITIVE_INFINITY;
   }
 
   override get unsentBytes(): number {
@@ -46,7 +51,10 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   /** The tick ends. */
   flush(): void {
     this.#isScheduled = false;
-    if (this.#timer === undefined) this.#release();
+    if (this.#timer !== undefined) return;
+    this.#release();
+    // A connection whose system has taken all bytes at once does not call onTaken().
+    this.#events.onReleased();
   }
 
   override flushPending(): void {
@@ -55,6 +63,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   }
 
   override flushAll(): void {
+    if (this.#timer !== undefined) this.#delayedUntil = now();
     this.#timer?.cancel();
     this.#timer = undefined;
     const parts: BytesPart[] = [];
@@ -76,7 +85,11 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     super.stop();
     this.#timer?.cancel();
     this.#timer = undefined;
-    // The bytes stay counted: they are not sent.
+    // The rate of an endpoint would else make others wait for what is never sent.
+    const { first } = this.#held;
+    if (this.#isFirstCounted && first !== undefined) this.#limiter.giveBack(1, first);
+    this.#isFirstCounted = false;
+    // Their bytes stay counted as not sent.
     this.#held.clear();
   }
 
@@ -110,6 +123,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     const release = guarded(
       () => {
         this.#timer = undefined;
+        this.#delayedUntil = now();
         this.#release();
         this.#events.onReleased();
       },

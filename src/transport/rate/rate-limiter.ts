@@ -26,6 +26,11 @@ export class RateLimit {
     return Math.max(this.#messages?.take(messages) ?? 0, this.#bytes?.take(bytes) ?? 0);
   }
 
+  giveBack(messages: number, bytes: number): void {
+    this.#messages?.giveBack(messages);
+    this.#bytes?.giveBack(bytes);
+  }
+
   /** Whether messages and bytes are within the limit now. */
   has(messages: number, bytes: number): boolean {
     return this.#messages?.has(messages) !== false && this.#bytes?.has(bytes) !== false;
@@ -93,5 +98,10 @@ export class RateLimiter {
     let delay = 0;
     for (const limit of this.#pausing) delay = Math.max(delay, limit.take(messages, bytes));
     return delay === 0 ? 0 : Math.max(MIN_PAUSE, delay);
+  }
+
+  /** Undoes delay(), because the messages are not handled. */
+  giveBack(messages: number, bytes: number): void {
+    for (const limit of this.#pausing) limit.giveBack(messages, bytes);
   }
 }

@@ -32,6 +32,11 @@ export class TokenBucket {
     return this.#tokens > -ROUNDING ? 0 : (-this.#tokens / this.rate) * 1_000;
   }
 
+  /** Returns tokens that were taken and are not used. */
+  giveBack(count: number): void {
+    this.#tokens = Math.min(this.#capacity, this.#tokens + count);
+  }
+
   /** Whether take() would return 0. */
   has(count: number): boolean {
     this.#refill();

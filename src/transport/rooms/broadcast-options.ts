@@ -1,5 +1,5 @@
 /** What broadcast() and publish() take and return. */
-import { GettyError } from '../../core/errors.js';
+import { GettyError, gettyError, messageOf } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import type { TransportSession } from '../session/session.js';
 import type { Session } from '../types.js';
@@ -93,21 +93,37 @@ export function resolveBroadcastOptions<In, Out>(
 }
 
 function setOf(except: unknown): ReadonlySet<unknown> | undefined {
-  if (except === undefined || except instanceof Set) return except;
+  if (except === undefined) return except;
   if (typeof except !== 'object' || except === null)
     throw badOption('except', except, 'a session or an iterable of sessions');
-  return new Set(isIterable(except) ? except : [except]);
+  return new Set(isIterable('except', except) ? itemsOf('except', except) : [except]);
 }
 
 /** Throws BAD_OPTION. */
 export function checkIterable(name: string, value: unknown, expected: string): void {
-  if (!isIterable(value)) throw badOption(name, value, expected);
+  if (!isIterable(name, value)) throw badOption(name, value, expected);
 }
 
-function isIterable(value: unknown): value is Iterable<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function'
-  );
+/** Throws BAD_OPTION for a value that throws. */
+function isIterable(name: string, value: unknown): value is Iterable<unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function';
+  } catch (error) {
+    throw throwsError(name, error);
+  }
+}
+
+/** A copy. Throws BAD_OPTION if the iteration throws. */
+export function itemsOf(name: string, items: Iterable<unknown>): readonly unknown[] {
+  try {
+    return [...items];
+  } catch (error) {
+    throw throwsError(name, error);
+  }
+}
+
+function throwsError(name: string, error: unknown): Error {
+  const message = `${name}: got an object that throws: ${messageOf(error)}`;
+  return gettyError('BAD_OPTION', message, error);
 }

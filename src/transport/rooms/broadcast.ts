@@ -14,6 +14,7 @@ import {
   type BroadcastResult,
   type BroadcastSettings,
   checkIterable,
+  itemsOf,
   resolveBroadcastOptions,
 } from './broadcast-options.js';
 import { LatestMessages } from './latest-messages.js';
@@ -61,20 +62,28 @@ export function broadcastTo(
   latest: LatestMessages,
 ): BroadcastResult {
   const broadcast = new Broadcast(message, slow, latest);
+  // All are checked first, so that an error does not leave a part of the sessions with the message.
+  const all = sessionsOf(sessions);
   try {
-    for (const session of sessions) {
-      if (!isTransportSession(session))
-        throw badOption('a session', session, 'a session of serve() or connect()');
-      if (except?.has(session) !== true) broadcast.add(session);
-    }
+    for (const session of all) if (except?.has(session) !== true) broadcast.add(session);
   } finally {
     broadcast.finish();
   }
   return broadcast.result();
 }
 
+/** A copy, because a codec may change the list, such as `server.sessions`. Throws BAD_OPTION. */
+function sessionsOf(sessions: Iterable<unknown>): readonly AnySession[] {
+  const all = itemsOf('sessions', sessions);
+  for (const session of all)
+    if (!isTransportSession(session))
+      throw badOption('a session', session, 'a session of serve() or connect()');
+  return all as readonly AnySession[];
+}
+
+/** False for a Proxy of a session and for an object that inherits from one. Never throws. */
 export function isTransportSession(session: unknown): session is AnySession {
-  return session instanceof TransportSession;
+  return TransportSession.isSession(session);
 }
 
 /** Sends the message of a `'latest'` policy to a session that has drained. */
@@ -83,7 +92,7 @@ export function sendLatest(session: AnySession, message: SharedMessage): void {
   try {
     session.writeShared(message, unflushed);
   } catch {
-    // The session is closing, or waits of other calls have filled its queue up to maxQueuedBytes.
+    // The session is closing, or its peer may get no more.
   }
   flushLater(unflushed);
 }

@@ -8,7 +8,7 @@ interface Waiting {
 
 /**
  * The newest message of a topic for each of its slow sessions. A session has at most one wait for
- * drained() and one message here. The bytes of a message are shared with other sessions.
+ * unblocked() and one message here. The bytes of a message are shared with other sessions.
  */
 export class LatestMessages {
   /** Entries are removed when the session has drained or is closed. */
@@ -35,7 +35,7 @@ export class LatestMessages {
 
   #wait(session: AnySession, waiting: Waiting): void {
     this.#waiting.set(session, waiting);
-    session.drained().then(
+    session.unblocked().then(
       () => this.#onDrained(session, waiting),
       () => this.#waiting.delete(session),
     );
@@ -43,9 +43,10 @@ export class LatestMessages {
 
   #onDrained(session: AnySession, waiting: Waiting): void {
     const { message } = waiting;
-    // The message of another topic, which has waited too, may have filled the queue again.
-    if (message !== undefined && session.isBehind && !session.closed)
-      return this.#wait(session, waiting);
+    // The message of another topic, which has waited too, may have filled the queue again. Waits of
+    // send() can block the session while its queue is below highWaterMark.
+    const isSlow = session.isBehind || session.isBlocked;
+    if (message !== undefined && isSlow && !session.closed) return this.#wait(session, waiting);
     this.#waiting.delete(session);
     if (message !== undefined && !session.closed) this.#send(session, message);
   }

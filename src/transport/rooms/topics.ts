@@ -87,6 +87,7 @@ export class Topics<In, Out = In> {
   /** Ends a subscription. Returns false if there was none. */
   unsubscribe(session: Session<In, Out>, name: string): boolean {
     const member = ownSession(session);
+    checkString(name);
     if (this.#namesOf.get(member)?.delete(name) !== true) return false;
     this.#remove(member, name);
     return true;
@@ -94,9 +95,11 @@ export class Topics<In, Out = In> {
 
   /**
    * Sends `message` to all subscribers of `name`; see broadcast(). A name without subscribers is no
-   * error. With `slow: 'latest'` one message waits for each slow session and topic.
+   * error. With `slow: 'latest'` one message waits for each slow session and topic. The subscribers
+   * are those at the call, also if a codec changes the subscriptions.
    */
   publish(name: string, message: Out, options?: BroadcastOptions<In, Out>): BroadcastResult {
+    checkString(name);
     const settings = resolveBroadcastOptions('publish()', options);
     const topic = this.#topics.get(name);
     return broadcastTo(topic?.sessions ?? [], message, settings, topic?.latest ?? UNUSED);
@@ -160,6 +163,11 @@ export class Topics<In, Out = In> {
 
 /** For a topic without subscribers. */
 const UNUSED = new LatestMessages(sendLatest);
+
+/** Throws BAD_OPTION. */
+function checkString(name: unknown): void {
+  if (typeof name !== 'string') throw badOption('the name of a topic', name, 'a string');
+}
 
 /** Throws BAD_OPTION. */
 function ownSession(session: unknown): AnySession {

@@ -56,6 +56,14 @@ export class ConnectionWriter {
     return this.#buffered === 0;
   }
 
+  /**
+   * Until when bytes waited for a rate: a time of now(). Infinity: bytes wait now. 0: none have
+   * waited.
+   */
+  get delayedUntil(): number {
+    return 0;
+  }
+
   protected get isStopped(): boolean {
     return this.#isStopped;
   }

@@ -15,6 +15,8 @@ import { addPeriodic, lastWake, type PeriodicTask, removePeriodic } from './time
 export interface PeriodicSession<In, Out> extends Session<In, Out> {
   /** When bytes of the peer last arrived: a time of now(). */
   readonly lastReadAt: number;
+  /** See ConnectionWriter.delayedUntil: the peer waits for what is not sent. */
+  readonly writesDelayedUntil: number;
   /** Whether this side takes no bytes of the peer. */
   readonly isReadingPaused: boolean;
   /** Milliseconds since the peer began the message that is incomplete; 0 if there is none. */
@@ -103,7 +105,13 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
   }
 
   #hasCron(): boolean {
-    return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
+    if (this.#connection.ping !== undefined) return true;
+    try {
+      return this.#setup.listener.onCron !== undefined;
+    } catch {
+      // #checkCron() reports what a getter of the program throws.
+      return true;
+    }
   }
 
   #hasMessageTimeout(): boolean {
@@ -124,7 +132,8 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
 
   #checkIdle(idleTimeout: number): void {
     const session = this.#session;
-    const silence = Math.floor(now()) - Math.max(session.lastReadAt, lastWake());
+    const since = Math.max(session.lastReadAt, session.writesDelayedUntil, lastWake());
+    const silence = Math.floor(now()) - since;
     if (silence < idleTimeout) return;
     // While this side does not read, the session is kept, unless the peer does not read either.
     if (session.isReadingPaused && session.queuedBytes === 0) return;

@@ -5,7 +5,7 @@
 
 import { asGettyError, GettyError } from '../../core/errors.js';
 import { Queue } from '../../core/queue.js';
-import { followSignal } from '../../core/signals.js';
+import { followSignal, reasonOf } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { inTurns } from '../../core/turn.js';
 import type { SendResult } from '../types.js';
@@ -88,7 +88,7 @@ export class SendWaiter implements Waiter {
     }
     if (signal !== undefined)
       this.#release = followSignal(signal, () =>
-        this.#fail('ABORTED_BY_CALLER', 'the signal of the caller aborted', signal.reason),
+        this.#fail('ABORTED_BY_CALLER', 'the signal of the caller aborted', reasonOf(signal)),
       );
   }
 

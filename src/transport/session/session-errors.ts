@@ -127,7 +127,7 @@ export function blockedError(
 export function nestedWriteError(): GettyError {
   return gettyError(
     'ENCODE_FAILED',
-    'write() of the codec wrote to its own session; append to the output instead',
+    'a write to this session is not complete; write() of a codec must append to its output instead',
   );
 }
 

@@ -6,6 +6,7 @@ import {
   checkMethods,
   checkNames,
   checkNumber,
+  checkReadable,
   isArray,
   type Ranges,
   withDefaults,
@@ -104,8 +105,10 @@ export function withProtocol<In, Out>(
 function checkProtocol<In, Out>(codec: Codec<In, Out>, listener: EventListener<In, Out>): void {
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function')
     throw badOption('codec', codec, 'an object with read and write');
-  if (typeof listener === 'object' && listener !== null)
+  if (typeof listener === 'object' && listener !== null) {
+    checkReadable('listener', listener, EVENT_NAMES);
     checkMethods('the listener', listener, EVENT_NAMES);
+  }
   if (typeof listener?.onMessage !== 'function')
     throw badOption('listener', listener, 'an object with onMessage');
   for (const name of EVENTS) checkCallback(`listener.${name}`, listener[name]);

@@ -3,9 +3,9 @@
  * counts the bytes that the operating system has taken.
  */
 import { refusePromise } from '../../core/callbacks.js';
-import type { GettyError } from '../../core/errors.js';
-import { badOption, checkNames, checkNumber } from '../../core/options.js';
-import { checkSignal } from '../../core/signals.js';
+import { asGettyError, type GettyError } from '../../core/errors.js';
+import { checkArray, checkNames, checkNumber } from '../../core/options.js';
+import { checkSignal, reasonOf } from '../../core/signals.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
@@ -100,6 +100,11 @@ export class SessionWriter<In, Out> implements Flushable {
     return this.#target.unsentBytes + (this.#output?.length ?? 0);
   }
 
+  /** See ConnectionWriter. */
+  get delayedUntil(): number {
+    return this.#target.delayedUntil;
+  }
+
   /** The position of the outgoing stream up to which the operating system has taken all bytes. */
   get takenPosition(): number {
     return this.#position - this.queuedBytes;
@@ -140,13 +145,8 @@ export class SessionWriter<In, Out> implements Flushable {
   writeShared(message: SharedMessage, unflushed: Flushable[]): void {
     const shared = this.#writesEachMessage ? undefined : message.bytesFor(this.#connection);
     if (shared === undefined || !ByteWriter.canAlias(shared)) return this.#append(message, shared);
-    const queued = this.queuedBytes + (this.#waiters?.bytes ?? 0);
-    if (
-      this.#isClosed ||
-      this.#encodingFrom !== NOT_ENCODING ||
-      queued >= this.#setup.maxQueuedBytes
-    )
-      this.#writable(); // throws
+    // In these cases #writable() throws.
+    if (this.#isClosed || this.#encodingFrom !== NOT_ENCODING || this.isBlocked) this.#writable();
     if (shared.length >= MIN_SHARED_BYTES) this.flush();
     if (this.#output !== undefined) return this.#append(message, shared);
     this.#output = ByteWriter.aliasOf(shared);
@@ -176,17 +176,21 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** See Session.writeBytesArray. */
   writeChunks(chunks: readonly Uint8Array[]): boolean {
-    if (!Array.isArray(chunks)) throw badOption('chunks', chunks, 'an array of Uint8Array');
     const output = this.#writable();
     const start = output.length;
     this.#connection.beginMessage?.(output);
     const content = output.length;
     let size = 0;
+    // Reading the chunks can run code of the program, which can close the session or write to it.
+    this.#encodingFrom = start;
     try {
-      for (const chunk of chunks) output.append(chunk);
+      appendChunks(output, chunks);
+      if (this.#isClosed) throw this.#closedError();
+      this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
       this.#connection.endMessage?.(output, start);
     } catch (error) {
+      this.#encodingFrom = NOT_ENCODING;
       this.#undo(output, start);
       throw error;
     }
@@ -206,7 +210,7 @@ export class SessionWriter<In, Out> implements Flushable {
       }
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
       checkSignal(signal);
-      if (signal?.aborted) throw abortedError(signal.reason);
+      if (signal?.aborted) throw abortedError(reasonOf(signal));
       this.#connection.requestWriteAck?.();
       write();
     } catch (error) {
@@ -234,12 +238,29 @@ export class SessionWriter<In, Out> implements Flushable {
     });
   }
 
+  /** Whether the queue, with the waits of send(), is at maxQueuedBytes. */
+  get isBlocked(): boolean {
+    return this.queuedBytes + (this.#waiters?.bytes ?? 0) >= this.#setup.maxQueuedBytes;
+  }
+
+  /**
+   * As drained(). If waits of send() block the session, settles when the bytes for which they wait
+   * have been taken.
+   */
+  unblocked(): Promise<void> {
+    if (this.#isGone || !this.isBlocked) return this.drained();
+    return new Promise((resolve, reject) => {
+      const settle = (error?: GettyError): void =>
+        error === undefined ? resolve() : reject(error);
+      this.#waiters ??= new Waiters();
+      this.#waiters.addSend({ position: this.#position, settle });
+    });
+  }
+
   #writable(): ByteWriter {
     if (this.#isClosed) throw this.#closedError();
     if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
-    const { maxQueuedBytes } = this.#setup;
-    if (this.queuedBytes + (this.#waiters?.bytes ?? 0) >= maxQueuedBytes)
-      throw this.#blockedError();
+    if (this.isBlocked) throw this.#blockedError();
     let output = this.#output;
     if (output === undefined) {
       output = ByteWriter.borrow(this.#expected);
@@ -341,6 +362,7 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
     this.flush();
     this.#target.flushAll();
+    this.#settleIfDrained();
   }
 
   /** Accepts no more messages. Queued messages are sent. */
@@ -390,5 +412,15 @@ export class SessionWriter<In, Out> implements Flushable {
     const { maxQueuedBytes } = this.#setup;
     const { remoteAddress } = this.#connection;
     return blockedError(remoteAddress, this.queuedBytes, this.#waiters, maxQueuedBytes);
+  }
+}
+
+/** Throws BAD_OPTION. */
+function appendChunks(output: ByteWriter, chunks: readonly Uint8Array[]): void {
+  checkArray('chunks', chunks);
+  try {
+    for (const chunk of chunks) output.append(chunk);
+  } catch (error) {
+    throw asGettyError(error, 'BAD_OPTION', 'the bytes to write cannot be read');
   }
 }

@@ -107,6 +107,10 @@ export class TransportSession<In, Out>
     this.#periodicWork = new PeriodicWork(this, connection, setup);
   }
 
+  static isSession(value: unknown): value is TransportSession<never, unknown> {
+    return typeof value === 'object' && value !== null && #state in value;
+  }
+
   get name(): string {
     return this.#setup.name || `session-${this.id}`;
   }
@@ -192,6 +196,11 @@ export class TransportSession<In, Out>
     return this.queuedBytes >= this.#setup.highWaterMark;
   }
 
+  /** Whether write() would throw SESSION_BLOCKED. */
+  get isBlocked(): boolean {
+    return this.#writer?.isBlocked === true;
+  }
+
   get writesEachMessage(): boolean {
     return this.#connection.capabilities?.writesEachMessage === true;
   }
@@ -241,6 +250,10 @@ export class TransportSession<In, Out>
 
   get lastReadAt(): number {
     return this.#lastReadAt;
+  }
+
+  get writesDelayedUntil(): number {
+    return this.#writer?.delayedUntil ?? 0;
   }
 
   get isReadingPaused(): boolean {
@@ -305,8 +318,12 @@ export class TransportSession<In, Out>
     return (this.#writer ?? this.#makeWriter()).write(message, this.#setup.codec, this);
   }
 
-  /** For broadcast(): see SessionWriter.writeShared. */
+  /**
+   * For broadcast(): see SessionWriter.writeShared. Drops a message that has waited while use() has
+   * changed the codec.
+   */
   writeShared(message: SharedMessage, unflushed: Flushable[]): void {
+    if ((message.codec as unknown) !== this.#setup.codec) return;
     (this.#writer ?? this.#makeWriter()).writeShared(message, unflushed);
   }
 
@@ -324,6 +341,11 @@ export class TransportSession<In, Out>
 
   drained(): Promise<void> {
     return (this.#writer ?? this.#makeWriter()).drained();
+  }
+
+  /** For broadcast(): see SessionWriter.unblocked. */
+  unblocked(): Promise<void> {
+    return (this.#writer ?? this.#makeWriter()).unblocked();
   }
 
   #makeWriter(): SessionWriter<In, Out> {
@@ -433,11 +455,14 @@ export class TransportSession<In, Out>
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#stop();
-    if (error !== undefined)
-      this.#reportReason(
-        asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
-      );
-    this.#connection.destroy();
+    try {
+      if (error !== undefined)
+        this.#reportReason(
+          asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
+        );
+    } finally {
+      this.#connection.destroy();
+    }
   }
 
   /** Called by the reader: sends what was written, and destroys the session. */
@@ -485,8 +510,12 @@ export class TransportSession<In, Out>
 
   report(error: GettyError): void {
     const { listener } = this.#setup;
-    if (listener.onError !== undefined)
-      notifyOrWarn('onError', () => listener.onError?.(this, error));
-    else if (error.code === 'HANDLER_FAILED') warn(error);
+    // `onError` is read inside, because a getter of the program may throw.
+    notifyOrWarn('onError', () => {
+      const { onError } = listener;
+      if (onError !== undefined) return onError.call(listener, this, error);
+      if (error.code === 'HANDLER_FAILED') warn(error);
+      return undefined;
+    });
   }
 }

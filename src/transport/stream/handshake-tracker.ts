@@ -11,7 +11,7 @@ import { destroyAfterLinger } from '../linger.js';
 import type { HostAddress } from '../proxies/ip-address.js';
 import { RefusedError } from '../refused-error.js';
 import type { Admission, Peer, ProxySettings } from '../types.js';
-import { SocketPeer } from './socket-peer.js';
+import { hasReset, SocketPeer } from './socket-peer.js';
 
 /** The handshake of one connection. */
 export interface Handshake {
@@ -40,6 +40,8 @@ interface TrackerOptions {
   readonly handshakeTimeout: number;
   readonly admission: Admission;
   readonly behindProxy: ProxySettings | undefined;
+  /** Whether the sockets have no addresses, as those of a Unix socket. Default: they have. */
+  readonly mayLackAddress?: () => boolean;
   /** Equal for the sockets that find() finds with each other. Default: addressesOf(). */
   readonly keyOf?: (socket: Socket) => unknown;
 }
@@ -67,12 +69,10 @@ export class HandshakeTracker {
    */
   begin(socket: Socket): Handshake | undefined {
     const { admission, handshakeTimeout, scheme, behindProxy } = this.#options;
-    const { remoteAddress } = socket;
+    if (!this.#options.mayLackAddress?.() && hasReset(socket)) return void socket.destroy();
     const readsProxyHeader = behindProxy?.header === 'proxy-protocol';
-    // The health check of a proxy may reset the connection before it is accepted.
-    if (readsProxyHeader && remoteAddress === undefined) return void socket.destroy();
     const peer = new SocketPeer(scheme, socket);
-    const isProxy = behindProxy?.isTrusted(remoteAddress ?? '') === true;
+    const isProxy = behindProxy?.isTrusted(socket.remoteAddress ?? '') === true;
     const refusal =
       readsProxyHeader && !isProxy
         ? new RefusedError('behindProxy.trusted does not have this address', {

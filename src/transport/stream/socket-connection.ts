@@ -31,9 +31,12 @@ import { certificateOf } from './socket-peer.js';
 const CONNECTION = Symbol('connection');
 type ConnectionSocket = Socket & { [CONNECTION]: SocketConnection };
 
-/** Does what guard() does in one function, because each message passes it. */
 function onData(this: Socket, chunk: Buffer): void {
-  const connection = (this as ConnectionSocket)[CONNECTION];
+  deliverData((this as ConnectionSocket)[CONNECTION], chunk);
+}
+
+/** Does what guard() does in one function, because each message passes it. */
+function deliverData(connection: SocketConnection, chunk: Buffer): void {
   beginEvent();
   try {
     try {
@@ -45,6 +48,20 @@ function onData(this: Socket, chunk: Buffer): void {
   } catch (error) {
     eventFailed(connection, error);
   }
+}
+
+/**
+ * Takes bytes that were read from a client's socket. False: they wait in the socket until
+ * there is a session, and the socket must read no more.
+ */
+export function deliverRead(socket: Socket, chunk: Buffer): boolean {
+  const connection = (socket as ConnectionSocket)[CONNECTION];
+  if (connection?.events === undefined) {
+    socket.push(chunk);
+    return false;
+  }
+  deliverData(connection, chunk);
+  return true;
 }
 
 // Thousands of connections may end at once. runInTurn() keeps the order of their events.
@@ -108,7 +125,8 @@ export class SocketConnection implements Connection {
   events: ConnectionEvents | undefined;
   #socket: Socket;
   #peer: Peer;
-  #isEncrypted: boolean;
+  /** `pending`: from the call of startTls() to the end of its handshake. */
+  #encryption: 'none' | 'pending' | 'complete';
   /** Undefined unless a handshake of startTls() is in progress, or has failed. */
   #pendingTls: PendingTls | undefined;
   /** The reason of the close, if an event could not be handled, or startTls() has failed. */
@@ -128,7 +146,7 @@ export class SocketConnection implements Connection {
   ) {
     this.#socket = socket;
     this.#peer = peer;
-    this.#isEncrypted = socket instanceof TLSSocket;
+    this.#encryption = socket instanceof TLSSocket ? 'complete' : 'none';
     (socket as ConnectionSocket)[CONNECTION] = this;
     socket.setNoDelay(noDelay);
     socket.setKeepAlive(keepAlive, keepAliveDelay);
@@ -197,24 +215,26 @@ export class SocketConnection implements Connection {
   }
 
   get bufferedBytes(): number {
+    if (this.#acceptedBytes === this.#writtenBytes) return 0;
     // A destroyed socket drops its queue and reports a length of 0. Bytes that the system had not
     // accepted before stay counted.
     if (!this.#socket.destroyed && this.#socket.errored === null)
-      this.#acceptedBytes = this.#writtenBytes - this.#socket.writableLength;
-    return this.#writtenBytes - this.#acceptedBytes + (this.#pendingTls?.bufferedBytes ?? 0);
+      this.#acceptedBytes =
+        this.#writtenBytes - this.#socket.writableLength - (this.#pendingTls?.bufferedBytes ?? 0);
+    return this.#writtenBytes - this.#acceptedBytes;
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#pendingTls !== undefined) return this.#pendingTls.write(bytes);
     this.#writtenBytes += bytes.length;
     const socket = this.#socket;
+    const encryption = this.#encryption;
     // In most cases the system takes all bytes at once, which a callback would only report later:
     // it takes time in each write. A TLS socket never does.
-    if (!this.#isEncrypted && socket.writableLength === 0) {
+    if (encryption === 'none' && socket.writableLength === 0) {
       socket.write(bytes);
       if (socket.writableLength === 0) return;
       bytes = NONE;
-    }
+    } else if (encryption === 'pending') return this.#pendingTls?.write(bytes);
     this.#onWritten ??= (error) => {
       if (error == null) this.events?.onTaken();
     };
@@ -243,13 +263,14 @@ export class SocketConnection implements Connection {
   }
 
   startTls(options: StartTlsOptions, side: TlsSide): Promise<Peer> {
-    if (this.#isEncrypted || this.#pendingTls !== undefined)
+    if (this.#encryption !== 'none')
       throw badOption('startTls', this.remoteAddress, 'a session that is not encrypted');
     const handshake = new TlsHandshake(options, side);
     const socket = this.#socket;
     return new Promise((resolve, reject) => {
       const pending = new PendingTls(socket.isPaused(), reject);
       this.#pendingTls = pending;
+      this.#encryption = 'pending';
       // From now on the TLS socket reads what arrives.
       socket.pause();
       socket.off('data', onData).off('end', onEnd);
@@ -272,8 +293,10 @@ export class SocketConnection implements Connection {
     const certificate = certificateOf(secure);
     this.#peer = { localAddress, remoteAddress, certificate, encrypted: true };
     this.#socket = secure;
-    this.#isEncrypted = true;
+    this.#encryption = 'complete';
     this.#pendingTls = undefined;
+    // write() counts them again.
+    this.#writtenBytes -= pending.bufferedBytes;
     (secure as Socket as ConnectionSocket)[CONNECTION] = this;
     secure.on('error', onError).on('data', onData).on('end', onEnd).on('close', onClose);
     if (pending.isPaused) secure.pause();

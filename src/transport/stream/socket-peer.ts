@@ -5,6 +5,14 @@ import { formatAddress } from '../address.js';
 import type { HostAddress } from '../proxies/ip-address.js';
 import type { Peer, PeerCertificate } from '../types.js';
 
+/**
+ * Whether the peer of an accepted TCP socket has reset the connection already. The system may have
+ * bytes of it, but no address, so no list and no limit per address could hold for it.
+ */
+export function hasReset(socket: Socket): boolean {
+  return socket.remoteAddress === undefined;
+}
+
 /** The addresses of both ends of a TCP socket. Most are never read, so a getter formats them. */
 export class SocketPeer implements Peer {
   readonly #scheme: string;

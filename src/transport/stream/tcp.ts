@@ -4,10 +4,11 @@ import { type Address, formatAddress } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import { dialTunnel } from '../proxies/http-tunnel.js';
 import type { Connection, Listener, ListenOptions, Peer, Transport } from '../types.js';
+import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
 import { guardedOpen, listenWith, portOptions } from './socket-listener.js';
-import { SocketPeer } from './socket-peer.js';
+import { hasReset, SocketPeer } from './socket-peer.js';
 import { StreamServer } from './stream-server.js';
 
 /** Each connection begins with a header of the PROXY protocol. */
@@ -36,7 +37,10 @@ export const tcp: Transport = {
     if (options.behindProxy !== undefined) return listenBehindProxy(address, options, accept);
     const peerOf = (socket: Socket): Peer => new SocketPeer('tcp', socket);
     const open = guardedOpen<Socket>(
-      (socket) => accept(new SocketConnection(socket, peerOf(socket), options.socket)),
+      (socket) => {
+        if (hasReset(socket)) socket.destroy();
+        else accept(new SocketConnection(socket, peerOf(socket), options.socket));
+      },
       peerOf,
       options.admission,
     );
@@ -53,10 +57,11 @@ export const tcp: Transport = {
       const { socket, remote } = tunnel;
       return new SocketConnection(socket, new SocketPeer('tcp', socket, remote), settings);
     }
-    const socket = connect({
+    const socket: Socket = connect({
       host: address.host || 'localhost',
       port: address.port,
       allowHalfOpen: true,
+      onread: sharedReads(() => socket),
     });
     await untilConnected(socket, 'connect', address, signal);
     return new SocketConnection(socket, new SocketPeer('tcp', socket), settings);

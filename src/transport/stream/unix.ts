@@ -12,6 +12,7 @@ import { badOption, checkNumber } from '../../core/options.js';
 import type { Address } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../types.js';
+import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
 import { guardedOpen, listenFailed, listenWith } from './socket-listener.js';
@@ -181,7 +182,11 @@ export const unix: Transport = {
   },
 
   async dial(address, _options, signal) {
-    const socket = connect({ path: systemPath(address), allowHalfOpen: true });
+    const socket: Socket = connect({
+      path: systemPath(address),
+      allowHalfOpen: true,
+      onread: sharedReads(() => socket),
+    });
     await untilConnected(socket, 'connect', address, signal);
     const path = `unix://${address.path}`;
     return new SocketConnection(socket, {

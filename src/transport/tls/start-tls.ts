@@ -99,7 +99,7 @@ function serverSide(options: StartTlsOptions): Begin {
   if (cached === undefined) serverOptions.set(options, resolved);
   return (socket, onSecure, fail) => {
     const onPreamble = (): void => {
-      // A server of its own, because the events of a shared one do not say of which socket they are.
+      // A server of its own: the events of a shared one do not say of which socket they are.
       const server = createServer(resolved);
       server.once('secureConnection', (secure) => openUnlessDestroyed(secure, onSecure));
       server.once('tlsClientError', fail);

@@ -10,6 +10,7 @@ import { untilConnected } from '../stream/socket-dial.js';
 import { tlsClientOptions } from '../tls/tls-options.js';
 import type { Connection, DialOptions } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
+import { responseStatus } from './handshake/response-status.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
 import { WebSocketConnection } from './websocket-connection.js';
 import { checkWebSocketOptions, headersOf, MAX_HEADER_BYTES } from './websocket-options.js';
@@ -119,7 +120,7 @@ function upgrade(
     });
     request.on('response', (response) => {
       request.destroy();
-      reject(new Error(`the server answered ${response.statusCode} ${response.statusMessage}`));
+      reject(new Error(`the server answered ${responseStatus(response)}`));
     });
     request.on('upgrade', (response, _socket, head) => {
       release();

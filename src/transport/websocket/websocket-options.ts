@@ -1,7 +1,7 @@
 /** Validates the options of a WebSocket. */
 import { callAsync, checkCallback } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
-import { badOption, badSecret, checkNumber } from '../../core/options.js';
+import { badOption, badSecret, checkNumber, isArray } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
 import { type Address, isPath } from '../address.js';
 import { checkCompression } from '../session/session-options.js';
@@ -70,7 +70,7 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
       "host names in lower case and without ports, such as game.example, or 'any'",
     );
   }
-  if (typeof headers !== 'function') checkHeaders(headers);
+  if (typeof headers !== 'function') checkedHeaders(headers);
   checkHealth(options.health);
   return options;
 }
@@ -111,15 +111,18 @@ function isHostName(name: unknown): boolean {
   );
 }
 
-/** Throws BAD_OPTION. The message has no value of a header, because it may be a secret. */
-function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+/**
+ * A copy, for which each property is read once. Throws BAD_OPTION. The message has no value of a
+ * header, because it may be a secret.
+ */
+function checkedHeaders(given: unknown): WebSocketHeaders {
+  if (typeof given !== 'object' || given === null || isArray(given))
     throw badOption(
       'websocket.headers',
-      headers,
+      given,
       'an object of strings, or a function that returns one',
     );
-  }
+  const headers = copyOf(given);
   for (const [name, value] of Object.entries(headers)) {
     if (!TOKEN.test(name)) throw badOption('websocket.headers', name, 'names that HTTP allows');
     if (typeof value !== 'string' || !HEADER_VALUE.test(value)) {
@@ -128,6 +131,22 @@ function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
     if (BODY_HEADERS.includes(name.toLowerCase()))
       throw badOption('websocket.headers', name, 'headers of a request without a body');
   }
+  return headers as WebSocketHeaders;
+}
+
+/** Throws BAD_OPTION for a promise, a Map and Headers: their properties are no headers. */
+function copyOf(given: object): Record<string, unknown> {
+  let refused: string | undefined;
+  try {
+    if (typeof (given as PromiseLike<unknown>).then === 'function')
+      refused = 'a promise; await it, or give a function that returns it';
+    else if (Symbol.iterator in given)
+      refused = 'an iterable; Object.fromEntries() makes an object of it';
+    else return { ...given };
+  } catch (error) {
+    refused = `an object that throws: ${messageOf(error)}`;
+  }
+  throw gettyError('BAD_OPTION', `websocket.headers: got ${refused}`);
 }
 
 /**
@@ -140,7 +159,7 @@ export async function headersOf(
   address: Address,
   signal: AbortSignal,
 ): Promise<WebSocketHeaders> {
-  if (typeof headers !== 'function') return headers;
+  if (typeof headers !== 'function') return checkedHeaders(headers);
   let returned: unknown;
   try {
     returned = await untilAborted(
@@ -154,6 +173,5 @@ export async function headersOf(
       error,
     );
   }
-  checkHeaders(returned);
-  return returned;
+  return checkedHeaders(returned);
 }

@@ -7,9 +7,12 @@ import { memory } from '../../../src/registries/memory.js';
 import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { portOf } from '../../fixtures/ports.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
 import { node } from '../../fixtures/registries.js';
+import { frameBytes } from '../../fixtures/rpc-frames.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
-import { gate, until } from '../../fixtures/waiting.js';
+import { rejection } from '../../fixtures/transports.js';
+import { gate, Inbox, until } from '../../fixtures/waiting.js';
 
 const Work = contract('Work', {
   getId: unary<void, string>({ idempotent: true }),
@@ -124,3 +127,37 @@ it('a node is dialed again when its entry changed during a dial that fails', asy
   expect(await answer).toBe('a');
   await once(silent.close(), 'close');
 });
+
+it.each([true, false])(
+  'a node that sends goaway at once is dialed with pauses while a call waits (reconnect: %s)',
+  async (reconnect) => {
+    const connectedAt: number[] = [];
+    const connections = new Inbox<void>('a connection');
+    await using server = await RawServer.serve({}, ({ command, bytes }, peer) => {
+      if (command !== 1) return false;
+      connectedAt.push(performance.now());
+      connections.push();
+      const answer = Buffer.from(bytes);
+      answer.writeInt16LE(2, 4);
+      peer.session.write(Buffer.concat([answer, frameBytes({ command: 9, sequence: 0n })]));
+      return true;
+    });
+    await using registry = memory();
+    await using _entry = await registry.register(
+      node('a', { service: 'Work', group: '', version: '', address: server.address }),
+    );
+    await using consumer = consume({ registry, connections: 1, reconnect, drainTimeout: 0 });
+    const abort = new AbortController();
+    const waiting = rejection(
+      consumer.stub(Work).getId(undefined, { timeout: 300_000, signal: abort.signal }),
+    );
+    for (let i = 0; i < 4; i++) await connections.next();
+    abort.abort();
+    expect(await waiting).toMatchObject({ code: 'CANCELLED', unsent: true });
+    const pauses = connectedAt.slice(1).map((time, i) => time - (connectedAt[i] as number));
+    // Half of 200, 400 and 800 ms. Timers may be up to 1 ms early.
+    expect(pauses[0]).toBeGreaterThan(98);
+    expect(pauses[1]).toBeGreaterThan(198);
+    expect(pauses[2]).toBeGreaterThan(398);
+  },
+);

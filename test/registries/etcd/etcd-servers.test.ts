@@ -39,6 +39,22 @@ describe('the etcd registry', () => {
         ),
     ],
     [
+      'grants leases of 0 s',
+      () =>
+        createServer().on('stream', (stream, headers) => {
+          stream.on('error', () => {});
+          if (headers[':path'] !== '/etcdserverpb.Lease/LeaseGrant') return;
+          stream
+            .on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+            .respond(
+              { ':status': 200, 'content-type': 'application/grpc+proto' },
+              { waitForTrailers: true },
+            );
+          // The id 7, and no TTL.
+          stream.end(Buffer.from([0, 0, 0, 0, 2, 0x10, 7]));
+        }),
+    ],
+    [
       'does not support HTTP/2',
       () =>
         createTcpServer((socket) =>

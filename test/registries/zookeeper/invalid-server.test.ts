@@ -4,7 +4,8 @@
  */
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
-import type { Session } from '../../../src/transport/index.js';
+import { ServerConnection } from '../../../src/registries/zookeeper/client/server-connection.js';
+import { lengthPrefixed, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
@@ -127,6 +128,48 @@ describe('a server that violates the protocol', () => {
       else expect(error).toMatchObject({ reason: 'CONNECTION_LOST', cause: { code } });
       expect(await client.exists('/a')).toBeUndefined();
       expect(conversations).toBe(2);
+    },
+  );
+
+  it('reads at most 50,000 names of children', async () => {
+    const names = (count: number): Conversation =>
+      afterHandshake((session, xid) =>
+        session.write(
+          answer(xid, 0, (to) => to.vector(Array(count).fill('a'), (a) => to.string(a))),
+        ),
+      );
+    await expect((await openClient(names(50_001))).getChildren('/a')).rejects.toMatchObject({
+      code: 'BAD_FRAME',
+      message: expect.stringContaining('50001'),
+    });
+  });
+
+  it.each([
+    [4_000, 5_000, 5_000],
+    [4_000, 2 ** 31 - 1, 60_000],
+    [90_000, 2 ** 31 - 1, 90_000],
+  ])(
+    'that is asked for %i ms and grants %i ms has granted %i ms',
+    async (asked, given, timeout) => {
+      await using server = await serve<Buffer, Uint8Array>('tcp://127.0.0.1:0', {
+        codec: lengthPrefixed({ width: 4 }),
+        listener: { onMessage: (session) => void session.write(granted({ timeout: given })) },
+      });
+      const connection = await ServerConnection.open(
+        {
+          host: server.address.replace('tcp://', ''),
+          tls: undefined,
+          timeout: 10_000,
+          maxResponseBytes: 1_000,
+          session: { id: 0n, password: Buffer.alloc(16), timeout: asked },
+          lastZxid: 0n,
+          signal: new AbortController().signal,
+        },
+        { onZxid() {}, onEvent() {} },
+      );
+      expect(connection.granted.timeout).toBe(timeout);
+      connection.destroy(new Error('the test is over'));
+      await connection.ended;
     },
   );
 

@@ -45,6 +45,19 @@ describe('a call settles once', () => {
     expect(pendingOf(pair.client)).toBe(0);
   });
 
+  test.each([undefined, null, 0, '', false])(
+    'with an error in the callback form if an interceptor throws %j',
+    async (thrown) => {
+      const fails = () => (): never => {
+        throw thrown;
+      };
+      await using pair = await rig({ client: { interceptors: [fails] } });
+      const settled = new Inbox<unknown>('a callback');
+      pair.stub.test({}, (error) => settled.push(error));
+      expect(await settled.next()).toMatchObject({ code: 'UNKNOWN' });
+    },
+  );
+
   test('when its timeout passes, also in the callback form', async () => {
     await using server = await RawServer.serve();
     await using client = await connectOnce(server.address, {

@@ -154,8 +154,9 @@ describe('jwt()', () => {
     const { jwk, sign } = await signer('one');
     let areKeysAvailable = false;
     const verify = jwt(
-      jwtOptions(() =>
-        areKeysAvailable ? { keys: [jwk] } : Promise.reject(new Error('the disk is full')),
+      jwtOptions(
+        () => (areKeysAvailable ? { keys: [jwk] } : Promise.reject(new Error('the disk is full'))),
+        { cooldown: 0 },
       ),
     );
     expect(await rejection(verify(withToken(await sign())) as Promise<never>)).toMatchObject({
@@ -235,6 +236,18 @@ describe('jwt()', () => {
         response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.destroy()),
     ],
     [
+      'too many keys',
+      (response: ServerResponse) =>
+        response.end(JSON.stringify({ keys: Array(101).fill({ kty: 'EC' }) })),
+      /^the key set has 101 keys; at most 100 are accepted$/,
+    ],
+    [
+      'too many values',
+      (response: ServerResponse) =>
+        response.end(JSON.stringify({ keys: [{ kty: 'EC', x: Array(10_001).fill({}) }] })),
+      /10000/,
+    ],
+    [
       'a body without end',
       (response: ServerResponse) => {
         const part = Buffer.alloc(2 ** 16, ' ');
@@ -242,18 +255,31 @@ describe('jwt()', () => {
         more();
       },
     ],
-  ])('fails with UNAVAILABLE when the URL of the keys answers with %s', async (_, answer) => {
-    const { sign } = await signer('one');
-    const server = createServer((_request, response) => void answer(response));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
-    expect(
-      await rejection(jwt(jwtOptions(url))(withToken(await sign())) as Promise<never>),
-    ).toMatchObject({
+  ])(
+    'fails with UNAVAILABLE when the URL of the keys answers with %s',
+    async (_, answer, message = /./) => {
+      const { sign } = await signer('one');
+      const server = createServer((_request, response) => void answer(response));
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
+      expect(
+        await rejection(jwt(jwtOptions(url))(withToken(await sign())) as Promise<never>),
+      ).toMatchObject({
+        code: 'UNAVAILABLE',
+        cause: { message: expect.stringMatching(message) },
+      });
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  );
+
+  test('refuses a key set of a function with too many keys', async () => {
+    const { jwk, sign } = await signer('one');
+    const verify = jwt(jwtOptions(() => ({ keys: Array(101).fill(jwk) })));
+    expect(await rejection(verify(withToken(await sign())) as Promise<never>)).toMatchObject({
       code: 'UNAVAILABLE',
+      cause: { message: 'the key set has 101 keys; at most 100 are accepted' },
     });
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
   });
 
   test('shares one load between a burst of tokens of a new key', async () => {
@@ -336,6 +362,11 @@ test.each([
   ['an empty object', { keys: {} }, /^keys: got an object, expected a key set with at least one/],
   ['an array', { keys: [] }, /^keys: got an array, expected a key set/],
   ['an empty key set', { keys: { keys: [] } }, /^keys: got an object, expected a key set/],
+  [
+    'too many keys',
+    { keys: { keys: Array(101).fill({ kty: 'EC' }) } },
+    /^keys: got .*101 keys.*, expected at most 100$/,
+  ],
   ['a file URL', { keys: new URL('file:///keys.json') }, /^keys: got "file:.*http: URL$/],
   [
     'an unknown algorithm',

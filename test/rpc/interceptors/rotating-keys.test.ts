@@ -74,6 +74,25 @@ describe('RotatingKeys', () => {
     expect(loads).toHaveLength(4);
   });
 
+  test('loads the first keys again at most once a second, or once in a shorter `cooldown`', async () => {
+    for (const [cooldown, delay] of [
+      [30_000, 1_000],
+      [100, 100],
+    ] as const) {
+      const { loads, find, answer, fail } = openKeys({ cooldown });
+      const first = rejection(find('a'));
+      await fail(0);
+      expect(await first).toMatchObject({ message: 'the disk is full' });
+      await pass(delay - 1);
+      expect(await rejection(find('a'))).toMatchObject({ message: 'the disk is full' });
+      expect(loads).toHaveLength(1);
+      await pass(1);
+      const second = find('a');
+      await answer(1, 'a');
+      await second;
+    }
+  });
+
   test('loads old keys again, at most once in `cooldown`, and uses them meanwhile', async () => {
     const { loads, find, answer, fail } = openKeys({ maxAge: 60_000 });
     const first = find('a');

@@ -47,6 +47,22 @@ runForEveryTransport({
     expect(await p.serverEvents.messages.take(sent.length)).toEqual(sent);
   },
 
+  async 'leaves the bytes of a message as they are when this and other sessions receive more'(row) {
+    const side = { codec: lengthPrefixed() };
+    await using first = await pair(row, { clientSide: side, serverSide: side });
+    await using second = await pair(row, { clientSide: side, serverSide: side });
+    const kept: Uint8Array[] = [];
+    for (let i = 0; i < 20; i++) {
+      for (const { clientSession, serverEvents, serverSession, clientEvents } of [first, second]) {
+        clientSession.write(new Uint8Array(40 + i).fill(i));
+        serverSession.write(new Uint8Array(40 + i).fill(i));
+        kept.push(await serverEvents.messages.next(), await clientEvents.messages.next());
+      }
+    }
+    expect(kept.map((bytes) => new Set(bytes).size)).toEqual(kept.map(() => 1));
+    expect(kept.map((bytes) => bytes[0])).toEqual(kept.map((_, i) => i >> 2));
+  },
+
   async 'assembles a message that arrives in pieces, at every split'(row) {
     await using p = await pair(row, { clientSide: { codec: raw() } });
     const line = Buffer.from('grün!\r\n');

@@ -28,6 +28,29 @@ runForEveryTransport({
     }
   },
 
+  async 'warns of an onError getter that throws, and closes sessions and the server'(row) {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const warnings = (): string => warn.mock.calls.map(([warning]) => `${warning}`).join();
+    try {
+      const oh = (): Promise<never> => Promise.reject(new RangeError('oh'));
+      await using p = await pair(row, { serverSide: { on: { onMessage: oh, onClose: oh } } });
+      Object.defineProperty(p.serverEvents, 'onError', {
+        get() {
+          throw new TypeError('no handlers');
+        },
+      });
+      p.clientSession.write('fail');
+      await until(() => warnings().includes('no handlers'), 'the getter has thrown');
+      p.serverSession.destroy(new Error('mine'));
+      await until(() => p.server.sessions.size === 0, 'the server has removed the session');
+      await p.server.close();
+      p.client.destroy();
+      p.clientEvents.errors.dismiss();
+    } finally {
+      warn.mockRestore();
+    }
+  },
+
   async 'reports an error of onCron and onClose to onError'(row) {
     const handlers = {
       throws: (): never => {

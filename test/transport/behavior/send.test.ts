@@ -75,7 +75,7 @@ runForEveryTransport({
       code: 'BAD_OPTION',
       message: expect.stringContaining('timeout: got -1'),
     });
-    for (const signal of [null, 5, {}])
+    for (const signal of [null, 5, {}, { aborted: false, addEventListener() {} }])
       expect(
         await rejection(p.clientSession.send('never', { signal: signal as never })),
       ).toMatchObject({ code: 'BAD_OPTION', encodedBytes: 0 });

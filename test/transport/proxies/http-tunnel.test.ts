@@ -132,6 +132,11 @@ describe.each(transportsNamed('tcp', 'tls', 'ws', 'wss'))('$name', (row) => {
     ],
     ['sends too many headers', `HTTP/1.1 200 OK\r\n${'A: 1\r\n'.repeat(20_000)}`, /overflow/i],
     ['sends informational answers', 'HTTP/1.1 102 A\r\n\r\n'.repeat(20), /answered 102 A/],
+    [
+      'has control characters',
+      'HTTP/1.1 500 \x1b[31mred\x9b2J\r\n\r\n',
+      /answered 500 \?\[31mred\?+2J$/,
+    ],
     ['has a long reason', `HTTP/1.1 500 ${'x'.repeat(5_000)}\r\n\r\n`, /answered 500 x{100}$/],
   ])('a proxy that %s is the cause of CONNECT_FAILED', async (_, bytes, message) => {
     await using proxy = await rawProxy(bytes);

@@ -1,10 +1,11 @@
 /** The options allow, deny and behindProxy of serve(). */
+import { execFileSync } from 'node:child_process';
 import { BlockList } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { connect as rpcConnect, serve as rpcServe } from '../../../src/rpc/index.js';
 import { connect, type ServerOptions, serve } from '../../../src/transport/index.js';
 import { SERVER_TLS } from '../../fixtures/certificates.js';
-import { createHttpServer } from '../../fixtures/http-servers.js';
+import { createHttpServer, listenHttp } from '../../fixtures/http-servers.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { headerProxy, textHeader } from '../../fixtures/proxy-headers.js';
 import {
@@ -15,7 +16,8 @@ import {
   upgradeStatus,
 } from '../../fixtures/refusals.js';
 import { rejection } from '../../fixtures/transports.js';
-import { until, within } from '../../fixtures/waiting.js';
+import { turns, until, within } from '../../fixtures/waiting.js';
+import { handshakeRequest } from '../../fixtures/websocket.js';
 
 noLeaks();
 
@@ -39,6 +41,49 @@ describe.each(['tcp', 'tls', 'ws', 'wss'])('%s', (scheme) => {
     expect(error.message).toMatch(/^(deny has|allow does not have) the address 127\.0\.0\.1$/);
     expect(peer.remoteAddress).toMatch(new RegExp(`^${scheme}://127\\.0\\.0\\.1:`));
     expect(refusalCounts(server.server)).toEqual({ address: 1 });
+  });
+});
+
+/** Sends `text` on ten connections, and resets them before this process can accept them. */
+function sendAndReset({ port }: { readonly port: number }, text: string): void {
+  const program = `
+    const { connect } = require('node:net');
+    for (let i = 0; i < 10; i++) {
+      const socket = connect(${port}, '127.0.0.1', () =>
+        socket.write(${JSON.stringify(text)}, () => socket.resetAndDestroy()));
+    }`;
+  execFileSync(process.execPath, ['-e', program]);
+}
+
+describe('a peer that resets the connection before it is accepted', () => {
+  const UPGRADE = handshakeRequest('ws://127.0.0.1/live');
+  const portOf = ({ address }: { readonly address: string }) => ({
+    port: Number(new URL(address).port),
+  });
+
+  it.each<[string, string]>([
+    ['tcp://127.0.0.1:0', 'hello\n'],
+    ['ws://127.0.0.1:0/live', UPGRADE],
+    ['the HTTP server', UPGRADE],
+  ])('gets no session: %s', async (address, text) => {
+    await using http = await listenHttp();
+    const opened: unknown[] = [];
+    const onOpen = (session: unknown): void => void opened.push(session);
+    await using server = await serveRecording(
+      address === 'the HTTP server' ? { server: http.server, path: '/live' } : address,
+      { deny: ['127.0.0.0/8'] },
+      { codec: RAW_SETUP.codec, listener: { onOpen, onMessage() {} } },
+    );
+    sendAndReset(portOf(address === 'the HTTP server' ? { address: http.url } : server), text);
+    // Its connection is accepted after the others.
+    const peer = silentPeer(http.url.replace('http', 'tcp'));
+    const last = address === 'the HTTP server' ? peer : silentPeer(server.address);
+    if (address === 'the HTTP server') last.write(UPGRADE);
+    await server.refusals.next();
+    await turns(5);
+    expect(opened).toEqual([]);
+    peer.destroy();
+    last.destroy();
   });
 });
 

@@ -1,5 +1,6 @@
 /** The header of the PROXY protocol as bytes. */
 import { describe, expect, it } from 'vitest';
+import { crc32c } from '../../../src/transport/compression/snappy-checksum.js';
 import {
   MAX_PROXY_HEADER_BYTES,
   readProxyHeader,
@@ -104,6 +105,16 @@ describe('other bytes are an error', () => {
     ],
   ])('%s', (_, bytes) => {
     expect(thrown(() => readProxyHeader(bytes)).message).toMatch(/PROXY/);
+  });
+
+  it('refuses a second checksum, also if both are right', () => {
+    // With a checksum of 0 in its place, the checksum of the header is a right one for both.
+    const valid = checkedHeader();
+    const both = Buffer.concat([valid, extension(3, Buffer.alloc(4))]);
+    both.writeUInt16BE(both.length - 16, 14);
+    both.fill(0, valid.length - 4, valid.length);
+    both.writeUInt32BE(crc32c(both), valid.length - 4);
+    expect(thrown(() => readProxyHeader(both)).message).toContain('two checksums');
   });
 
   it('refuses a length above the limit before its bytes arrive', () => {

@@ -1,11 +1,13 @@
 /** The option `rate` on single transports: invalid values, memory, timeouts and closing. */
 import { describe, expect, it } from 'vitest';
 import { connect, lines, type RateOptions, raw, serve } from '../../../src/transport/index.js';
+import { CLIENT_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { untilQuiet } from '../../fixtures/session-probes.js';
+import { serveText } from '../../fixtures/start-tls-endpoints.js';
 import { pair, rejection, TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
-import { until } from '../../fixtures/waiting.js';
+import { until, within } from '../../fixtures/waiting.js';
 
 const row = (name: string): TransportRow =>
   TRANSPORTS.find((other) => other.name === name) as TransportRow;
@@ -94,6 +96,45 @@ it('the silence of a peer that is paused by its rate does not count for idleTime
   expect(await p.serverEvents.messages.take(2)).toEqual(['one', 'two']);
 });
 
+it('the silence of a peer that waits for rate.out does not count for idleTimeout', async () => {
+  await using p = await pair(row('tcp'), {
+    serverSide: { idleTimeout: 100, rate: { out: { messages: 3, burst: 10 } } },
+  });
+  for (const text of ['one', 'two', 'three']) p.serverSession.write(text);
+  expect(await p.clientEvents.messages.take(3)).toEqual(['one', 'two', 'three']);
+});
+
+it('what a closed session did not send takes nothing from rate.out of the server', async () => {
+  const events = new Recorder<string>('the server');
+  await using server = await serve(
+    'tcp://127.0.0.1:0',
+    { ...setup, listener: events },
+    // 10 bytes.
+    { rate: { out: { bytes: 0.001, burst: 10_000_000 } } },
+  );
+  const open = async (text: string) => {
+    const received = new Recorder<string>('the client');
+    const client = await connect(
+      server.address,
+      { ...setup, listener: received },
+      { reconnect: false },
+    );
+    await events.opened.next();
+    [...server.sessions][0]?.write(text);
+    return { client, received };
+  };
+  for (let i = 0; i < 3; i++) {
+    const { client } = await open('x'.repeat(1_000));
+    await untilQuiet();
+    client.destroy();
+    await events.closed.next();
+  }
+  const { client, received } = await open('12345678');
+  expect(await received.messages.next()).toBe('12345678');
+  client.destroy();
+  events.errors.dismiss();
+});
+
 it('a limit of the session and one of the server hold together', async () => {
   const events = new Recorder<string>('the server');
   await using server = await serve(
@@ -149,6 +190,24 @@ it('send() of a message that waits for the rate ends at its timeout, with what w
   await p.clientSession.send('one');
   const error = await rejection(p.clientSession.send('two', { timeout: 20 }));
   expect(error).toMatchObject({ code: 'SEND_TIMEOUT', encodedBytes: 4, sentBytes: 0 });
+});
+
+it('startTls() sends the messages that wait for the rate, and settles their send()', async () => {
+  await using server = await serveText(() => {});
+  const options = {
+    rate: { out: { messages: 0.001, burst: 1_000_000 } },
+    reconnect: false,
+  } as const;
+  await using client = await connect(server.address, setup, options);
+  const session = await client.session();
+  await session.send('one');
+  const sent = session.send('two');
+  await untilQuiet();
+  expect(session.queuedBytes).toBe(4);
+  const secured = rejection(session.startTls(CLIENT_TLS));
+  expect(await within(sent, 'send()')).toEqual({ encodedBytes: 4, sentBytes: 4 });
+  session.destroy();
+  expect(await secured).toMatchObject({ code: 'SESSION_CLOSED' });
 });
 
 it('large and small messages keep their order under rate.out', async () => {

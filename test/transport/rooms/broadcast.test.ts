@@ -5,6 +5,7 @@ import {
   broadcast,
   type Codec,
   connect,
+  lengthPrefixed,
   lines,
   raw,
   type Session,
@@ -183,6 +184,78 @@ test('refuses what is no iterable, no session and no policy', async () => {
   expect(refused(() => broadcast([{}] as never, 'a'))).toMatch(/^a session: got an object/);
   expect(refused(() => broadcast(r.sessions, 'a', { slow: 'no' as never }))).toMatch(/^slow: got/);
   expect(refused(() => broadcast(r.sessions, 'a', { except: 1 as never }))).toMatch(/^except: got/);
+});
+
+test('refuses lists that throw and objects like sessions, and sends nothing', async () => {
+  await using r = await room(tcp, 1);
+  const [session] = r.sessions as [Session<string>];
+  const revoked = Proxy.revocable([], {});
+  revoked.revoke();
+  const throwing = {
+    get [Symbol.iterator](): never {
+      throw new TypeError('no iterator');
+    },
+  };
+  const endsEarly = function* (): Generator<Session<string>> {
+    yield session;
+    throw new TypeError('no more sessions');
+  };
+  for (const listOf of [() => revoked.proxy, () => throwing, endsEarly]) {
+    expect(thrown(() => broadcast(listOf(), 'never')).code).toBe('BAD_OPTION');
+    const except = listOf();
+    expect(thrown(() => broadcast(r.sessions, 'never', { except })).code).toBe('BAD_OPTION');
+  }
+  const unlike = [new Proxy(session, {}), Object.create(session), revoked.proxy, null];
+  for (const item of unlike as Session<string>[])
+    expect(thrown(() => broadcast([session, item], 'never')).code).toBe('BAD_OPTION');
+  broadcast(r.sessions, 'after');
+  expect(await r.events[0]?.messages.next()).toBe('after');
+});
+
+test('sends the latest message after waits of send() have blocked a session', async () => {
+  await using r = await room(tcp, 1, {
+    serverSide: { maxQueuedBytes: 256 * 1024, highWaterMark: 128 * 1024, maxMessageBytes: 1e6 },
+    clientSide: { maxMessageBytes: 1e6 },
+  });
+  const [session] = r.sessions as [Session<string>];
+  const [peer] = r.peers as [Session<string>];
+  peer.pause();
+  while (session.queuedBytes === 0) {
+    session.write('x'.repeat(60_000));
+    await turns(2);
+  }
+  const sends: Promise<unknown>[] = [];
+  for (let code = ''; code === ''; ) {
+    const sent = session.send('s');
+    sends.push(sent.catch((error) => (code = error.code)));
+    if (sends.length % 100 === 0) await turns(1);
+  }
+  expect(session.queuedBytes).toBeLessThan(128 * 1024);
+  const result = broadcast([session], 'latest', { slow: 'latest' });
+  expect(result).toMatchObject({ sent: 0, waiting: 1 });
+  peer.resume();
+  await until(() => r.events[0]?.messages.all.at(-1) === 'latest', 'the latest message arrived');
+  await Promise.all(sends);
+});
+
+test('drops the latest message of a session whose codec has changed', async () => {
+  await using r = await room(tcp, 1, { clientSide: { codec: raw() as never } });
+  const [session] = r.sessions as [Session<string>];
+  const [peer] = r.peers as [Session<string>];
+  peer.pause();
+  while (session.queuedBytes < 2 * 1024 * 1024) {
+    session.write('x'.repeat(60_000));
+    await turns(2);
+  }
+  expect(broadcast([session], 'NEWS', { slow: 'latest' })).toMatchObject({ waiting: 1 });
+  session.use<Uint8Array, Uint8Array>({ codec: lengthPrefixed() }).write(Buffer.from('the end'));
+  peer.resume();
+  const received = (): string => Buffer.concat(r.events[0]?.messages.all as never).toString();
+  await until(() => received().endsWith('the end'), 'the last message arrived');
+  await session.drained();
+  session.writeBytes(Buffer.from('!'));
+  await until(() => received().endsWith('!'), 'the last byte arrived');
+  expect(received()).not.toContain('NEWS');
 });
 
 test('ends the aliases of pooled sizes in a copy', () => {

@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest';
-import { raw, type Session, TOPICS_DEFAULTS, topics } from '../../../src/transport/index.js';
+import {
+  type Codec,
+  lines,
+  raw,
+  type Session,
+  TOPICS_DEFAULTS,
+  topics,
+} from '../../../src/transport/index.js';
 import { collectGarbage } from '../../fixtures/garbage.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { room } from '../../fixtures/rooms.js';
@@ -161,4 +168,44 @@ test('keeps no message in memory whose part is the name of a topic', async () =>
   collectGarbage();
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(10 * MIB);
   expect(rooms.topicsOf(session)).toContain('the-room-with-number-40');
+});
+
+test('publishes once to each subscriber when a codec changes the subscriptions', async () => {
+  const rooms = topics<string>();
+  let act = (): void => {};
+  const inner = lines();
+  const codec: Codec<string> = {
+    read: inner.read,
+    write(output, line, session) {
+      act();
+      inner.write(output, line, session);
+    },
+  };
+  await using r = await room(tcp, 3, { serverSide: { codec } });
+  const [first] = r.sessions as [Session<string>];
+  for (const session of r.sessions) rooms.subscribe(session, 'a');
+  act = () => {
+    rooms.unsubscribe(first, 'a');
+    rooms.subscribe(first, 'a');
+  };
+  expect(rooms.publish('a', '1').sent).toBe(3);
+  act = () => {
+    for (const session of r.sessions) rooms.unsubscribe(session, 'a');
+  };
+  expect(rooms.publish('a', '2').sent).toBe(3);
+  expect(rooms.publish('a', '3').sent).toBe(0);
+  for (const { messages } of r.events) expect(await messages.take(2)).toEqual(['1', '2']);
+});
+
+test('refuses names that are no strings, and objects that are no sessions', async () => {
+  await using r = await room(tcp, 1);
+  const [session] = r.sessions as [Session<string>];
+  const rooms = topics<string>();
+  const name = Symbol('a') as never;
+  expect(thrown(() => rooms.unsubscribe(session, name)).code).toBe('BAD_OPTION');
+  expect(thrown(() => rooms.publish(name, 'x')).code).toBe('BAD_OPTION');
+  for (const wrong of [new Proxy(session, {}), Object.create(session)] as Session<string>[]) {
+    expect(thrown(() => rooms.subscribe(wrong, 'a')).code).toBe('BAD_OPTION');
+    expect(thrown(() => rooms.topicsOf(wrong)).code).toBe('BAD_OPTION');
+  }
 });

@@ -11,6 +11,7 @@ import {
 import { CLIENT_TLS, identity, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
+import { untilQuiet } from '../../fixtures/session-probes.js';
 import {
   ANY_TCP,
   connectStartTls,
@@ -21,7 +22,7 @@ import {
 import { CA, connectLines, serveEcho } from '../../fixtures/tls-endpoints.js';
 import { rejection } from '../../fixtures/transports.js';
 import { useSocketPath } from '../../fixtures/unix-endpoints.js';
-import { until, within } from '../../fixtures/waiting.js';
+import { gate, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 
@@ -147,6 +148,41 @@ describe('a session after startTls()', () => {
     expect(server.events.messages.all).toEqual(['STARTTLS', 'first', 'second']);
     await client.events.closed.next();
     expect(client.events.messages.all).toEqual(['ready', 'first', 'second']);
+  });
+
+  it('keeps what is written during the handshake in its queue', async () => {
+    const begun = gate<void>();
+    await using server = await serveText(() => begun.open());
+    await using client = await connect(
+      server.address,
+      { codec: lines(), listener: new Recorder<string>('the client') },
+      { reconnect: false },
+    );
+    const session = await client.session();
+    await session.send('STARTTLS');
+    const secured = rejection(session.startTls(CLIENT_TLS));
+    await within(begun.promise, 'the message');
+    const sent = rejection(session.send('secret'));
+    await untilQuiet();
+    expect(session.queuedBytes).toBe('secret\n'.length);
+    session.destroy();
+    expect(await sent).toMatchObject({ code: 'SESSION_CLOSED', sentBytes: 0 });
+    expect(await secured).toMatchObject({ code: 'SESSION_CLOSED' });
+  });
+
+  it('has an empty queue when what it wrote during the handshake is sent', async () => {
+    await using server = await serveStartTls();
+    let sent: Promise<unknown> = Promise.resolve();
+    await using client = await connectStartTls(server.address, CLIENT_TLS, {
+      onMessage(session, line) {
+        if (line !== 'ready') return;
+        void session.startTls(CLIENT_TLS);
+        sent = session.send('secret');
+      },
+    });
+    await server.events.messages.take(2);
+    expect(await sent).toEqual({ encodedBytes: 7, sentBytes: 7 });
+    expect(client.session.queuedBytes).toBe(0);
   });
 
   it('stays paused until resume()', async () => {

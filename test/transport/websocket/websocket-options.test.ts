@@ -34,6 +34,9 @@ it.each<[name: string, websocket: object]>([
   ['headers.X-Bad', { headers: { 'X-Bad': 'a\r\nb' } }],
   ['headers.X-Bad', { headers: { 'X-Bad': 1 } }],
   ['headers', { headers: { 'Content-Length': '3' } }],
+  ['headers: got a promise', { headers: Promise.resolve({ 'X-A': 'a' }) }],
+  ['headers: got an iterable', { headers: new Map([['X-A', 'a']]) }],
+  ['headers: got an iterable', { headers: new Headers([['X-A', 'a']]) }],
 ])('servers and clients reject an invalid %s with BAD_OPTION: %o', async (name, websocket) => {
   const error = await rejection(echo({}, { websocket } as ServerOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(name) });

@@ -6,11 +6,13 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
-import { createGrpcTransport } from '@connectrpc/connect-node';
+import { createTransport } from '@connectrpc/connect/protocol-grpc';
+import { createNodeHttpClient } from '@connectrpc/connect-node';
 import { followSignal } from '../../../core/signals.js';
 import { tlsClientOptions } from '../../../transport/tls/tls-options.js';
 import type { TlsOptions } from '../../../transport/types.js';
 import { Auth, KV, Lease, Watch } from '../proto/rpc_pb.js';
+import { limitAnswers, MAX_ANSWER_BYTES } from './answer-limit.js';
 import { startDeadline } from './deadline.js';
 import type { Endpoint } from './endpoints.js';
 import { Http2Session, type PingOptions } from './http2-session.js';
@@ -21,8 +23,8 @@ export interface ConnectionOptions extends PingOptions {
   readonly dialTimeout: number;
 }
 
-/** A page of entries that is larger is requested again in smaller parts. */
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/** The default of Connect. */
+const MAX_REQUEST_BYTES = 2 ** 32 - 1;
 
 export class MemberConnection {
   readonly endpoint: Endpoint;
@@ -42,11 +44,21 @@ export class MemberConnection {
       this.#isClosed = true;
       this.#closing.abort(reason);
     });
-    const transport = createGrpcTransport({
+    const httpClient = createNodeHttpClient({
+      httpVersion: '2',
+      sessionProvider: () => this.#http2,
+    });
+    // createGrpcTransport() takes no HTTP client.
+    const transport = createTransport({
       baseUrl: endpoint.origin,
-      sessionManager: this.#http2,
+      httpClient: limitAnswers(httpClient),
+      useBinaryFormat: true,
+      interceptors: [],
       acceptCompression: [],
+      sendCompression: null,
+      compressMinBytes: 0,
       readMaxBytes: MAX_ANSWER_BYTES,
+      writeMaxBytes: MAX_REQUEST_BYTES,
       binaryOptions: { readUnknownFields: false },
     });
     this.kv = createClient(KV, transport);

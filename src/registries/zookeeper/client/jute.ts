@@ -50,11 +50,12 @@ export class JuteReader {
 
   /**
    * `minBytes`: the least bytes of an element, so that a forged count is found before the elements
-   * are read.
+   * are read. `maxCount`: the most elements.
    */
-  vector<T>(minBytes: number, read: () => T): T[] {
+  vector<T>(minBytes: number, read: () => T, maxCount = Number.POSITIVE_INFINITY): T[] {
     const count = this.#length('a vector');
-    if (count * minBytes > this.rest) throw badFrame(`a vector of ${count} elements`, this.rest);
+    if (count > maxCount || count * minBytes > this.rest)
+      throw badFrame(`a vector of ${count} elements`, this.rest);
     const elements: T[] = [];
     for (let i = 0; i < count; i++) elements.push(read());
     return elements;

@@ -4,6 +4,12 @@ import type { Acl, NodeData, Stat } from '../types.js';
 import { serverError } from './errors.js';
 import { type JuteReader, type JuteWriter, MIN_STRING_BYTES } from './jute.js';
 
+/**
+ * The most names of the children of one node. Of short ones 2,000,000 fit into an answer of 8 MiB,
+ * and reading them takes seconds.
+ */
+const MAX_CHILDREN = 50_000;
+
 /** The type of a request in its header. */
 export const OPERATION_TYPE = {
   create: 1,
@@ -145,7 +151,7 @@ export function getChildren(path: string, watch: boolean): Operation<string[]> {
     type: TYPE.getChildren2,
     path,
     write: (to) => writeWatched(to, path, watch),
-    read: (from) => from.vector(MIN_STRING_BYTES, () => from.string()),
+    read: (from) => from.vector(MIN_STRING_BYTES, () => from.string(), MAX_CHILDREN),
   };
 }
 

@@ -55,6 +55,12 @@ export interface ServerConnectionEvents {
  * The limit of bytes that the socket has not taken. ZooKeeperClient limits the number of requests.
  */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
+/**
+ * Milliseconds. A longer timeout that a server grants counts as this one, or as the requested one
+ * if that is longer. A wrong server could else keep the client from finding out for days that its
+ * session is over.
+ */
+const MAX_GRANTED_TIMEOUT = 60_000;
 
 export class ServerConnection {
   readonly host: string;
@@ -210,8 +216,10 @@ export class ServerConnection {
         'READ_ONLY',
         `ZooKeeper: ${host} has lost its quorum and is read-only`,
       );
-    this.#granted = granted;
-    this.#silence.start(granted.timeout);
+    const longest = Math.max(this.#options.session.timeout, MAX_GRANTED_TIMEOUT);
+    const timeout = Math.min(granted.timeout, longest);
+    this.#granted = { ...granted, timeout };
+    this.#silence.start(timeout);
     this.#handshake?.resolve();
   }
 

@@ -40,6 +40,11 @@ export function checkObjectCount(
   countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
 }
 
+/** Whether the last checkObjectCount() threw for more than `maxObjects`. */
+export function isOverLimit(): boolean {
+  return cursor.left < 0;
+}
+
 /** How much one object adds to the count. */
 export const COUNT_PER_OBJECT = 4;
 /** Bytes of an unknown group that count as one. protobuf-es skips a group field by field. */

@@ -38,6 +38,7 @@ export function listenOnHttpServer(
     behindProxy: options.behindProxy,
     // Each handshake has one socket here. Those of a Unix socket have no addresses.
     keyOf: (socket) => socket,
+    mayLackAddress: () => typeof server.address() === 'string',
   });
   // The name that was given to listen() is not known; the option allowHost has further names.
   const acceptor = new UpgradeAcceptor({ ...options, handshakes, host: '' });

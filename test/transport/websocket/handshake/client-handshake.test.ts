@@ -143,6 +143,14 @@ test.each<[name: string, headers: () => unknown, code: string, message: string]>
     'BAD_OPTION',
     'websocket.headers.token',
   ],
+  [
+    'returns an object that throws',
+    () =>
+      Object.defineProperty({}, 'token', { enumerable: true, get: () => JSON.parse('no token') }),
+    'BAD_OPTION',
+    'an object that throws',
+  ],
+  ['returns a Map', () => new Map([['token', 'secret']]), 'BAD_OPTION', 'Object.fromEntries()'],
   ['never settles', () => new Promise(() => {}), 'CONNECT_FAILED', 'connectTimeout, 50 ms'],
 ])('fails the attempt when a headers function %s', async (_name, headers, code, message) => {
   await using server = await echo();

@@ -1,0 +1,87 @@
+/**
+ * Limits the answers of etcd before Connect decodes them. A message within another one takes two
+ * bytes of an answer and about 100 bytes of memory, so a limit of bytes is not enough.
+ */
+import type { DescMessage } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { UniversalClientFn } from '@connectrpc/connect/protocol';
+import { messageOf } from '../../../core/errors.js';
+import { nextTurn, spend, unitsOf } from '../../../core/turn.js';
+import { checkObjectCount, isOverLimit } from '../../../rpc/codecs/protobuf/object-counter.js';
+import { Auth, KV, Lease, Watch } from '../proto/rpc_pb.js';
+
+/** A page of entries that is larger is requested again in smaller parts. */
+export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/**
+ * As checkObjectCount() counts. A page of 8,000 entries counts about half of it, and so does an
+ * answer of a watch with 1.5 MiB of small entries, where etcd divides it.
+ */
+export const MAX_ANSWER_OBJECTS = 400_000;
+/** Flags and length before each message; the format of gRPC. */
+const PREFIX_BYTES = 5;
+/** Units of core/turn.ts for a message, besides those of its bytes: the clock is read for each. */
+const MESSAGE_UNITS = 64;
+
+const OUTPUTS: ReadonlyMap<string, DescMessage> = new Map(
+  [KV, Lease, Watch, Auth].flatMap(({ typeName, methods }) =>
+    methods.map(({ name, output }) => [`/${typeName}/${name}`, output] as const),
+  ),
+);
+
+/** The same HTTP client. The bodies of its answers fail with a ConnectError above the limits. */
+export function limitAnswers(client: UniversalClientFn): UniversalClientFn {
+  return async (request) => {
+    const response = await client(request);
+    const schema = OUTPUTS.get(new URL(request.url).pathname);
+    if (schema === undefined) return response;
+    return { ...response, body: checkedMessages(schema, response.body) };
+  };
+}
+
+/** Yields whole messages. What is left at the end is incomplete, which Connect reports. */
+async function* checkedMessages(
+  schema: DescMessage,
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let chunks: Uint8Array[] = [];
+  let size = 0;
+  /** The bytes of the next message with its prefix, or of the prefix. */
+  let needed = PREFIX_BYTES;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size < needed) continue;
+    let bytes: Buffer = Buffer.concat(chunks, size);
+    for (;;) {
+      needed = PREFIX_BYTES;
+      if (bytes.length < needed) break;
+      const length = bytes.readUInt32BE(1);
+      if (length > MAX_ANSWER_BYTES)
+        return await fail(`has ${length} bytes, at most ${MAX_ANSWER_BYTES} are accepted`);
+      needed += length;
+      if (bytes.length < needed) break;
+      if (spend(unitsOf(needed) + MESSAGE_UNITS)) await nextTurn();
+      await check(schema, bytes.subarray(PREFIX_BYTES, needed));
+      yield bytes.subarray(0, needed);
+      bytes = bytes.subarray(needed);
+    }
+    chunks = [bytes];
+    size = bytes.length;
+  }
+  if (size > 0) yield Buffer.concat(chunks, size);
+}
+
+async function check(schema: DescMessage, message: Buffer): Promise<void> {
+  try {
+    checkObjectCount(schema, message, 0, message.length, MAX_ANSWER_OBJECTS);
+  } catch (error) {
+    if (isOverLimit()) await fail(`has too many fields: more than ${MAX_ANSWER_OBJECTS} objects`);
+    await fail(`does not parse: ${messageOf(error)}`, Code.Internal);
+  }
+}
+
+/** Throws in another turn: Node.js loops forever if a stream is reset within its HTTP/2 parser. */
+async function fail(what: string, code = Code.ResourceExhausted): Promise<never> {
+  await nextTurn();
+  throw new ConnectError(`an answer ${what}`, code);
+}
