@@ -24,10 +24,12 @@ export interface ProvideOptions extends RpcServerOptions {
   services: readonly Service[];
   /**
    * Where to listen; or `{ server, path }` with an HTTP server that listens at a port already,
-   * because its address is published. Default: `tcp://0.0.0.0:0`, a free port of all interfaces;
-   * `tcp://[::]:0` if the machine has no IPv4 address for others.
+   * because its address is published. With an array the provider listens at all its addresses, and
+   * publishes the first one: the others are for clients that do not use the registry, such as
+   * pages. Default: `tcp://0.0.0.0:0`, a free port of all interfaces; `tcp://[::]:0` if the machine
+   * has no IPv4 address for others.
    */
-  address?: string | HttpServerAddress | undefined;
+  address?: string | HttpServerAddress | readonly (string | HttpServerAddress)[] | undefined;
   /** The group of the nodes. Consumers of another group do not see them. Default: none. */
   group?: string | undefined;
   /**

@@ -31,6 +31,8 @@ import type { Registry, ServiceNode } from './types.js';
 export interface Provider extends AsyncDisposable {
   /** Where it listens, with the actual port. */
   readonly address: string;
+  /** All addresses where it listens; the first is `address`, which is published. */
+  readonly addresses: readonly string[];
   /** The nodes that it publishes: one for each service and codec. */
   readonly nodes: readonly ServiceNode[];
   /** Peers that were refused, by reason; see RpcServer.refusals. */
@@ -128,6 +130,10 @@ class ServiceProvider implements Provider, ServedProvider {
 
   get address(): string {
     return this.#server.address;
+  }
+
+  get addresses(): readonly string[] {
+    return this.#server.addresses;
   }
 
   get refusals(): RpcServer['refusals'] {

@@ -4,8 +4,8 @@ import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
 import { pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
+import { REPLACE_SESSION, type ReplacesSessions } from '../transport/client/open-sessions.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
-import { REPLACE_SESSION, type ReplacesSessions } from '../transport/session/open-sessions.js';
 import type { Client, ClientAddress, ClientOptions, Setup } from '../transport/types.js';
 import { unsentTimeoutError, waitToSend } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
@@ -39,7 +39,7 @@ export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions
 
 /** The type of connect() of the transport. */
 export type Dial = <In, Out>(
-  address: ClientAddress,
+  address: ClientAddress | readonly ClientAddress[],
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ) => Promise<Client<In, Out>>;
@@ -73,7 +73,20 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     return this.#client;
   }
 
-  async connect(dial: Dial, address: ClientAddress, given: RpcClientOptions): Promise<this> {
+  /** The addresses for messages. */
+  get #servers(): string {
+    return this.addresses.join(', ');
+  }
+
+  get reconnectAttempts(): number {
+    return this.#client?.reconnectAttempts ?? 0;
+  }
+
+  async connect(
+    dial: Dial,
+    address: ClientAddress | readonly ClientAddress[],
+    given: RpcClientOptions,
+  ): Promise<this> {
     const { services = [], onReady, onResponsive } = given;
     const { heartbeatPeriod, session } = this.#options;
     checkCallback('onReady', onReady);
@@ -165,18 +178,18 @@ class ContractClient extends RpcEndpoint implements RpcClient {
       await waitToSend(call, limit, this.#client.session(), () => {
         return call.timeout === undefined
           ? new Error(`none was opened within ${limit} ms`)
-          : unsentTimeoutError(call, new Error(`no session with ${this.address} was opened`));
+          : unsentTimeoutError(call, new Error(`no session with ${this.#servers} was opened`));
       });
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
-      throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, {
+      throw new RpcError('UNAVAILABLE', `no session with ${this.#servers}: ${messageOf(error)}`, {
         cause: error,
         unsent: true,
       });
     }
     const channel = this.#candidates[0];
     if (channel === undefined)
-      throw new RpcError('UNAVAILABLE', `the server at ${this.address} is closing`, {
+      throw new RpcError('UNAVAILABLE', `the server at ${this.#servers} is closing`, {
         unsent: true,
       });
     return channel;
@@ -194,7 +207,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
  */
 export async function connectOver(
   dial: Dial,
-  address: ClientAddress,
+  address: ClientAddress | readonly ClientAddress[],
   options: RpcClientOptions = {},
   asyncContext?: AsyncContext,
 ): Promise<RpcClient> {

@@ -1,6 +1,7 @@
 /** The connection of a consumer to a node: an internal option of connect(), and its checks. */
-import { resolveClientOptions } from '../transport/client-options.js';
+import { resolveClientOptions } from '../transport/client/client-options.js';
 import { parseProxyUrl } from '../transport/proxies/proxy-url.js';
+import { resolveSocketOptions } from '../transport/socket-options.js';
 import { Router } from './contract/router.js';
 import type { RpcCounters } from './metrics/statistics.js';
 import { resolveRpcOptions } from './options.js';
@@ -25,6 +26,7 @@ export interface ConsumerConnection {
 export function checkConnectionOptions(options: RpcClientOptions): void {
   resolveRpcOptions(options);
   resolveClientOptions(options);
+  resolveSocketOptions(options.socket);
   if (options.proxy !== undefined) parseProxyUrl(options.proxy);
   new Router(options.services ?? []);
 }

@@ -36,6 +36,10 @@ export abstract class RpcEndpoint {
     return this.transport?.address ?? '';
   }
 
+  get addresses(): readonly string[] {
+    return this.transport?.addresses ?? [];
+  }
+
   get closed(): boolean {
     return this.#closing !== undefined;
   }

@@ -24,9 +24,9 @@ const makeOperatorServices: MakeOperatorServices = (operated, address, isAdmin, 
 
 /**
  * Serve `services`, made by implement(), at `address`, or with `{ server, path }` at a path of an
- * HTTP server of yours, `{ port }` at a message port, or `{ stdio }` at a process; see serve() of
- * the transport. Resolves when the server listens, on an HTTP
- * server at once. Rejects with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
+ * HTTP server of yours, `{ port }` at a message port, `{ stdio }` at a process, or at all addresses
+ * of an array; see serve() of the transport. Resolves when the server listens, on an HTTP server at
+ * once. Rejects with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
  *
  * ```ts
  * const server = await serve('tcp://127.0.0.1:0', [
@@ -36,7 +36,7 @@ const makeOperatorServices: MakeOperatorServices = (operated, address, isAdmin, 
  * ```
  */
 export function serve(
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   services: readonly Service[],
   options?: RpcServerOptions,
 ): Promise<RpcServer> {
@@ -45,15 +45,21 @@ export function serve(
 }
 
 /**
- * Connect to the rpc server at `address`, a text, `{ port }` or `{ stdio }`. Resolves when the
- * first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ * Connect to the rpc server at `address`, a text, `{ port }` or `{ stdio }`. With an array the
+ * client tries the addresses in turn until one has a session, see connect() of the transport. All
+ * must lead to servers with the same services. To divide calls among several servers use consume()
+ * of `getty-ts/micro`, with the registry of `getty-ts/static`. Resolves when the first session is
+ * open. Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
  *
  * ```ts
  * const client = await connect('tcp://127.0.0.1:7000');
  * console.log(await client.stub(Greeter).hello('world'));
  * ```
  */
-export function connect(address: ClientAddress, options?: RpcClientOptions): Promise<RpcClient> {
+export function connect(
+  address: ClientAddress | readonly ClientAddress[],
+  options?: RpcClientOptions,
+): Promise<RpcClient> {
   enableInheritance(options);
   return connectOver(dial, address, options, captureAsyncContext());
 }

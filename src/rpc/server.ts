@@ -42,7 +42,7 @@ const MIN_CONNECTION_AGE = 2_000;
 
 /** The type of serve() of the transport. */
 export type Listen = <In, Out>(
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ) => Promise<Server<In, Out>>;
@@ -53,7 +53,7 @@ export type Listen = <In, Out>(
  */
 export type MakeOperatorServices = (
   operated: OperatedServer,
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   isAdmin: boolean,
   interceptors: readonly Interceptor[],
 ) => OperatorServices;
@@ -90,7 +90,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
 
   async listen(
     listen: Listen,
-    address: ServerAddress,
+    address: ServerAddress | readonly ServerAddress[],
     services: readonly Service[],
     given: RpcServerOptions,
   ): Promise<this> {
@@ -123,7 +123,7 @@ class ContractServer extends RpcEndpoint implements RpcServer {
   }
 
   #withOperatorServices(
-    address: ServerAddress,
+    address: ServerAddress | readonly ServerAddress[],
     services: readonly Service[],
     given: RpcServerOptions,
   ): readonly Service[] {
@@ -206,7 +206,7 @@ function resolveConnectionAge(options: RpcServerOptions): ConnectionAge | undefi
  */
 export async function serveOver(
   listen: Listen,
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   services: readonly Service[],
   options: RpcServerOptions = {},
   asyncContext?: AsyncContext,

@@ -653,6 +653,8 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
 export interface RpcServer extends AsyncDisposable {
   /** The address that the server listens on, with the actual port; see Endpoint.address. */
   readonly address: string;
+  /** All addresses that the server listens on; the first is `address`. */
+  readonly addresses: readonly string[];
   /** How many peers were refused since the start, by reason. A copy of the counters. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
   /** The channels of the open sessions. */
@@ -677,6 +679,13 @@ export interface RpcServer extends AsyncDisposable {
 export interface RpcClient extends AsyncDisposable {
   /** The address that the client connects to. Secrets in it are replaced by `***`. */
   readonly address: string;
+  /** All addresses of the client; the first is `address`. */
+  readonly addresses: readonly string[];
+  /**
+   * How many attempts to connect have begun since a session was opened last; see
+   * Client.reconnectAttempts.
+   */
+  readonly reconnectAttempts: number;
   /** The channels of the open sessions. */
   readonly channels: ReadonlySet<Channel>;
   /** True after the first close() or destroy(). */

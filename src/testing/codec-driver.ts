@@ -34,6 +34,8 @@ function detachedSession<In, Out>(
       id: 0,
       type: 'client',
       address: ADDRESS,
+      addresses: [ADDRESS],
+      addressOf: () => ADDRESS,
       sessions: new Set(),
       closed: false,
       close: async () => {},

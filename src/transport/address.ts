@@ -126,6 +126,26 @@ export function rejectsProxy(text: string): boolean {
   return !/^(?:tcp|tls|wss?):/.test(text);
 }
 
+/** The addresses whose sockets have an option of ServerSocketOptions. */
+const TCP = /^(?:tcp|tls|wss?):/;
+const UDP = /^udp:/;
+const WITH_PORT = /^(?:tcp|tls|wss?|udp):/;
+const WITH_SOCKET_OPTION: Readonly<Record<string, RegExp>> = {
+  keepAlive: TCP,
+  keepAliveDelay: TCP,
+  noDelay: TCP,
+  receiveBufferBytes: UDP,
+  sendBufferBytes: UDP,
+  backlog: /^(?:tcp|tls|wss?|unix):/,
+  ipv6Only: WITH_PORT,
+  reusePort: WITH_PORT,
+};
+
+/** Whether the sockets of the address `text` have the option `name` of ServerSocketOptions. */
+export function hasSocketOption(name: string, text: string): boolean {
+  return WITH_SOCKET_OPTION[name]?.test(text) === true;
+}
+
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 /** Groups: scheme, user information, host, port (at most five digits), path, query. */
 const PARTS =

@@ -51,6 +51,12 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   abstract readonly address: string;
+  abstract readonly addresses: readonly string[];
+
+  /** The address of this endpoint to which the session belongs, for its TLS. */
+  addressOf(_session: Session<In, Out>): string {
+    return this.address;
+  }
 
   get closed(): boolean {
     return this.#closing !== undefined;

@@ -5,7 +5,7 @@ export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
 export type { Logger } from '../core/logger.js';
 export { ByteReader } from './buffers/byte-reader.js';
 export { ByteWriter } from './buffers/byte-writer.js';
-export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './client.js';
+export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './client/client.js';
 export { CloseError } from './close-code.js';
 export {
   delimiter,
@@ -38,6 +38,7 @@ export {
   type TaskPoolOptions,
   taskPool,
 } from './session/task-pool.js';
+export { SERVER_SOCKET_DEFAULTS, SOCKET_DEFAULTS } from './socket-options.js';
 export { START_TLS_DEFAULTS } from './tls/start-tls.js';
 export type {
   AddressRules,
@@ -47,6 +48,7 @@ export type {
   ClientAddress,
   ClientOptions,
   ClientState,
+  CloseCallback,
   CloseOptions,
   Codec,
   Compression,
@@ -71,12 +73,14 @@ export type {
   Server,
   ServerAddress,
   ServerOptions,
+  ServerSocketOptions,
   Session,
   SessionAttributes,
   SessionOptions,
   SessionSetup,
   SessionStats,
   Setup,
+  SocketOptions,
   StartTlsOptions,
   StdioAddress,
   StreamPair,

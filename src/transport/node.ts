@@ -1,6 +1,6 @@
 /** serve() and connect() with the transports of Node.js. */
 import { type Address, addScheme, parseAddress } from './address.js';
-import { connectOn } from './client.js';
+import { connectOn } from './client/client.js';
 import { compress } from './compression/compress.js';
 import { hasName, type Platform } from './platform.js';
 import { port } from './port/port.js';
@@ -8,6 +8,7 @@ import { parsePortAddress } from './port/port-address.js';
 import { readBehindProxy, readPeerList } from './proxies/behind-proxy.js';
 import { RATE_SUPPORT } from './rate/rate-support.js';
 import { serveOn } from './server.js';
+import { SOCKET_SUPPORT } from './socket-options.js';
 import { stdio } from './stdio/stdio.js';
 import { parseStdioAddress } from './stdio/stdio-address.js';
 import { memory } from './stream/memory.js';
@@ -47,6 +48,7 @@ const NODE: Platform = {
   parseObject,
   compress,
   proxies: { readPeerList, readBehindProxy },
+  sockets: SOCKET_SUPPORT,
   rates: RATE_SUPPORT,
 };
 
@@ -78,11 +80,14 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * Server.address has it. With `{ server, path }` the sessions are WebSockets at a path of an HTTP
  * server of yours, which continues to answer other requests. With `{ port }` they are those of the
  * clients at the other end of a MessagePort or a Worker, and with `{ stdio }` there is one session
- * over the standard input and output of a child process.
+ * over the standard input and output of a child process. With an array one server listens at all
+ * its addresses, with one set of sessions, limits and counters. `tls` is for the addresses that use
+ * it; every address must permit the other options, except those of one transport.
  *
  * Settles when the server listens; on an HTTP server at once, because that may listen later.
- * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose cause is the error of the system.
- * Without a cause another server of this package has the path of the HTTP server.
+ * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose cause is the error of the system;
+ * then no address of the array is in use, and its sessions are destroyed. Without a cause another
+ * server of this package has the path of the HTTP server.
  *
  * ```ts
  * const server = await serve('tcp://127.0.0.1:0', {
@@ -92,7 +97,7 @@ export function wrapTransport(scheme: string, wrap: (transport: Transport) => Tr
  * ```
  */
 export function serve<In, Out = In>(
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
@@ -102,15 +107,19 @@ export function serve<In, Out = In>(
 /**
  * Connect to `address`, a text as for serve(), `{ port }` or `{ stdio }`, and keep
  * ClientOptions.connections sessions open (default 1). A lost session is replaced; see
- * ClientOptions.reconnect.
+ * ClientOptions.reconnect. With an array of addresses, each attempt to connect tries them in turn
+ * until one has a session. The next attempt begins with the address of the lost session. If that
+ * session was open for less than 1 s or has received nothing, or if its rpc server is closing, it
+ * begins with the address after it.
  *
  * Settles when the first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, SESSION_REFUSED
  * (onOpen or the setup function threw), CONNECTION_LOST (the session ended before it was open),
  * ABORTED_BY_CALLER (see ClientOptions.signal), or CONNECT_FAILED, whose cause is the reason, such
- * as a refused connection, an unknown host name or the end of connectTimeout.
+ * as a refused connection, an unknown host name or the end of connectTimeout. With several
+ * addresses it is CONNECT_FAILED with an AggregateError as the cause.
  */
 export function connect<In, Out = In>(
-  address: ClientAddress,
+  address: ClientAddress | readonly ClientAddress[],
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ): Promise<Client<In, Out>> {

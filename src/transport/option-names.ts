@@ -16,8 +16,10 @@ import type {
   ReconnectOptions,
   SendOptions,
   ServerOptions,
+  ServerSocketOptions,
   SessionOptions,
   SessionSetup,
+  SocketOptions,
   StartTlsOptions,
   TlsIdentity,
   TlsOptions,
@@ -67,9 +69,9 @@ export const SERVER_OPTION_NAMES = {
   allow: true,
   deny: true,
   onRefused: true,
-  backlog: true,
   tls: true,
   handshakeTimeout: true,
+  socket: true,
   udp: true,
   unix: true,
   websocket: true,
@@ -82,6 +84,7 @@ export const CLIENT_OPTION_NAMES = {
   reconnect: true,
   onState: true,
   tls: true,
+  socket: true,
   udp: true,
   websocket: true,
   proxy: true,
@@ -118,9 +121,22 @@ const UDP_NAMES = {
   multicastInterface: true,
   multicastTtl: true,
   multicastLoopback: true,
+} satisfies NamesOf<UdpOptions>;
+
+export const SOCKET_NAMES = {
+  keepAlive: true,
+  keepAliveDelay: true,
+  noDelay: true,
   receiveBufferBytes: true,
   sendBufferBytes: true,
-} satisfies NamesOf<UdpOptions>;
+} satisfies NamesOf<SocketOptions>;
+
+export const SERVER_SOCKET_NAMES = {
+  ...SOCKET_NAMES,
+  backlog: true,
+  ipv6Only: true,
+  reusePort: true,
+} satisfies NamesOf<ServerSocketOptions>;
 
 const UNIX_NAMES = { mode: true, group: true } satisfies NamesOf<UnixOptions>;
 
@@ -173,6 +189,7 @@ const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
   behindProxy: BEHIND_PROXY_NAMES,
+  socket: SERVER_SOCKET_NAMES,
   tls: TLS_NAMES,
   udp: UDP_NAMES,
   unix: UNIX_NAMES,
@@ -182,6 +199,7 @@ const MISPLACED_IN_CONNECT = {
   'the setup, the second argument': SETUP_NAMES,
   'serve()': SERVER_OPTION_NAMES,
   reconnect: RECONNECT_NAMES,
+  socket: SOCKET_NAMES,
   tls: TLS_NAMES,
   udp: UDP_NAMES,
   websocket: WEBSOCKET_NAMES,
@@ -202,17 +220,23 @@ export function checkStartTlsNames(options: StartTlsOptions): void {
   checkNames('startTls()', options, START_TLS_NAMES);
 }
 
-/** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
-export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
+/** Throws BAD_OPTION, also for `tls` if the transport of no address encrypts. */
+export function checkServerNames(
+  options: ServerOptions | undefined,
+  addresses: readonly Address[],
+): void {
   checkNames('serve()', options, SERVER_OPTION_NAMES, MISPLACED_IN_SERVE);
-  checkTlsAddress(options, address);
+  checkTlsAddress(options, addresses);
   checkNestedNames(options);
 }
 
 /** As checkServerNames(). */
-export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
+export function checkClientNames(
+  options: ClientOptions | undefined,
+  addresses: readonly Address[],
+): void {
   checkConnectNames(options);
-  checkTlsAddress(options, address);
+  checkTlsAddress(options, addresses);
   checkNestedNames(options);
 }
 
@@ -223,13 +247,20 @@ export function checkConnectNames(options: ClientOptions | undefined): void {
 
 function checkTlsAddress(
   options: ServerOptions | ClientOptions | undefined,
-  { text, httpServer }: Address,
+  addresses: readonly Address[],
 ): void {
   const tls = options?.tls;
-  if (tls !== undefined && httpServer !== undefined)
-    throw badOption('tls', tls, 'none: the HTTP server has its own certificates');
-  if (tls !== undefined && rejectsTls(text))
-    throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
+  const [first] = addresses;
+  if (tls === undefined || first === undefined) return;
+  if (!addresses.every(({ text, httpServer }) => httpServer !== undefined || rejectsTls(text)))
+    return;
+  throw badOption(
+    'tls',
+    tls,
+    first.httpServer === undefined
+      ? `an address at tls:// or wss:// with it, not ${addresses.map(({ text }) => text).join(', ')}`
+      : 'none: the HTTP server has its own certificates',
+  );
 }
 
 /** Checks the names in the options that are objects. Throws BAD_OPTION. */

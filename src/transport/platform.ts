@@ -2,19 +2,22 @@
  * The transports and compressions that an endpoint can use. node.ts has the platform of Node.js,
  * and src/web the platform of a browser.
  */
-import { badOption } from '../core/options.js';
+import { badOption, isArray } from '../core/options.js';
 import { type Address, parseAddress } from './address.js';
 import type { IncludesHost } from './proxies/address-list.js';
 import type { RateLimits } from './rate/rate-limiter.js';
 import type { SessionRates } from './rate/session-rates.js';
 import type {
   BehindProxyOptions,
+  ClientOptions,
   Compression,
   Connection,
   ProxySettings,
   RateOptions,
   ServerAddress,
   ServerOptions,
+  ServerSocketSettings,
+  SocketSettings,
   Transport,
 } from './types.js';
 
@@ -33,6 +36,8 @@ export interface Platform {
   compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection;
   /** The options `allow`, `deny` and `behindProxy`. Undefined: peers of a page have no hosts. */
   readonly proxies?: ProxySupport;
+  /** The options `socket` and `proxy`. Undefined: a page has no sockets. */
+  readonly sockets?: SocketSupport;
   /** The option `rate`. Undefined: a page, whose bundle stays small. */
   readonly rates?: RateSupport;
 }
@@ -48,6 +53,13 @@ export interface ProxySupport {
     options: BehindProxyOptions | undefined,
     address: Address,
   ): ProxySettings | undefined;
+}
+
+/** Checks the options of sockets, and applies their defaults. Both throw BAD_OPTION. */
+export interface SocketSupport {
+  /** Also for `proxy` if an address of the client would avoid it. */
+  ofClient(options: ClientOptions, addresses: readonly Address[]): SocketSettings;
+  ofServer(options: ServerOptions, addresses: readonly Address[]): ServerSocketSettings;
 }
 
 export interface RateSupport {
@@ -68,20 +80,25 @@ export function rateLimitsOf(
   return rates.limitsOf(rate, owner);
 }
 
+/** A parsed address, and the transport of its scheme. */
+export interface Target {
+  readonly address: Address;
+  readonly transport: Transport;
+}
+
 /**
- * The parsed address, and the transport of its scheme. `of`: the function that got the address.
- * Throws BAD_ADDRESS or BAD_OPTION.
+ * The target of one address. `of`: the function that got it. Throws BAD_ADDRESS or BAD_OPTION.
  */
-export function transportFor(
+export function targetOf(
   platform: Platform,
   given: ServerAddress,
   of: 'serve()' | 'connect()',
-): { address: Address; transport: Transport } {
+): Target {
   const { transports } = platform;
   const address =
-    typeof given === 'object' && given !== null
+    typeof given === 'object' && given !== null && !isArray(given)
       ? platform.parseObject(given, of)
-      : parseAddress(given, Object.keys(transports));
+      : parseAddress(given as string, Object.keys(transports));
   return { address, transport: transports[address.scheme] as Transport };
 }
 
@@ -92,4 +109,10 @@ export function hasName(given: object, name: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The addresses of a list. Another value, also an empty list, is one address, which is invalid. */
+export function addressList<A>(given: A | readonly A[]): readonly A[] {
+  const isList = typeof given === 'object' && given !== null && isArray(given);
+  return isList && (given as readonly A[]).length > 0 ? (given as readonly A[]) : [given as A];
 }

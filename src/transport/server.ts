@@ -7,7 +7,7 @@ import { type Address, parseAddress } from './address.js';
 import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
-import { type Platform, rateLimitsOf, transportFor } from './platform.js';
+import { addressList, type Platform, rateLimitsOf, type Target, targetOf } from './platform.js';
 import type { RateLimits } from './rate/rate-limiter.js';
 import { isIntactRefusal, RefusedError } from './refused-error.js';
 import type { TransportSession } from './session/session.js';
@@ -23,22 +23,23 @@ import type {
   Session,
   Setup,
   TlsOptions,
-  Transport,
 } from './types.js';
 
 /** Milliseconds. */
-export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
+export const SERVER_DEFAULTS = { handshakeTimeout: 10_000 } satisfies ServerOptions;
 
 /** The options of a listener except its admission control, which the server creates. */
 type ResolvedServerOptions = Omit<ListenOptions, 'admission'>;
 
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
-  #listener: Listener | undefined;
+  /** In the order of the addresses. */
+  readonly #listeners: Listener[] = [];
+  /** The listener of writeTo(), and its scheme. */
+  #datagrams: { readonly listener: Listener; readonly scheme: string } | undefined;
   #stopped: Promise<void> | undefined;
-  #scheme = '';
   readonly #admission: AdmissionControl;
-  /** Sessions by connection, for writeTo(). Empty if the listener has no connectionTo(). */
+  /** Sessions by connection, for writeTo(). Empty if no listener has connectionTo(). */
   readonly #sessionByConnection = new WeakMap<Connection, TransportSession<In, Out>>();
 
   constructor(
@@ -52,26 +53,41 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   get address(): string {
-    return this.#listener?.address ?? '';
+    return this.#listeners[0]?.address ?? '';
   }
 
-  async listen(
-    address: Address,
-    transport: Transport,
-    options: ResolvedServerOptions,
-  ): Promise<this> {
-    this.#scheme = address.scheme;
+  get addresses(): readonly string[] {
+    return this.#listeners.map(({ address }) => address);
+  }
+
+  /** Listens at all addresses, one after the other. If one fails, the others are free again. */
+  async listen(targets: readonly Target[], options: ResolvedServerOptions): Promise<this> {
     try {
-      this.#listener = await transport.listen(
-        address,
-        { ...options, admission: this.#admission },
-        (connection) => this.#accept(connection),
-      );
+      for (const target of targets) await this.#listenAt(target, options);
     } catch (error) {
-      void this.close();
+      this.destroy();
+      await this.stopListening();
       throw error;
     }
     return this;
+  }
+
+  async #listenAt({ address, transport }: Target, options: ResolvedServerOptions): Promise<void> {
+    const listener = await transport.listen(
+      address,
+      { ...options, admission: this.#admission },
+      (connection) => this.#accept(connection),
+    );
+    this.#listeners.push(listener);
+    if (listener.connectionTo !== undefined)
+      this.#datagrams ??= { listener, scheme: address.scheme };
+    // A session of an earlier address can close the server.
+    if (!this.closed) return;
+    await listener.close();
+    throw gettyError(
+      'ENDPOINT_CLOSED',
+      `the server was closed before it listened at ${address.text}`,
+    );
   }
 
   get refusals(): Readonly<Record<RefusalReason, number>> {
@@ -89,8 +105,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   protected override createSession(connection: Connection): TransportSession<In, Out> {
     const session = super.createSession(connection);
     this.#admission.countSession(session, 1);
-    if (this.#listener?.connectionTo !== undefined)
-      this.#sessionByConnection.set(connection, session);
+    if (this.#datagrams !== undefined) this.#sessionByConnection.set(connection, session);
     return session;
   }
 
@@ -112,12 +127,12 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   writeTo(message: Out, peer: string): boolean {
-    const listener = this.#listener;
-    if (listener?.connectionTo === undefined)
+    const { listener, scheme } = this.#datagrams ?? {};
+    if (listener?.connectionTo === undefined || scheme === undefined)
       throw badOption('writeTo', this.address, 'a server at udp://');
     if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} is closed`);
     const session = this.#sessionByConnection.get(
-      listener.connectionTo(parseAddress(peer, [this.#scheme])),
+      listener.connectionTo(parseAddress(peer, [scheme])),
     );
     if (session === undefined)
       throw gettyError(
@@ -128,18 +143,23 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   stopListening(): Promise<void> {
-    this.#stopped ??= this.#listener?.close() ?? Promise.resolve();
+    this.#stopped ??= this.#stopListening();
     return this.#stopped;
   }
 
+  async #stopListening(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+
   reloadTls(options: TlsOptions): void {
-    if (this.#listener?.reloadTls === undefined)
+    const listeners = this.#listeners.filter(({ reloadTls }) => reloadTls !== undefined);
+    if (listeners.length === 0)
       throw badOption(
         'reloadTls',
         this.address,
         'a server at tls:// or wss:// that is not on an HTTP server of yours',
       );
-    this.#listener.reloadTls(options);
+    for (const listener of listeners) listener.reloadTls?.(options);
   }
 
   protected override stopCreating(): Promise<void> {
@@ -147,40 +167,52 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 }
 
+/** The default of maxSessions: the lowest of the transports. */
+function defaultMaxSessions(targets: readonly Target[]): number | undefined {
+  const limits = targets.flatMap(({ transport }) => transport.maxSessions ?? []);
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
+/** What `read` returns for all addresses. Throws what `read` throws for one of them. */
+function readForAll<T>(addresses: readonly Address[], read: (address: Address) => T): T {
+  const [first] = addresses.map(read);
+  return first as T;
+}
+
 /** serve() with the transports of `platform`. */
 export async function serveOn<In, Out>(
   platform: Platform,
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
-  const target = transportFor(platform, address, 'serve()');
-  checkServerNames(options, target.address);
+  const targets = addressList(address).map((one) => targetOf(platform, one, 'serve()'));
+  const addresses = targets.map((target) => target.address);
+  checkServerNames(options, addresses);
   const resolved = {
     ...options,
-    ...withDefaults(SERVER_DEFAULTS, options, {
-      backlog: [1, 65535, 'integer'],
-      handshakeTimeout: [1, LONGEST_TIMER],
-    }),
+    ...withDefaults(SERVER_DEFAULTS, options, { handshakeTimeout: [1, LONGEST_TIMER] }),
+    socket: platform.sockets?.ofServer(options ?? {}, addresses),
   };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined)
       checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY, 'integer');
   }
   checkCallback('onRefused', resolved.onRefused);
-  const behindProxy = platform.proxies?.readBehindProxy(resolved.behindProxy, target.address);
-  const { maxSessions = target.transport.maxSessions } = resolved;
+  const { proxies } = platform;
+  const { behindProxy, allow, deny, maxSessions = defaultMaxSessions(targets) } = resolved;
   const rateLimits = rateLimitsOf(platform, resolved.rate, 'server');
   const limits = {
     ...resolved,
     maxSessions,
-    isAllowed: platform.proxies?.readPeerList('allow', resolved.allow, target.address),
-    isDenied: platform.proxies?.readPeerList('deny', resolved.deny, target.address),
+    isAllowed: readForAll(addresses, (one) => proxies?.readPeerList('allow', allow, one)),
+    isDenied: readForAll(addresses, (one) => proxies?.readPeerList('deny', deny, one)),
   };
+  const proxySettings = readForAll(addresses, (one) => proxies?.readBehindProxy(behindProxy, one));
   const server = new TransportServer<In, Out>(platform, setup, limits, rateLimits);
-  return server.listen(target.address, target.transport, {
+  return server.listen(targets, {
     ...resolved,
-    behindProxy,
+    behindProxy: proxySettings,
     websocket: withCompression(resolved.websocket, setup),
   });
 }

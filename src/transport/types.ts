@@ -183,6 +183,17 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * with TlsOptions.allowPlain has both kinds of sessions. False behind a proxy that ends TLS.
    */
   readonly encrypted: boolean;
+  /**
+   * The socket of Node.js: a Socket of `node:net`, a TLSSocket of `node:tls` when the connection of
+   * this process uses TLS, or a Socket of `node:dgram`, which all sessions of a UDP server share.
+   * Undefined at `memory://`, a message port or `{ stdio }`, in a page and in a simulation.
+   *
+   * Read its properties, such as `bytesRead`, `getCipher()` or `remoteFamily`, and set options of
+   * the system, such as setNoDelay(), setTypeOfService() or setTTL(). Do not read, write, pause,
+   * resume, end or destroy it, and do not remove its listeners: the session does not notice, and
+   * may lose messages or never end. It is another object after startTls().
+   */
+  readonly socket: object | undefined;
   /** The server or client that created this session. */
   readonly endpoint: Endpoint<In, Out>;
   /** True after the first close() or destroy(), and after the connection is lost. */
@@ -323,7 +334,29 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
    */
   destroy(error?: Error): void;
+  /**
+   * Call `callback` once when the session has ended: before onClose of the listener, in the order
+   * in which callbacks were added. A callback that is already added is not added again. use() keeps
+   * it. If the session has already ended, it is called in a microtask. Throws BAD_OPTION.
+   */
+  addCloseCallback(callback: CloseCallback<In, Out>): void;
+  /**
+   * Remove a callback of addCloseCallback(). Returns false if it was not added, was removed, or was
+   * called. During the end it removes callbacks that were not called yet.
+   */
+  removeCloseCallback(callback: CloseCallback<In, Out>): boolean;
 }
+
+/**
+ * A callback of Session.addCloseCallback(). `reason` is the error that has ended the session, as
+ * onError receives it, such as CONNECTION_LOST or IDLE_TIMEOUT; undefined when one of both sides
+ * has closed the session, or destroy() had no error. If the callback throws or rejects, onError
+ * receives HANDLER_FAILED, and the other callbacks are called.
+ */
+export type CloseCallback<In, Out = In> = (
+  session: Session<In, Out>,
+  reason: GettyError | undefined,
+) => unknown;
 
 /** What Session.use() replaces. At least one of both is required. */
 export interface ProtocolSetup<In, Out = In> {
@@ -538,11 +571,16 @@ export interface Endpoint<In, Out = In> extends AsyncDisposable {
   readonly id: number;
   readonly type: 'server' | 'client';
   /**
-   * The address that a server listens on, or that a client connects to. A server's port 0 is
+   * The address that a server listens on, or that a client connects to; with several addresses the
+   * first one. A server's port 0 is
    * replaced by the actual port. Secrets in a client's address are replaced by `***`. On an HTTP
    * server it is empty until that server listens, and always if it listens at a Unix socket.
    */
   readonly address: string;
+  /**
+   * All addresses of this endpoint, in the order in which they were given; the first is `address`.
+   */
+  readonly addresses: readonly string[];
   /** All sessions: from their creation, before onOpen, until their onClose was called. */
   readonly sessions: ReadonlySet<Session<In, Out>>;
   /** True after the first close() or destroy(). */
@@ -579,8 +617,9 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   reloadTls(options: TlsOptions): void;
   /**
    * Write a message to the UDP peer at `peer`, such as `udp://10.0.0.7:514`: an IP address, not a
-   * name. Only for a server at `udp://`. If the peer has no session, one is created, and it is
-   * trusted. A broadcast address needs `udp.broadcast`.
+   * name. Only for a server at `udp://`; with several such addresses the first one sends. If the
+   * peer has no session, one is created, and it is trusted. A broadcast address needs
+   * `udp.broadcast`.
    *
    * Result and errors as Session.write(). Also throws BAD_OPTION (the server is not at `udp://`),
    * BAD_ADDRESS, SESSION_REFUSED (by the setup or a session limit) and ENDPOINT_CLOSED. When the
@@ -648,7 +687,8 @@ export interface ServerOptions {
    * How many sessions may be open; further peers are refused. A session counts until its socket is
    * closed. TLS and WebSocket handshakes count too: at most 16 more connections than this may be
    * open. Default: as many as the process's limit of open files permits (no limit on Windows); at
-   * `udp://` and at a message port 10,000; at `memory://` no limit.
+   * `udp://` and at a message port 10,000; at `memory://` no limit; with several addresses the
+   * lowest of these.
    */
   maxSessions?: number | undefined;
   /**
@@ -684,11 +724,6 @@ export interface ServerOptions {
    */
   onRefused?: ((peer: Peer, error: RefusedError) => void) | undefined;
   /**
-   * How many connections the operating system queues before they are accepted. From 1 to 65,535. It
-   * has no effect on an HTTP server of yours. Default: 511.
-   */
-  backlog?: number | undefined;
-  /**
    * Certificates for `tls://` and `wss://`, which require `cert` and `key`. BAD_OPTION at `tcp://`,
    * `ws://` and `udp://`, and on an HTTP server, which has its own. Default: none.
    */
@@ -698,6 +733,8 @@ export interface ServerOptions {
    * request is complete; before, `headersTimeout` of that server applies. Default: 10,000.
    */
   handshakeTimeout?: number | undefined;
+  /** Options of the sockets of the operating system. Default: those of ServerSocketOptions. */
+  socket?: ServerSocketOptions | undefined;
   /** Options for `udp://`. Default: none. */
   udp?: UdpOptions | undefined;
   /** Options for `unix://`: which processes may connect. Default: none. */
@@ -872,14 +909,60 @@ export interface UdpOptions {
    * receives its own datagrams. Default: true.
    */
   multicastLoopback?: boolean | undefined;
+}
+
+/**
+ * Options of the sockets of the operating system. An option is BAD_OPTION if no address of the
+ * endpoint has a transport with it. Sizes are in bytes, times in ms.
+ */
+export interface SocketOptions {
   /**
-   * Size of the operating system's receive buffer, in bytes. 0 keeps the system's size. Default: 0.
+   * Whether the system probes a silent connection, and reports a peer that has disappeared. For
+   * `tcp://`, `tls://`, `ws://`, `wss://` and HTTP servers. Default: true.
+   */
+  keepAlive?: boolean | undefined;
+  /**
+   * The silence before the first probe of keepAlive, in ms. The system takes whole seconds. From
+   * 1,000 to 32,767,000. Default: 60,000.
+   */
+  keepAliveDelay?: number | undefined;
+  /**
+   * True: the system sends small segments at once (TCP_NODELAY). False: it may wait for an
+   * acknowledgment of the peer, which saves packets and costs up to 200 ms. For the transports of
+   * keepAlive. Default: true.
+   */
+  noDelay?: boolean | undefined;
+  /**
+   * Size of the system's receive buffer, in bytes. 0 keeps the system's size. For `udp://`:
+   * Node.js cannot set it for TCP. Default: 0.
    */
   receiveBufferBytes?: number | undefined;
   /**
-   * Size of the operating system's send buffer, in bytes. 0 keeps the system's size. Default: 0.
+   * Size of the system's send buffer, in bytes. 0 keeps the system's size. For `udp://`: Node.js
+   * cannot set it for TCP. Default: 0.
    */
   sendBufferBytes?: number | undefined;
+}
+
+/** SocketOptions of a server, and those of its listening sockets, which no HTTP server has. */
+export interface ServerSocketOptions extends SocketOptions {
+  /**
+   * How many connections the system queues before they are accepted. From 1 to 65,535. For all
+   * transports but `udp://` and `memory://`. Default: 511.
+   */
+  backlog?: number | undefined;
+  /**
+   * At an address of all IPv6 interfaces, such as `tcp://[::]:80` or `tcp://:80`: accept no IPv4.
+   * For all transports but `unix://` and `memory://`. Default: false.
+   */
+  ipv6Only?: boolean | undefined;
+  /**
+   * Let several sockets, also of other processes, listen at the same port; the system distributes
+   * the connections or the senders of datagrams among them. For the transports of ipv6Only, with
+   * Node.js 22.12, 23.1 or newer; BAD_OPTION with others, and LISTEN_FAILED on systems without it
+   * (macOS, Windows). Default: false.
+   */
+  reusePort?: boolean | undefined;
 }
 
 /**
@@ -969,7 +1052,7 @@ export interface StartTlsOptions extends Omit<TlsOptions, 'reloadPeriod' | 'allo
  */
 export type ClientState = 'connecting' | 'ready' | 'down' | 'closed';
 
-/** What connect() returns: an endpoint that keeps sessions with one address open. */
+/** What connect() returns: an endpoint that keeps sessions with a server open. */
 export interface Client<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'client';
   /** The current state; ClientOptions.onState reports changes. */
@@ -979,6 +1062,12 @@ export interface Client<In, Out = In> extends Endpoint<In, Out> {
    * next one in turn.
    */
   readonly current: Session<In, Out> | undefined;
+  /**
+   * How many attempts to connect have begun since a session was opened last, with the one that is
+   * in progress. 0: the last attempt has opened a session. An attempt tries all addresses of the
+   * client. reconnect.maxAttempts limits failed attempts, and counts them in another way.
+   */
+  readonly reconnectAttempts: number;
   /**
    * Settles with an open session; with several sessions each call returns the next one in turn.
    * Without one it waits for the attempt that is in progress. Rejects with the last failure (such
@@ -993,7 +1082,8 @@ export interface ClientOptions {
   /** How many sessions to keep open. From 1 to 10,000. Default: 1; an rpc client 2. */
   connections?: number | undefined;
   /**
-   * How long one attempt may take, in ms: name lookup, connection and handshakes. Default: 5,000.
+   * How long one attempt may take, in ms: name lookup, connection and handshakes. With several
+   * addresses each of them has this time. Default: 5,000.
    */
   connectTimeout?: number | undefined;
   /** Connect again when a session is lost; false: never; an object: how. Default: true. */
@@ -1011,6 +1101,8 @@ export interface ClientOptions {
    * CA as `tls.ca`. BAD_OPTION at `tcp://`, `ws://` and `udp://`. Default: none.
    */
   tls?: TlsOptions | undefined;
+  /** Options of the sockets of the operating system. Default: those of SocketOptions. */
+  socket?: SocketOptions | undefined;
   /** Options for `udp://`. Default: none. */
   udp?: UdpOptions | undefined;
   /** Options for `ws://` and `wss://`. Default: none. */
@@ -1107,6 +1199,8 @@ export interface Connection extends Peer {
   attach(events: ConnectionEvents, limits: MessageLimits): void;
   /** Bytes that were written and that the operating system has not accepted yet. */
   readonly bufferedBytes: number;
+  /** See Session. */
+  readonly socket?: object | undefined;
   /** Received messages that were dropped while the connection was paused. Default: 0. */
   readonly messagesDropped?: number;
   /**
@@ -1215,7 +1309,7 @@ export interface MessageLimits {
 /** The side of a session in its TLS handshake. */
 export interface TlsSide {
   readonly isServer: boolean;
-  /** Endpoint.address. A client verifies that the certificate is for its host. */
+  /** That of the endpoint. A client verifies that the certificate is for its host. */
   readonly address: string;
 }
 
@@ -1264,7 +1358,7 @@ export interface Transport {
    * BAD_ADDRESS or BAD_OPTION. `signal` aborts at connectTimeout, and when the client is closed.
    * Then what was opened must be destroyed, and the result must reject with CONNECT_FAILED.
    */
-  dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
+  dial(address: Address, options: DialOptions, signal: AbortSignal): Promise<Connection>;
 }
 
 /**
@@ -1299,12 +1393,23 @@ export interface ProxySettings {
   isTrusted(host: string): boolean;
 }
 
+/** SocketOptions with their defaults. */
+export type SocketSettings = Required<SocketOptions>;
+export type ServerSocketSettings = Required<ServerSocketOptions>;
+
 /** ServerOptions with their defaults, and the admission control of the server. */
-export type ListenOptions = Omit<ServerOptions, 'behindProxy'> &
-  Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & {
+export type ListenOptions = Omit<ServerOptions, 'behindProxy' | 'socket'> &
+  Required<Pick<ServerOptions, 'handshakeTimeout'>> & {
     readonly admission: Admission;
     readonly behindProxy: ProxySettings | undefined;
+    /** Undefined in a page. */
+    readonly socket: ServerSocketSettings | undefined;
   };
+
+/** The ClientOptions that a transport uses. `socket` has its defaults; undefined in a page. */
+export type DialOptions = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'proxy'> & {
+  readonly socket?: SocketSettings | undefined;
+};
 
 /** A listening socket. */
 export interface Listener {

@@ -1,5 +1,5 @@
 /** connect() for a page. */
-import { connectOn } from '../transport/client.js';
+import { connectOn } from '../transport/client/client.js';
 import { checkConnectNames } from '../transport/option-names.js';
 import type {
   Client,
@@ -10,6 +10,9 @@ import type {
 } from '../transport/types.js';
 import { BROWSER } from './platform.js';
 import { checkPageOptions } from './websocket.js';
+
+/** What connect() of a page connects to. */
+export type WebAddress = string | PortAddress;
 
 /** The options of connect() in a page: the ClientOptions that a browser lets a page set. */
 export interface WebClientOptions
@@ -23,8 +26,8 @@ export interface WebClientOptions
 
 /**
  * Connects to `address`, `ws://host:port/path`, `wss://host:port/path`, or `{ port }` with a Worker
- * or a MessagePort, and keeps `options.connections` sessions open. Resolves when the first session
- * is open.
+ * or a MessagePort, and keeps `options.connections` sessions open. With an array of addresses it
+ * tries them in turn. Resolves when the first session is open.
  *
  * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED, SESSION_REFUSED or ABORTED_BY_CALLER. A
  * browser does not report why a connection failed.
@@ -35,7 +38,7 @@ export interface WebClientOptions
  * ```
  */
 export async function connect<In, Out = In>(
-  address: string | PortAddress,
+  address: WebAddress | readonly WebAddress[],
   setup: Setup<In, Out>,
   options: WebClientOptions = {},
 ): Promise<Client<In, Out>> {

@@ -7,7 +7,7 @@ export type { Bytes } from '../core/bytes.js';
 export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
 export { ByteReader } from '../transport/buffers/byte-reader.js';
 export { ByteWriter } from '../transport/buffers/byte-writer.js';
-export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client.js';
+export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client/client.js';
 export { CloseError } from '../transport/close-code.js';
 export {
   delimiter,

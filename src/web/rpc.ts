@@ -7,7 +7,7 @@ import { connectOver, type Dial } from '../rpc/client.js';
 import { type Listen, serveOver } from '../rpc/server.js';
 import type { RpcClient, RpcClientOptions, RpcOptions, RpcServer, Service } from '../rpc/types.js';
 import type { PortAddress } from '../transport/types.js';
-import { connect as dial, type WebClientOptions } from './connect.js';
+import { connect as dial, type WebAddress, type WebClientOptions } from './connect.js';
 import { serve as listen, type WebServerOptions } from './serve.js';
 
 export { contract } from '../rpc/contract/contract.js';
@@ -16,13 +16,14 @@ export * from '../rpc/portable.js';
 /** The options of connect() in a page: the RpcClientOptions that a browser lets a page set. */
 export type WebRpcClientOptions = Omit<
   RpcClientOptions,
-  'tls' | 'udp' | 'websocket' | 'proxy' | 'rate'
+  'tls' | 'socket' | 'udp' | 'websocket' | 'proxy' | 'rate'
 > &
   WebClientOptions;
 
 /**
  * Connects to an rpc server at `address`, `ws://host:port/path`, `wss://host:port/path`, or `{ port
- * }` with a Worker or a MessagePort. Resolves when the first session is open.
+ * }` with a Worker or a MessagePort. With an array it tries the addresses in turn. Resolves when
+ * the first session is open.
  *
  * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED or ABORTED_BY_CALLER. A browser does not
  * report why a connection failed.
@@ -33,7 +34,7 @@ export type WebRpcClientOptions = Omit<
  * ```
  */
 export function connect(
-  address: string | PortAddress,
+  address: WebAddress | readonly WebAddress[],
   options?: WebRpcClientOptions,
 ): Promise<RpcClient> {
   return connectOver(dial as Dial, address, options);

@@ -16,7 +16,7 @@ const REFUSED = [
   'deny',
   'behindProxy',
   'maxSessionsPerAddress',
-  'backlog',
+  'socket',
   'rate',
   'tls',
   'udp',

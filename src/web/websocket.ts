@@ -22,11 +22,19 @@ const REFUSED = [
  * Throws BAD_OPTION for an option that a page cannot set. Call it with the options of the user: to
  * those of dial() the compression of the setup is added.
  */
-export function checkPageOptions({ tls, udp, websocket, proxy, rate }: ClientOptions): void {
+export function checkPageOptions({
+  tls,
+  socket,
+  udp,
+  websocket,
+  proxy,
+  rate,
+}: ClientOptions): void {
   const check = (name: string, given: unknown): void => {
     if (given !== undefined) throw badOption(name, given, 'undefined: a page cannot set it');
   };
   check('tls', tls);
+  check('socket', socket);
   check('udp', udp);
   // A password is not shown.
   check('proxy', proxy && 'a URL');

@@ -45,7 +45,13 @@ describe('an option of another function is refused', () => {
       () => serve(FREE, setup, { idleTimeout: 5 } as ServerOptions),
     ],
     ['connections', 'connect()', () => serve(FREE, setup, { connections: 5 } as ServerOptions)],
-    ['backlog', 'serve()', () => connect(FREE, setup, { backlog: 5 } as ClientOptions)],
+    ['allow', 'serve()', () => connect(FREE, setup, { allow: [] } as ClientOptions)],
+    ['backlog', 'socket', () => serve(FREE, setup, { backlog: 5 } as ServerOptions)],
+    [
+      'backlog',
+      'the option socket of serve()',
+      () => connect(FREE, setup, { socket: { backlog: 5 } as ClientOptions['socket'] }),
+    ],
     ['maxDelay', 'reconnect', () => connect(FREE, setup, { maxDelay: 5 } as ClientOptions)],
     ['ca', 'tls', () => connect(FREE, setup, { ca: '' } as ClientOptions)],
     [

@@ -215,6 +215,8 @@ export const FUNCTIONS_WITH_OPTIONS: Readonly<
   })),
   ReconnectOptions: dialing((reconnect) => ({ reconnect })),
   WebSocketOptions: servingAndDialing((websocket) => ({ websocket })),
+  SocketOptions: servingAndDialing((socket) => ({ socket })),
+  ServerSocketOptions: serving((socket) => ({ socket })),
   UdpOptions: servingAndDialing((udp) => ({ udp })),
   UnixOptions: serving((unix) => ({ unix })),
   TlsOptions: {

@@ -97,6 +97,7 @@ export const METHODS: Readonly<Record<string, Row>> = {
   'Session.startTls': method(ofSession('startTls'), [{}], OPTIONS),
   'Session.writeBytes': method(ofSession('writeBytes'), [new Uint8Array(1)], []),
   'Session.writeBytesArray': method(ofSession('writeBytesArray'), [[]], ['array']),
+  'Session.addCloseCallback': method(ofSession('addCloseCallback'), [() => {}], ['function']),
   'Client.session': method(async (...args: Arguments) => {
     await using server = await transport.serve('memory://', setup);
     await using client = await transport.connect(server.address, setup);
@@ -263,5 +264,5 @@ const WITHOUT_PARAMETERS = [
   'TestRegistry.up',
 ];
 /** Their argument is a message or an error: any value. */
-const TAKE_ANY_VALUE = ['Session.destroy', 'Session.write'];
+const TAKE_ANY_VALUE = ['Session.destroy', 'Session.removeCloseCallback', 'Session.write'];
 export const METHODS_WITHOUT_ROW: readonly string[] = [...WITHOUT_PARAMETERS, ...TAKE_ANY_VALUE];

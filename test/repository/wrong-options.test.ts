@@ -53,6 +53,8 @@ const NESTED: Readonly<Record<string, string>> = {
   BehindProxyOptions: 'behindProxy',
   ReconnectOptions: 'reconnect',
   WebSocketOptions: 'websocket',
+  SocketOptions: 'socket',
+  ServerSocketOptions: 'socket',
   UdpOptions: 'udp',
   UnixOptions: 'unix',
   TlsOptions: 'tls',
@@ -147,9 +149,9 @@ test.each([
 
 test('a long text is not shown as a whole', async () => {
   const long = 'x'.repeat(1_000_000);
-  const { message } = await refusal(() => serve(FREE, setup, { backlog: long as never }));
+  const { message } = await refusal(() => serve(FREE, setup, { maxSessions: long as never }));
   expect(message.length).toBeLessThan(400);
-  expect(message).toMatch(/^backlog: got "x+"… \(1000000 characters\), expected an integer/);
+  expect(message).toMatch(/^maxSessions: got "x+"… \(1000000 characters\), expected an integer/);
 });
 
 test('a heartbeatPeriod below 1 ms is refused with its own name', async () => {

@@ -117,7 +117,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
     ['no services', () => serve(freeMemoryAddress(), untyped(undefined))],
     ['a contract instead of a service', () => serve(freeMemoryAddress(), [untyped(A)])],
     ['a service null', () => serve(freeMemoryAddress(), [untyped(null)])],
-    ['an invalid backlog', () => serve(TCP, [service], { backlog: 0 })],
+    ['an invalid backlog', () => serve(TCP, [service], { socket: { backlog: 0 } })],
     [
       'services of a client that are no services',
       () => connect('memory://none', { services: untyped([1]) }),

@@ -5,8 +5,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ALL_SCHEMES, parseAddress } from '../../src/transport/address.js';
 import { AdmissionControl } from '../../src/transport/admission.js';
-import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
+import { CLIENT_DEFAULTS } from '../../src/transport/client/client.js';
 import { SERVER_DEFAULTS } from '../../src/transport/server.js';
+import { SERVER_SOCKET_DEFAULTS } from '../../src/transport/socket-options.js';
 import { memory } from '../../src/transport/stream/memory.js';
 import { tcp } from '../../src/transport/stream/tcp.js';
 import { tls } from '../../src/transport/stream/tls.js';
@@ -39,7 +40,12 @@ afterEach(() => vi.restoreAllMocks());
 /** Listens without a server, so that a test can attach events that throw. */
 async function listenOn(scheme: string, accept: (connection: Connection) => void) {
   const transport = TRANSPORTS[scheme] as Transport;
-  const options = { ...SERVER_DEFAULTS, tls: SERVER_TLS, behindProxy: undefined };
+  const options = {
+    ...SERVER_DEFAULTS,
+    socket: SERVER_SOCKET_DEFAULTS,
+    tls: SERVER_TLS,
+    behindProxy: undefined,
+  };
   const refusals = new Inbox<string>('a refusal');
   const admission = new AdmissionControl(
     { onRefused: (_, { message }) => refusals.push(message) },

@@ -9,7 +9,7 @@ import {
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
-import { rejectsProxy, rejectsTls } from '../../transport/address.js';
+import { hasSocketOption, rejectsProxy, rejectsTls } from '../../transport/address.js';
 import { DialBackoff, MAX_BACKOFF } from './dial-backoff.js';
 import { IdleCheck } from './idle-check.js';
 import { Waiters } from './waiters.js';
@@ -224,6 +224,7 @@ export class NodeClient {
       reconnect: reconnect === true ? { maxDelay: MAX_BACKOFF } : reconnect,
       // The registry decides which nodes use TLS or a transport without proxies, and connect()
       // rejects the options for the others.
+      socket: this.#socketOptions(),
       tls: rejectsTls(this.address) ? undefined : this.#options.tls,
       proxy: rejectsProxy(this.address) ? undefined : this.#options.proxy,
       onResponsive: (isResponsive) => {
@@ -240,6 +241,11 @@ export class NodeClient {
         return onState?.(state, reason);
       },
     };
+  }
+
+  #socketOptions(): RpcClientOptions['socket'] {
+    const given = Object.entries(this.#options.socket ?? {});
+    return Object.fromEntries(given.filter(([name]) => hasSocketOption(name, this.address)));
   }
 
   #onDown(reason: unknown): void {

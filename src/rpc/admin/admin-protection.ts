@@ -5,6 +5,7 @@
 import { isIP, Server as NetServer } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { ALL_SCHEMES, parseAddress } from '../../transport/address.js';
+import { addressList } from '../../transport/platform.js';
 import type { HttpServerAddress, ServerAddress } from '../../transport/types.js';
 import { hasAuthorization } from '../interceptors/auth.js';
 import type { Interceptor } from '../types.js';
@@ -14,10 +15,10 @@ import type { Interceptor } from '../types.js';
  * unless the interceptors authorize each call. Throws BAD_ADDRESS.
  */
 export function checkAdminProtection(
-  address: ServerAddress,
+  address: ServerAddress | readonly ServerAddress[],
   interceptors: readonly Interceptor[],
 ): void {
-  if (hasAuthorization(interceptors) || isOfThisMachine(address)) return;
+  if (hasAuthorization(interceptors) || addressList(address).every(isOfThisMachine)) return;
   throw gettyError(
     'BAD_OPTION',
     'admin: got true at an address that other machines can reach, expected interceptors with ' +

@@ -46,6 +46,10 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
     return this.inner.encrypted;
   }
 
+  get socket(): object | undefined {
+    return this.inner.socket;
+  }
+
   attach(events: ConnectionEvents, limits: MessageLimits): void {
     this.events = events;
     this.inner.attach(this, limits);

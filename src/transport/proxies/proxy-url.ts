@@ -1,7 +1,6 @@
 /** The option `proxy` of a client. */
 import { badSecret } from '../../core/options.js';
-import type { Address, Credentials } from '../address.js';
-import type { ClientOptions } from '../types.js';
+import type { Credentials } from '../address.js';
 import { parseUrl } from '../websocket/url.js';
 
 /** An HTTP proxy. */
@@ -27,11 +26,6 @@ export function parseProxyUrl(given: unknown): ProxyServer {
     credentials: credentialsOf(url, invalid),
     text: `http://${url.username || url.password ? '***@' : ''}${url.host}`,
   };
-}
-
-/** Throws BAD_OPTION if `proxy` is given: the transport of `address` cannot use it. */
-export function refuseProxy({ proxy }: ClientOptions, { text }: Address): void {
-  if (proxy !== undefined) throw badSecret('proxy', proxy, `none at ${text}`);
 }
 
 /** RFC 7617 forbids a colon in the user, and control characters in both. */

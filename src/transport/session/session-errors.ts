@@ -11,12 +11,9 @@ export function onOpenError(remoteAddress: string, cause: unknown): GettyError {
   );
 }
 
-export function handlerError(cause: unknown): GettyError {
-  return gettyError(
-    'HANDLER_FAILED',
-    `a callback of the listener failed: ${messageOf(cause)}`,
-    cause,
-  );
+/** `what`: the callback that has failed. */
+export function handlerError(cause: unknown, what = 'a callback of the listener'): GettyError {
+  return gettyError('HANDLER_FAILED', `${what} failed: ${messageOf(cause)}`, cause);
 }
 
 /** `silence`, `idleTimeout`: milliseconds. */

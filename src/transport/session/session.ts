@@ -17,6 +17,7 @@ import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
 import type { SessionRates } from '../rate/session-rates.js';
 import type {
   AttributeMap,
+  CloseCallback,
   CloseOptions,
   Codec,
   Connection,
@@ -33,6 +34,7 @@ import type {
 import { type Flushable, now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
 import { type PeriodicSession, PeriodicWork } from './periodic-work.js';
+import { SessionEnd } from './session-end.js';
 import { closedError, handlerError, onOpenError, plainTextError } from './session-errors.js';
 import { type ResolvedSetup, withProtocol } from './session-options.js';
 import { SessionReader } from './session-reader.js';
@@ -40,6 +42,8 @@ import { SessionWriter } from './session-writer.js';
 
 /** The server or client that created a session. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
+  /** The address of the endpoint to which the session belongs. */
+  addressOf(session: Session<In, Out>): string;
   /** Called once, after onClose, when the connection is closed. */
   onSessionClosed(session: Session<In, Out>): void;
 }
@@ -85,8 +89,8 @@ export class TransportSession<In, Out>
   #attributes: AttributeMap | undefined;
   readonly #periodicWork: PeriodicWork<In, Out>;
   #waitTimer: NodeJS.Timeout | undefined;
-  #whenClosed: Promise<void> | undefined;
-  #resolveClosed: (() => void) | undefined;
+  /** Undefined if nothing waits for the end, and no error has caused it. */
+  #end: SessionEnd<In, Out> | undefined;
 
   /** `rates`: undefined if neither the session nor its owner has a rate. */
   constructor(
@@ -121,6 +125,10 @@ export class TransportSession<In, Out>
 
   get encrypted(): boolean {
     return this.#connection.encrypted === true;
+  }
+
+  get socket(): object | undefined {
+    return this.#connection.socket;
   }
 
   get endpoint(): Endpoint<In, Out> {
@@ -219,7 +227,7 @@ export class TransportSession<In, Out>
       const opened = promiseOf(this.#setup.listener.onOpen?.(this));
       if (opened !== undefined) {
         (this.#reader ?? this.#makeReader()).pauseUntilOpen();
-        await Promise.race([opened, this.#closedPromise()]);
+        await Promise.race([opened, this.ended()]);
       }
     } catch (error) {
       const refused = onOpenError(this.remoteAddress, error);
@@ -401,8 +409,8 @@ export class TransportSession<In, Out>
       this.fail(error);
       return Promise.reject(error);
     }
-    const { type, address } = this.#owner;
-    return connection.startTls(options, { isServer: type === 'server', address });
+    const address = this.#owner.addressOf(this);
+    return connection.startTls(options, { isServer: this.#owner.type === 'server', address });
   }
 
   // ---- closing ----
@@ -410,7 +418,7 @@ export class TransportSession<In, Out>
   close(options?: CloseOptions): Promise<void> {
     if (options !== undefined) checkCloseOptions(options);
     if (options?.code !== undefined) this.#connection.checkCloseCode?.(options.code);
-    const closed = this.#closedPromise();
+    const closed = this.ended();
     if (this.#state === 'open') {
       const writer = this.#writer;
       writer?.close();
@@ -425,17 +433,23 @@ export class TransportSession<In, Out>
     return closed;
   }
 
-  /** Settles after onClose. For topics(). */
+  /** Settles after onClose. */
   ended(): Promise<void> {
-    return this.#closedPromise();
+    return (this.#end ?? this.#makeEnd()).promise;
   }
 
-  #closedPromise(): Promise<void> {
-    this.#whenClosed ??= new Promise((resolve) => {
-      if (this.#isConnectionClosed) resolve();
-      else this.#resolveClosed = resolve;
-    });
-    return this.#whenClosed;
+  addCloseCallback(callback: CloseCallback<In, Out>): void {
+    (this.#end ?? this.#makeEnd()).add(callback);
+  }
+
+  removeCloseCallback(callback: CloseCallback<In, Out>): boolean {
+    return this.#end?.remove(callback) ?? false;
+  }
+
+  #makeEnd(): SessionEnd<In, Out> {
+    const end = new SessionEnd<In, Out>(this, this.#isConnectionClosed);
+    this.#end = end;
+    return end;
   }
 
   destroy(error?: Error): void {
@@ -443,7 +457,7 @@ export class TransportSession<In, Out>
     this.#stop();
     try {
       if (error !== undefined)
-        this.report(
+        this.#reportReason(
           asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
         );
     } finally {
@@ -474,18 +488,25 @@ export class TransportSession<In, Out>
     const wasClosed = this.#state === 'closed';
     this.#stop();
     if (error !== undefined && !wasClosed)
-      this.report(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
+      this.#reportReason(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
     clearTimeout(this.#waitTimer);
     this.#writer?.onGone(error);
+    this.#end?.callBack();
     notify(
       () => this.#setup.listener.onClose?.(this),
       (failure) => this.report(handlerError(failure)),
     );
     this.#owner.onSessionClosed(this);
-    this.#resolveClosed?.();
+    this.#end?.settle();
   }
 
   // ---- errors ----
+
+  /** Reports the error that ends the session. */
+  #reportReason(error: GettyError): void {
+    (this.#end ?? this.#makeEnd()).reason = error;
+    this.report(error);
+  }
 
   report(error: GettyError): void {
     const { listener } = this.#setup;

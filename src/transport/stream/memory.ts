@@ -5,7 +5,6 @@
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
-import { refuseProxy } from '../proxies/proxy-url.js';
 import type {
   Connection,
   ConnectionCapabilities,
@@ -187,8 +186,7 @@ export const memory: Transport = {
     return listener;
   },
 
-  async dial(address, options) {
-    refuseProxy(options, address);
+  async dial(address) {
     const accept = state.listeners.get(address.host);
     if (accept === undefined)
       throw gettyError(

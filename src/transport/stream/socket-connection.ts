@@ -10,6 +10,7 @@ import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
 import { beginEvent, endEvent } from '../session/flush-scheduler.js';
 import { closedError } from '../session/session-errors.js';
+import { SOCKET_DEFAULTS } from '../socket-options.js';
 import { TlsHandshake } from '../tls/start-tls.js';
 import type {
   Connection,
@@ -17,13 +18,11 @@ import type {
   ConnectionEvents,
   Peer,
   PeerCertificate,
+  SocketSettings,
   StartTlsOptions,
   TlsSide,
 } from '../types.js';
 import { certificateOf } from './socket-peer.js';
-
-/** Milliseconds without data before the system sends a TCP keep-alive probe. */
-const KEEP_ALIVE_DELAY = 60_000;
 
 /**
  * The connection of a socket. All sockets share the listeners below and find their connection here;
@@ -140,13 +139,17 @@ export class SocketConnection implements Connection {
   /** Created by the first write, because many sessions only receive. */
   #onWritten: ((error?: Error | null) => void) | undefined;
 
-  constructor(socket: Socket, peer: Peer) {
+  constructor(
+    socket: Socket,
+    peer: Peer,
+    { keepAlive, keepAliveDelay, noDelay }: SocketSettings = SOCKET_DEFAULTS,
+  ) {
     this.#socket = socket;
     this.#peer = peer;
     this.#encryption = socket instanceof TLSSocket ? 'complete' : 'none';
     (socket as ConnectionSocket)[CONNECTION] = this;
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
+    socket.setNoDelay(noDelay);
+    socket.setKeepAlive(keepAlive, keepAliveDelay);
     if (socket.errored !== null) this.disconnect(socket.errored);
     // An 'error' event without a listener would end the process.
     socket.on('error', onError);
@@ -166,6 +169,10 @@ export class SocketConnection implements Connection {
 
   get encrypted(): boolean | undefined {
     return this.#peer.encrypted;
+  }
+
+  get socket(): Socket {
+    return this.#socket;
   }
 
   attach(events: ConnectionEvents): void {

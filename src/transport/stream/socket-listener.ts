@@ -4,7 +4,8 @@ import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
 import { guard } from '../../core/guard.js';
 import { runInTurn } from '../../core/turn.js';
 import type { Address } from '../address.js';
-import type { Admission, Listener, Peer } from '../types.js';
+import { SERVER_SOCKET_DEFAULTS } from '../socket-options.js';
+import type { Admission, Listener, ListenOptions, Peer } from '../types.js';
 
 function ignore(): void {}
 
@@ -55,6 +56,15 @@ export function openUnlessDestroyed<S extends Socket>(socket: S, open: (socket: 
 
 export function listenFailed({ text }: Address, error: unknown): GettyError {
   return gettyError('LISTEN_FAILED', `cannot listen at ${text}: ${messageOf(error)}`, error);
+}
+
+/** The options of listen() for a port. Node.js tries IPv4 too if there is no host. */
+export function portOptions(
+  { port, host }: Address,
+  { socket = SERVER_SOCKET_DEFAULTS }: Pick<ListenOptions, 'socket'>,
+): object {
+  const { backlog, ipv6Only, reusePort } = socket;
+  return { port, host: host || (ipv6Only ? '::' : undefined), backlog, ipv6Only, reusePort };
 }
 
 /**

@@ -8,7 +8,7 @@ import { withTlsReload } from '../tls/tls-reload.js';
 import type { Listener, ListenOptions, Peer } from '../types.js';
 import { type Handshake, HandshakeTracker } from './handshake-tracker.js';
 import { type PreambleOptions, PreambleReader } from './preamble-reader.js';
-import { guardedOpen, listenWith, openInTurn } from './socket-listener.js';
+import { guardedOpen, listenWith, openInTurn, portOptions } from './socket-listener.js';
 import { SocketPeer } from './socket-peer.js';
 
 export interface StreamServerSetup {
@@ -79,13 +79,12 @@ export class StreamServer {
   /** `path`: the end of the address. Rejects with LISTEN_FAILED. */
   async listen(address: Address, path = ''): Promise<Listener> {
     const { scheme, options } = this.#setup;
-    const { host, port } = address;
     const server = this.#server;
     const bound = await listenWith(
       server,
-      { port, host: host || undefined, backlog: options.backlog },
+      portOptions(address, options),
       address,
-      () => formatAddress(scheme, host, (server.address() as AddressInfo).port) + path,
+      () => formatAddress(scheme, address.host, (server.address() as AddressInfo).port) + path,
     );
     const { handshakes } = this;
     const listener: Listener = {

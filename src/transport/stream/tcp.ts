@@ -7,7 +7,7 @@ import type { Connection, Listener, ListenOptions, Peer, Transport } from '../ty
 import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
 import { untilConnected } from './socket-dial.js';
-import { guardedOpen, listenWith } from './socket-listener.js';
+import { guardedOpen, listenWith, portOptions } from './socket-listener.js';
 import { hasReset, SocketPeer } from './socket-peer.js';
 import { StreamServer } from './stream-server.js';
 
@@ -21,7 +21,8 @@ function listenBehindProxy(
     { scheme: 'tcp', plainScheme: 'tcp', hasTls: false, options },
     (socket, handshake) => {
       server.handshakes.remove(handshake);
-      accept(new SocketConnection(socket, new SocketPeer('tcp', socket, handshake.client)));
+      const peer = new SocketPeer('tcp', socket, handshake.client);
+      accept(new SocketConnection(socket, peer, options.socket));
     },
   );
   return server.listen(address);
@@ -38,27 +39,23 @@ export const tcp: Transport = {
     const open = guardedOpen<Socket>(
       (socket) => {
         if (hasReset(socket)) socket.destroy();
-        else accept(new SocketConnection(socket, peerOf(socket)));
+        else accept(new SocketConnection(socket, peerOf(socket), options.socket));
       },
       peerOf,
       options.admission,
     );
     // Half-open, so that pending handlers can still answer after the peer has ended its side.
     const server = createServer({ allowHalfOpen: true }, open);
-    const { port, host } = address;
-    return listenWith(
-      server,
-      { port, host: host || undefined, backlog: options.backlog },
-      address,
-      () => formatAddress('tcp', host, (server.address() as AddressInfo).port),
+    return listenWith(server, portOptions(address, options), address, () =>
+      formatAddress('tcp', address.host, (server.address() as AddressInfo).port),
     );
   },
 
-  async dial(address, { proxy }, signal) {
+  async dial(address, { proxy, socket: settings }, signal) {
     const tunnel = await dialTunnel(proxy, address, signal);
     if (tunnel !== undefined) {
       const { socket, remote } = tunnel;
-      return new SocketConnection(socket, new SocketPeer('tcp', socket, remote));
+      return new SocketConnection(socket, new SocketPeer('tcp', socket, remote), settings);
     }
     const socket: Socket = connect({
       host: address.host || 'localhost',
@@ -67,6 +64,6 @@ export const tcp: Transport = {
       onread: sharedReads(() => socket),
     });
     await untilConnected(socket, 'connect', address, signal);
-    return new SocketConnection(socket, new SocketPeer('tcp', socket));
+    return new SocketConnection(socket, new SocketPeer('tcp', socket), settings);
   },
 };

@@ -24,7 +24,7 @@ export const tls: Transport = {
           scheme === 'tls'
             ? new TlsPeer(scheme, socket as TLSSocket, client)
             : new SocketPeer(scheme, socket, client);
-        accept(new SocketConnection(socket, peer));
+        accept(new SocketConnection(socket, peer, options.socket));
       },
     );
     return server.listen(address);
@@ -42,6 +42,7 @@ export const tls: Transport = {
     };
     const socket = connect(socketOptions);
     await untilConnected(socket, 'secureConnect', address, signal);
-    return new SocketConnection(socket, new TlsPeer('tls', socket, tunnel?.remote));
+    const peer = new TlsPeer('tls', socket, tunnel?.remote);
+    return new SocketConnection(socket, peer, options.socket);
   },
 };

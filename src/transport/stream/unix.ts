@@ -11,7 +11,6 @@ import { gettyError } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import type { Address } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
-import { refuseProxy } from '../proxies/proxy-url.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../types.js';
 import { sharedReads } from './shared-reads.js';
 import { SocketConnection } from './socket-connection.js';
@@ -157,9 +156,14 @@ function listenAt(
   server: Server,
   path: string,
   address: Address,
-  { backlog }: ListenOptions,
+  { socket }: ListenOptions,
 ): Promise<Listener> {
-  return listenWith(server, { path, backlog }, address, () => `unix://${address.path}`);
+  return listenWith(
+    server,
+    { path, backlog: socket?.backlog },
+    address,
+    () => `unix://${address.path}`,
+  );
 }
 
 export const unix: Transport = {
@@ -182,8 +186,7 @@ export const unix: Transport = {
     return listenAt(server, path, address, options);
   },
 
-  async dial(address, options, signal) {
-    refuseProxy(options, address);
+  async dial(address, _options, signal) {
     const socket: Socket = connect({
       path: systemPath(address),
       allowHalfOpen: true,

@@ -74,6 +74,10 @@ export abstract class UdpConnection implements Connection {
     this.#reportsQueueSize = typeof socket.getSendQueueSize === 'function';
   }
 
+  get socket(): Socket {
+    return this.#socket;
+  }
+
   /** Sends one datagram. `callback` is never called before this method returns. */
   protected abstract transmit(datagram: Uint8Array, callback: SendCallback | undefined): void;
   /** Closes the socket, or leaves it to the other connections that share it. Called once. */

@@ -1,7 +1,8 @@
 /** The defaults and the checks of the option `udp`. */
 import { isIP, isIPv4 } from 'node:net';
 import { badOption, type Ranges, withDefaults } from '../../core/options.js';
-import type { UdpOptions } from '../types.js';
+import { SERVER_SOCKET_DEFAULTS } from '../socket-options.js';
+import type { ServerSocketSettings, SocketSettings, UdpOptions } from '../types.js';
 
 /**
  * Bytes. An IPv4 packet has at most 65,535 bytes, of which 28 are the headers of IP and UDP.
@@ -18,22 +19,21 @@ export const UDP_DEFAULTS: Required<UdpOptions> = {
   multicastInterface: '',
   multicastTtl: 1,
   multicastLoopback: true,
-  receiveBufferBytes: 0,
-  sendBufferBytes: 0,
 };
 
-export type ResolvedUdpOptions = Required<UdpOptions>;
+export type ResolvedUdpOptions = Required<UdpOptions> & ServerSocketSettings;
 
-const RANGES: Ranges<ResolvedUdpOptions> = {
+const RANGES: Ranges<Required<UdpOptions>> = {
   maxDatagramBytes: [1, LARGEST_DATAGRAM, 'integer'],
   amplification: [0, Number.POSITIVE_INFINITY],
   multicastTtl: [0, 255, 'integer'],
-  receiveBufferBytes: [0, 2 ** 30, 'integer'],
-  sendBufferBytes: [0, 2 ** 30, 'integer'],
 };
 
-/** `given` with the defaults for the rest. Throws BAD_OPTION. */
-export function resolveUdpOptions(given: UdpOptions | undefined): ResolvedUdpOptions {
+/** `given` with the defaults for the rest, and the options of the socket. Throws BAD_OPTION. */
+export function resolveUdpOptions(
+  given: UdpOptions | undefined,
+  socket: SocketSettings | undefined,
+): ResolvedUdpOptions {
   const options = withDefaults(UDP_DEFAULTS, given, RANGES, 'udp');
   const { multicast, multicastInterface } = options;
   if (!Array.isArray(multicast) || !multicast.every(isMulticast)) {
@@ -50,7 +50,7 @@ export function resolveUdpOptions(given: UdpOptions | undefined): ResolvedUdpOpt
       'the IPv4 address of an interface, or ::%eth0 for IPv6',
     );
   }
-  return options;
+  return { ...options, ...SERVER_SOCKET_DEFAULTS, ...socket };
 }
 
 function isMulticast(ip: unknown): boolean {

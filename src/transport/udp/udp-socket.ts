@@ -1,5 +1,5 @@
 /** Makes UDP sockets: bound for a server, connected for a client. */
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type Socket, type SocketOptions } from 'node:dgram';
 import dns from 'node:dns';
 import { isIP } from 'node:net';
 import { messageOf } from '../../core/errors.js';
@@ -33,8 +33,15 @@ const noLookup = (
   done: (error: null, ip: string, family: unknown) => void,
 ): void => done(null, ip, family);
 
-function makeSocket({ family }: Host): Socket {
-  return createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: noLookup as never });
+function makeSocket({ family }: Host, { ipv6Only, reusePort }: ResolvedUdpOptions): Socket {
+  // The types of Node.js 20 do not have reusePort.
+  const options: SocketOptions & { reusePort: boolean } = {
+    type: family === 6 ? 'udp6' : 'udp4',
+    lookup: noLookup as never,
+    ipv6Only,
+    reusePort,
+  };
+  return createSocket(options);
 }
 
 /**
@@ -80,8 +87,12 @@ function configure(socket: Socket, options: ResolvedUdpOptions): void {
 }
 
 /** A socket for `host` after `prepare`. The socket is closed if `prepare` rejects. */
-async function openSocket(host: Host, prepare: (socket: Socket) => Promise<void>): Promise<Socket> {
-  const socket = makeSocket(host);
+async function openSocket(
+  host: Host,
+  options: ResolvedUdpOptions,
+  prepare: (socket: Socket) => Promise<void>,
+): Promise<Socket> {
+  const socket = makeSocket(host, options);
   try {
     await prepare(socket);
     return socket;
@@ -93,7 +104,7 @@ async function openSocket(host: Host, prepare: (socket: Socket) => Promise<void>
 
 /** A socket that is bound to `host`. */
 export function bindSocket(host: Host, port: number, options: ResolvedUdpOptions): Promise<Socket> {
-  return openSocket(host, async (socket) => {
+  return openSocket(host, options, async (socket) => {
     await untilReady(socket, (done) => socket.bind({ port, address: host.ip }, done));
     configure(socket, options);
   });
@@ -101,7 +112,7 @@ export function bindSocket(host: Host, port: number, options: ResolvedUdpOptions
 
 /**
  * A socket that is bound to all interfaces: of IPv6, which receives IPv4 too, or of IPv4 if the
- * system has no IPv6.
+ * system has no IPv6. With ipv6Only of IPv6.
  */
 export async function bindToAllInterfaces(
   port: number,
@@ -111,6 +122,7 @@ export async function bindToAllInterfaces(
     return await bindSocket({ ip: '::', family: 6 }, port, options);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    if (options.ipv6Only) throw error;
     if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL' && code !== 'EINVAL') throw error;
     return bindSocket({ ip: '0.0.0.0', family: 4 }, port, options);
   }
@@ -122,7 +134,7 @@ export function connectSocket(
   port: number,
   options: ResolvedUdpOptions,
 ): Promise<Socket> {
-  return openSocket(host, async (socket) => {
+  return openSocket(host, options, async (socket) => {
     // Some options must be set before the socket is connected, and only a bound socket has options.
     await untilReady(socket, (done) => socket.bind({ port: 0, exclusive: true }, done));
     configure(socket, options);

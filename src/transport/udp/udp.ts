@@ -19,7 +19,6 @@
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
-import { refuseProxy } from '../proxies/proxy-url.js';
 import type { Transport } from '../types.js';
 import { rotateAfterFailed, UdpClientConnection } from './udp-client-connection.js';
 import { UdpListener } from './udp-listener.js';
@@ -36,7 +35,7 @@ export const udp: Transport = {
   maxSessions: 10_000,
 
   async listen(address, options, accept) {
-    const settings = resolveUdpOptions(options.udp);
+    const settings = resolveUdpOptions(options.udp, options.socket);
     try {
       const socket = await (address.host === ''
         ? bindToAllInterfaces(address.port, settings)
@@ -52,8 +51,7 @@ export const udp: Transport = {
   },
 
   async dial(address, options, signal) {
-    refuseProxy(options, address);
-    const settings = resolveUdpOptions(options.udp);
+    const settings = resolveUdpOptions(options.udp, options.socket);
     if (settings.multicast.length > 0)
       throw badOption(
         'udp.multicast',

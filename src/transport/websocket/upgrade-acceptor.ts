@@ -8,7 +8,14 @@ import { forwardedClient } from '../proxies/forwarded-header.js';
 import { RefusedError } from '../refused-error.js';
 import type { Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
 import { SocketPeer } from '../stream/socket-peer.js';
-import type { Admission, Connection, Peer, ProxySettings, WebSocketOptions } from '../types.js';
+import type {
+  Admission,
+  Connection,
+  Peer,
+  ProxySettings,
+  SocketSettings,
+  WebSocketOptions,
+} from '../types.js';
 import { isOriginAllowed } from './handshake/origin-policy.js';
 import {
   type AcceptedUpgrade,
@@ -30,6 +37,7 @@ export interface UpgradeAcceptorOptions {
   readonly websocket: WebSocketOptions;
   readonly admission: Admission;
   readonly behindProxy: ProxySettings | undefined;
+  readonly socketSettings: SocketSettings | undefined;
   /** Has the handshake of each socket that is passed to the methods. */
   readonly handshakes: HandshakeTracker;
   readonly accept: (connection: Connection) => void;
@@ -110,7 +118,7 @@ export class UpgradeAcceptor {
   }
 
   #open(socket: Socket, head: Buffer, upgrade: AcceptedUpgrade): void {
-    const { path, websocket, admission, accept } = this.#options;
+    const { path, websocket, admission, socketSettings, accept } = this.#options;
     const handshake = this.#handshakes.find(socket);
     // While allowOrigin was called, the handshake may have ended, or the peer may have closed. A
     // session would never get the 'end' event that the socket has already emitted.
@@ -127,6 +135,7 @@ export class UpgradeAcceptor {
       peerOf(handshake.scheme as WebSocketScheme, socket, '', path, handshake.client),
       { socket, handshake, handshakes: this.#handshakes, response, head },
       admission,
+      socketSettings,
     );
     accept(new WebSocketConnection(stream, settings));
   }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
 import { SocketConnection } from '../stream/socket-connection.js';
-import type { Admission, ConnectionEvents, Peer } from '../types.js';
+import type { Admission, ConnectionEvents, Peer, SocketSettings } from '../types.js';
 import { statusResponse } from './handshake/server-handshake.js';
 
 /** An upgrade request without a response. */
@@ -25,8 +25,13 @@ export class UpgradedConnection extends SocketConnection {
   #pending: PendingUpgrade | undefined;
   #isLingering = false;
 
-  constructor(peer: Peer, pending: PendingUpgrade, admission: Admission) {
-    super(pending.socket, peer);
+  constructor(
+    peer: Peer,
+    pending: PendingUpgrade,
+    admission: Admission,
+    settings?: SocketSettings,
+  ) {
+    super(pending.socket, peer, settings);
     this.#pending = pending;
     this.#admission = admission;
   }

@@ -8,7 +8,7 @@ import { dialTunnel } from '../proxies/http-tunnel.js';
 import { SocketConnection } from '../stream/socket-connection.js';
 import { untilConnected } from '../stream/socket-dial.js';
 import { tlsClientOptions } from '../tls/tls-options.js';
-import type { ClientOptions, Connection } from '../types.js';
+import type { Connection, DialOptions } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
 import { responseStatus } from './handshake/response-status.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
@@ -23,7 +23,7 @@ const HALF_OPEN: object = { allowHalfOpen: true };
 export async function dial(
   scheme: WebSocketScheme,
   address: Address,
-  { websocket, tls, proxy }: ClientOptions,
+  { websocket, tls, proxy, socket: settings }: DialOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
   const options = checkWebSocketOptions(websocket);
@@ -38,6 +38,7 @@ export async function dial(
     const stream = new SocketConnection(
       socket,
       peerOf(scheme, socket, pathOf(address), '', tunnel?.remote),
+      settings,
     );
     return new WebSocketConnection(stream, {
       role: 'client',

@@ -60,6 +60,10 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     return this.stream.encrypted;
   }
 
+  get socket(): object | undefined {
+    return this.stream.socket;
+  }
+
   get closeCode(): number | undefined {
     return this.closing.code;
   }

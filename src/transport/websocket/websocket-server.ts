@@ -29,10 +29,10 @@ export async function listen(
   const { admission } = options;
   if (address.httpServer !== undefined) {
     const { httpServer, path } = address;
-    const { behindProxy } = options;
+    const { behindProxy, socket: socketSettings } = options;
     return listenOnHttpServer(
       httpServer,
-      { scheme, path, websocket, admission, behindProxy, accept },
+      { scheme, path, websocket, admission, behindProxy, socketSettings, accept },
       options,
     );
   }
@@ -63,6 +63,7 @@ export async function listen(
     websocket,
     admission,
     behindProxy: options.behindProxy,
+    socketSettings: options.socket,
     handshakes,
     accept,
   });

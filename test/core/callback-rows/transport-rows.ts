@@ -75,6 +75,15 @@ export const TRANSPORT_ROWS: Rows = {
         onClose: once(fail),
       },
     }),
+  CloseCallback: (fail, reports) => {
+    const callback = once(fail);
+    return testSession(reports, {
+      listener: {
+        onOpen: (session) => session.addCloseCallback(callback),
+        onMessage: (session, line) => (line === 'a' ? session.destroy() : session.write(line)),
+      },
+    });
+  },
   'EventListener.onEnd': (fail, reports) =>
     testSession(
       reports,

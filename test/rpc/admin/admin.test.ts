@@ -93,6 +93,14 @@ describe('the option admin', () => {
     await server.close();
   });
 
+  test('is a BAD_OPTION if one of several addresses needs authorization', async () => {
+    const local = freeMemoryAddress();
+    await expect(serve([local, 'tcp://0.0.0.0:0'], [], { admin: true })).rejects.toMatchObject({
+      code: 'BAD_OPTION',
+    });
+    await (await serve([local, 'tcp://127.0.0.1:0'], [], { admin: true })).close();
+  });
+
   test('is allowed at all interfaces with authorize', async () => {
     const server = await serve('tcp://0.0.0.0:0', [], {
       admin: true,

@@ -4,7 +4,9 @@ import { expect } from 'vitest';
 import { lengthPrefixed, raw, type Session } from '../../../src/transport/index.js';
 import { untilQuiet } from '../../fixtures/session-probes.js';
 import { pair, runForEveryTransport } from '../../fixtures/transports.js';
-import { turns } from '../../fixtures/waiting.js';
+import { turns, until } from '../../fixtures/waiting.js';
+
+const MIB = 1024 * 1024;
 
 runForEveryTransport({
   async 'calls onOpen first, then onMessage, and onClose once and last'(row) {
@@ -83,6 +85,24 @@ runForEveryTransport({
     expect(await p.serverEvents.messages.take(3)).toEqual(['a', 'bb', 'c']);
     p.clientSession.writeBytes(Buffer.from('d\n'));
     expect(await p.serverEvents.messages.next()).toBe('dd');
+  },
+
+  async 'delivers the bytes of writeBytes() unchanged, on a message transport as one message'(row) {
+    const options = { codec: raw(), maxMessageBytes: 4 * MIB };
+    await using p = await pair(row, { clientSide: options, serverSide: options });
+    const isDatagram = p.clientSession.lossy;
+    const bytes = Buffer.alloc(isDatagram ? 60_000 : 3 * MIB, 'every size ');
+    p.clientSession.writeBytes(bytes);
+    p.clientSession.writeBytesArray([bytes.subarray(0, 10), bytes.subarray(10)]);
+    const expected = Buffer.concat([bytes, bytes]);
+    const { messages } = p.serverEvents;
+    if (row.isMessageTransport) {
+      expect((await messages.take(2)).map((message) => message.length)).toEqual([
+        bytes.length,
+        bytes.length,
+      ]);
+    } else await until(() => Buffer.concat(messages.all).length === expected.length, 'all arrived');
+    expect(Buffer.concat(messages.all).equals(expected)).toBe(true);
   },
 
   async 'delivers an empty message'(row) {

@@ -46,8 +46,6 @@ describe('an option of UDP', () => {
     [{ multicastTtl: 256 }, 'multicastTtl: got 256, expected an integer from 0 to 255'],
     [{ multicastTtl: 1.5 }, 'udp.multicastTtl: got 1.5, expected an integer from 0 to 255'],
     [{ multicastLoopback: null }, 'multicastLoopback: got null, expected a boolean'],
-    [{ receiveBufferBytes: -1 }, 'receiveBufferBytes: got -1'],
-    [{ sendBufferBytes: '1 MB' }, 'sendBufferBytes: got "1 MB"'],
   ];
 
   it.each(INVALID)(
@@ -76,8 +74,8 @@ describe('an option of UDP', () => {
   it('sets the sizes of the buffers of the system', async () => {
     const bind = vi.spyOn(Socket.prototype, 'bind');
     const sizes = { receiveBufferBytes: 20_000, sendBufferBytes: 30_000 };
-    await using server = await serveRaw(ECHO, { udp: sizes });
-    await using _client = await connectRaw(server.address, { udp: sizes });
+    await using server = await serveRaw(ECHO, { socket: sizes });
+    await using _client = await connectRaw(server.address, { socket: sizes });
     for (const socket of bind.mock.contexts as Socket[]) {
       expect(socket.getRecvBufferSize()).toBeGreaterThanOrEqual(20_000);
       expect(socket.getRecvBufferSize()).toBeLessThan(100_000);

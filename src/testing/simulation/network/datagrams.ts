@@ -2,7 +2,6 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { gettyError } from '../../../core/errors.js';
 import type { Address } from '../../../transport/address.js';
-import { refuseProxy } from '../../../transport/proxies/proxy-url.js';
 import type { Connection, Listener, Transport, UdpOptions } from '../../../transport/types.js';
 import type { SimulatedProcess } from '../context.js';
 import type { Payload } from '../trace.js';
@@ -205,7 +204,6 @@ export const simudp: Transport = {
   },
 
   async dial(address, options) {
-    refuseProxy(options, address);
     const place = ownPlace(address);
     if (place === undefined) throw outsideError('CONNECT_FAILED', address);
     const host = address.host === '' ? place.host.name : address.host;

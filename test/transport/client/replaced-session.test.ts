@@ -1,10 +1,10 @@
 /** REPLACE_SESSION: a client opens another session in the place of one whose server closes. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Client, type Session, serve } from '../../../src/transport/index.js';
 import {
   REPLACE_SESSION,
   type ReplacesSessions,
-} from '../../../src/transport/session/open-sessions.js';
+} from '../../../src/transport/client/open-sessions.js';
+import { type Client, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   makeSessionsOld,

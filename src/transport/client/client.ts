@@ -1,17 +1,14 @@
-/** Connects to an address, and keeps sessions with it open. */
-import { notifyOrWarn } from '../core/callbacks.js';
-import { type GettyError, gettyError } from '../core/errors.js';
-import { checkSignal, followSignal, reasonOf } from '../core/signals.js';
-import { startTimer } from '../core/timers.js';
-import { settleInTurns } from '../core/turn.js';
-import type { Address } from './address.js';
-import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
-import { BaseEndpoint } from './endpoint.js';
-import { checkClientNames } from './option-names.js';
-import { type Platform, rateLimitsOf, transportFor } from './platform.js';
-import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
-import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './session/open-sessions.js';
-import { withCompression } from './session/session-options.js';
+/** Connects to a server, and keeps sessions with it open. */
+import { notifyOrWarn } from '../../core/callbacks.js';
+import { type GettyError, gettyError } from '../../core/errors.js';
+import { checkSignal, followSignal, reasonOf } from '../../core/signals.js';
+import { startTimer } from '../../core/timers.js';
+import { settleInTurns } from '../../core/turn.js';
+import { BaseEndpoint } from '../endpoint.js';
+import { checkClientNames } from '../option-names.js';
+import { addressList, type Platform, rateLimitsOf, type Target, targetOf } from '../platform.js';
+import type { TransportSession } from '../session/session.js';
+import { withCompression } from '../session/session-options.js';
 import type {
   Client,
   ClientAddress,
@@ -20,8 +17,11 @@ import type {
   Connection,
   Session,
   Setup,
-  Transport,
-} from './types.js';
+} from '../types.js';
+import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
+import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './open-sessions.js';
+import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
+import { attemptError, ServerAddresses } from './server-addresses.js';
 
 export { CLIENT_DEFAULTS } from './client-options.js';
 export { RECONNECT_DEFAULTS } from './reconnect-schedule.js';
@@ -35,8 +35,14 @@ class TransportClient<In, Out>
 {
   readonly type = 'client';
   readonly address: string;
-  readonly #target: Address;
-  readonly #transport: Transport;
+  readonly addresses: readonly string[];
+  readonly #servers: ServerAddresses;
+  /** The address of each session. */
+  readonly #addressOf = new WeakMap<Session<In, Out>, string>();
+  /** The address that was dialed last. */
+  #dialed = '';
+  /** The addresses for messages. */
+  readonly #text: string;
   readonly #options: ResolvedClientOptions;
   readonly #schedule: ReconnectSchedule;
   /** Sessions whose onOpen has settled. A session that is replaced is removed. */
@@ -45,6 +51,7 @@ class TransportClient<In, Out>
   #attempt: Promise<void> | undefined;
   #attemptAbort: AbortController | undefined;
   #attemptCount = 0;
+  reconnectAttempts = 0;
   /** Whether the next attempt replaces a session. session() starts such an attempt at once. */
   #isReplacing = false;
   #lastFailure: GettyError | undefined;
@@ -52,15 +59,15 @@ class TransportClient<In, Out>
 
   constructor(
     platform: Platform,
-    target: Address,
-    transport: Transport,
+    targets: readonly [Target, ...Target[]],
     setup: Setup<In, Out>,
     options: ResolvedClientOptions,
   ) {
     super(platform, setup, rateLimitsOf(platform, options.rate, 'client'));
-    this.address = target.text;
-    this.#target = target;
-    this.#transport = transport;
+    this.#servers = new ServerAddresses(targets);
+    this.address = targets[0].address.text;
+    this.addresses = targets.map(({ address }) => address.text);
+    this.#text = this.addresses.join(', ');
     this.#options = options;
     this.#schedule = new ReconnectSchedule(options.reconnect);
   }
@@ -107,7 +114,7 @@ class TransportClient<In, Out>
       this.destroy();
       throw gettyError(
         'ABORTED_BY_CALLER',
-        `the signal of connect() to ${this.address} was aborted`,
+        `the signal of connect() to ${this.#text} was aborted`,
         reasonOf(signal),
       );
     }
@@ -150,6 +157,7 @@ class TransportClient<In, Out>
 
   #startAttempt(): Promise<void> {
     this.#attemptCount++;
+    this.reconnectAttempts++;
     this.#isReplacing = false;
     const attempt = this.#dial().finally(() => {
       this.#attempt = undefined;
@@ -160,7 +168,28 @@ class TransportClient<In, Out>
     return attempt;
   }
 
+  /** One attempt: dials the addresses in turn, until one of them has a session. */
   async #dial(): Promise<void> {
+    const failures: GettyError[] = [];
+    for (const target of this.#servers.inTurn()) {
+      try {
+        await this.#dialTarget(target);
+        this.#lastFailure = undefined;
+        return;
+      } catch (error) {
+        const failure = error as GettyError;
+        const isPermanent = this.closed || PERMANENT_ERRORS.includes(failure.code);
+        if (isPermanent) failures.length = 0;
+        failures.push(failure);
+        if (isPermanent) break;
+        this.#servers.skip(target.address.text);
+      }
+    }
+    this.#lastFailure = this.#schedule.countFailure(attemptError(failures));
+    throw this.#lastFailure;
+  }
+
+  async #dialTarget({ address, transport }: Target): Promise<void> {
     const abort = new AbortController();
     this.#attemptAbort = abort;
     const { connectTimeout } = this.#options;
@@ -172,12 +201,9 @@ class TransportClient<In, Out>
       connectTimeout,
     );
     try {
-      const connection = await this.#transport.dial(this.#target, this.#options, abort.signal);
+      const connection = await transport.dial(address, this.#options, abort.signal);
+      this.#dialed = address.text;
       await this.#addSession(connection);
-      this.#lastFailure = undefined;
-    } catch (error) {
-      this.#lastFailure = this.#schedule.countFailure(error as GettyError);
-      throw this.#lastFailure;
     } finally {
       clearTimeout(timer);
       this.#attemptAbort = undefined;
@@ -193,10 +219,21 @@ class TransportClient<In, Out>
     if (session.closed)
       throw gettyError(
         'CONNECTION_LOST',
-        `the session with ${this.address} was lost before onOpen had settled`,
+        `the session with ${this.addressOf(session)} was lost before onOpen had settled`,
       );
     this.#openSessions.add(session);
+    this.reconnectAttempts = 0;
     this.#updateState();
+  }
+
+  protected override createSession(connection: Connection): TransportSession<In, Out> {
+    const session = super.createSession(connection);
+    this.#addressOf.set(session, this.#dialed);
+    return session;
+  }
+
+  override addressOf(session: Session<In, Out>): string {
+    return this.#addressOf.get(session) as string;
   }
 
   override onSessionClosed(session: Session<In, Out>): void {
@@ -211,9 +248,13 @@ class TransportClient<In, Out>
   #onRemoved(session: Session<In, Out>, isReplaced: boolean): void {
     const age = this.#openSessions.remove(session);
     if (age === undefined) return;
+    const address = this.addressOf(session);
+    // An address whose server closes, refuses the client or is silent is not the next one.
+    const hasServed = age >= MIN_SESSION_AGE && session.stats.bytesRead > 0;
+    if (isReplaced || !hasServed) this.#servers.skip(address);
     const reason = isReplaced
-      ? gettyError('CONNECTION_LOST', `the server at ${this.address} is closing`)
-      : this.#lossError(age);
+      ? gettyError('CONNECTION_LOST', `the server at ${address} is closing`)
+      : this.#lossError(age, address);
     this.#lastFailure = this.#schedule.countLoss(reason, age);
     // A server that ends each session within MIN_SESSION_AGE is dialed with delays.
     if (isReplaced && age >= MIN_SESSION_AGE && this.#attempt === undefined)
@@ -222,22 +263,19 @@ class TransportClient<In, Out>
     this.#updateState();
   }
 
-  /** `age`: how long the session was open, in ms. */
-  #lossError(age = Number.POSITIVE_INFINITY): GettyError {
+  /** `age`: how long the session was open, in ms. `address`: of its server. */
+  #lossError(age = Number.POSITIVE_INFINITY, address = this.#text): GettyError {
     // A server that is full, or that rejects the certificate, closes without a reason.
     const hint =
       age < MIN_SESSION_AGE
         ? ` ${Math.round(age)} ms after it was opened; did the server refuse it?`
         : '';
     const suffix = this.#schedule.isEnabled ? '' : ', and reconnect is off';
-    return gettyError(
-      'CONNECTION_LOST',
-      `the session with ${this.address} was lost${hint}${suffix}`,
-    );
+    return gettyError('CONNECTION_LOST', `the session with ${address} was lost${hint}${suffix}`);
   }
 
   #closedError(): GettyError {
-    return gettyError('ENDPOINT_CLOSED', `the client of ${this.address} is closed`);
+    return gettyError('ENDPOINT_CLOSED', `the client of ${this.#text} is closed`);
   }
 
   /** Computes the state, and calls onState if it has changed. */
@@ -264,19 +302,23 @@ class TransportClient<In, Out>
 /** connect() with the transports of `platform`. */
 export async function connectOn<In, Out>(
   platform: Platform,
-  address: ClientAddress,
+  address: ClientAddress | readonly ClientAddress[],
   setup: Setup<In, Out>,
   options: ClientOptions = {},
 ): Promise<Client<In, Out>> {
-  const target = transportFor(platform, address, 'connect()');
-  checkClientNames(options, target.address);
-  const checked = resolveClientOptions(options, target.address);
+  const targets = addressList(address).map((one) => targetOf(platform, one, 'connect()'));
+  const addresses = targets.map((target) => target.address);
+  checkClientNames(options, addresses);
+  const checked = resolveClientOptions(options, addresses);
   checkSignal(options.signal);
-  const resolved = { ...checked, websocket: withCompression(options.websocket, setup) };
+  const resolved = {
+    ...checked,
+    socket: platform.sockets?.ofClient(options, addresses),
+    websocket: withCompression(options.websocket, setup),
+  };
   return new TransportClient<In, Out>(
     platform,
-    target.address,
-    target.transport,
+    targets as [Target, ...Target[]],
     setup,
     resolved,
   ).connect(options.signal);

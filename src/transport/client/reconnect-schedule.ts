@@ -1,8 +1,8 @@
 /** When a client may dial again after failed attempts and lost sessions; ReconnectOptions. */
-import { GettyError } from '../core/errors.js';
-import { badOption, checkNumber, type Ranges, withDefaults } from '../core/options.js';
-import { backoffDelay, LONGEST_TIMER, startTimer } from '../core/timers.js';
-import type { ClientOptions, ReconnectOptions } from './types.js';
+import { GettyError } from '../../core/errors.js';
+import { badOption, checkNumber, type Ranges, withDefaults } from '../../core/options.js';
+import { backoffDelay, LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import type { ClientOptions, ReconnectOptions } from '../types.js';
 
 /** Milliseconds. */
 export const RECONNECT_DEFAULTS = {

@@ -1,6 +1,7 @@
 /** The open sessions of a client. next() returns one session after the other. */
+
+import type { TransportSession } from '../session/session.js';
 import type { Session } from '../types.js';
-import type { TransportSession } from './session.js';
 
 /** The key of a method of the clients that connect() returns; see ReplacesSessions. */
 export const REPLACE_SESSION = Symbol('replaceSession');

@@ -1,7 +1,13 @@
 /** When a client connects again, and when it stops. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type ClientState, connect, lines, type Setup, serve } from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
+import {
+  type ClientState,
+  connect,
+  lines,
+  type Setup,
+  serve,
+} from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
 import {
   loseSession,
   makeSessionsOld,
@@ -10,10 +16,10 @@ import {
   recordDelays,
   restoreMocks,
   SETUP,
-} from '../fixtures/reconnecting-clients.js';
-import { untilQuiet } from '../fixtures/session-probes.js';
-import { rejection } from '../fixtures/transports.js';
-import { Inbox, until, within } from '../fixtures/waiting.js';
+} from '../../fixtures/reconnecting-clients.js';
+import { untilQuiet } from '../../fixtures/session-probes.js';
+import { rejection } from '../../fixtures/transports.js';
+import { Inbox, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(restoreMocks);

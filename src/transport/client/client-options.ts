@@ -1,18 +1,17 @@
 /** Checks the options of connect(), and applies their defaults. */
-import { checkCallback } from '../core/callbacks.js';
-import { badOption, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER } from '../core/timers.js';
-import type { Address } from './address.js';
+import { checkCallback } from '../../core/callbacks.js';
+import { badOption, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER } from '../../core/timers.js';
+import type { Address } from '../address.js';
+import type { ClientOptions, DialOptions } from '../types.js';
 import { type ResolvedReconnect, resolveReconnect } from './reconnect-schedule.js';
-import type { ClientOptions } from './types.js';
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
 
-export type ResolvedClientOptions = Pick<
-  ClientOptions,
-  'tls' | 'udp' | 'websocket' | 'proxy' | 'onState' | 'rate'
-> &
+/** `socket` is undefined here: Platform.sockets returns it. */
+export type ResolvedClientOptions = DialOptions &
+  Pick<ClientOptions, 'onState' | 'rate'> &
   typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 /**
@@ -22,7 +21,7 @@ export type ResolvedClientOptions = Pick<
  */
 export function resolveClientOptions(
   options: ClientOptions,
-  { stdio }: Partial<Address> = {},
+  addresses: readonly Address[] = [],
 ): ResolvedClientOptions {
   const checked = withDefaults(CLIENT_DEFAULTS, options, {
     connections: [1, 10_000, 'integer'],
@@ -33,7 +32,8 @@ export function resolveClientOptions(
     if (value !== undefined && (typeof value !== 'object' || value === null))
       throw badOption(name, value, 'an object');
   checkCallback('onState', onState);
-  if (stdio !== undefined && checked.connections > 1)
+  const isStdio = addresses.some(({ stdio }) => stdio !== undefined);
+  if (isStdio && checked.connections > 1)
     throw badOption('connections', checked.connections, '1 at { stdio }, which has one connection');
   const resolved = resolveReconnect(reconnect);
   return {
@@ -43,7 +43,7 @@ export function resolveClientOptions(
     proxy,
     onState,
     rate,
-    reconnect: stdio === undefined ? resolved : undefined,
+    reconnect: isStdio ? undefined : resolved,
     ...checked,
   };
 }
