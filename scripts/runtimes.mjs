@@ -4,7 +4,9 @@
 import { install, ROOT, setup } from './setup.mjs';
 
 setup();
-install(`${ROOT}test/runtimes`);
+const given = process.argv.slice(2);
+if (given.length === 0 || given.includes('bun') || given.includes('deno'))
+  install(`${ROOT}test/runtimes`);
 // setup() may have installed it.
 const { build } = await import('esbuild');
 

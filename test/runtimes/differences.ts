@@ -31,19 +31,54 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     runtimes: ['deno'],
     tests: [
-      ...onEach(
-        'transport/behavior/backpressure',
-        ['tls', 'wss'],
-        'settles drained() when a paused peer reads again, and loses nothing',
-      ),
-      ...onEach(
-        'transport/behavior/backpressure',
-        ['tls', 'wss'],
-        'throws SESSION_BLOCKED when maxQueuedBytes wait for a paused peer',
-      ),
+      ...['tls', 'wss'].flatMap((suite) => [
+        `transport/behavior/backpressure > ${suite} > settles drained() when a paused peer reads again, and loses nothing`,
+        `transport/behavior/backpressure > ${suite} > throws SESSION_BLOCKED when maxQueuedBytes wait for a paused peer`,
+        `transport/behavior/send > ${suite} > rejects send() at its timeout or its signal with the bytes sent, and stays open`,
+        `transport/behavior/send > ${suite} > rejects every pending send() when the session is destroyed`,
+        `transport/behavior/send > ${suite} > rejects every pending send() when the peer is destroyed`,
+      ]),
     ],
     reason:
       'Deno reads on from a TLS socket that is paused: a session that is paused does not slow its peer down, and Deno keeps the bytes in memory.',
+  },
+  {
+    runtimes: ['deno'],
+    tests: [
+      ...onEach(
+        'transport/behavior/closing',
+        ['tcp', 'unix', 'udp', 'tcp+deflate', 'tcp+snappy'],
+        'settles close() of a paused session',
+      ),
+      'transport/behavior/closing > tls > sends queued messages and receives messages of the peer while it closes',
+    ],
+    reason:
+      'Bytes of the peer that are on the way when a session closes may be lost, and the session of the peer may end with CONNECTION_LOST: `end()` of a socket of `node:net` does not wait for them on Deno.',
+    isUnstable: true,
+  },
+  {
+    runtimes: ['deno'],
+    tests: [
+      'transport/behavior/session-info > udp > has the local address of the peer as its remote address',
+    ],
+    reason: 'On Deno the local address of a UDP client has the host 0.0.0.0.',
+  },
+  {
+    runtimes: ['deno'],
+    tests: [
+      'transport/behavior/server > udp > answers many clients at once, each with its own answers',
+    ],
+    reason: 'On Deno datagrams that are sent at once may leave in another order.',
+    isUnstable: true,
+  },
+  {
+    runtimes: ['deno'],
+    tests: [
+      'registries/file/entry-ttl > the ttl of an entry of the file registry > holds after each heartbeat, also when the clock of the machine jumps between two',
+    ],
+    reason:
+      'On Deno the times of files are whole milliseconds, so the file registry does not notice a heartbeat in the same millisecond as the one before.',
+    isUnstable: true,
   },
   {
     runtimes: ['deno'],
@@ -58,7 +93,8 @@ export const DIFFERENCES: readonly Difference[] = [
     tests: [
       'rpc/codecs/protobuf/protobuf-codec > protobufCodec() > uses protobuf-es where code generation is forbidden',
     ],
-    reason: 'The test starts the runtime with a flag of Node.js.',
+    reason:
+      'Not tested: Protobuf where code generation is forbidden, for which Node.js has a flag.',
   },
 ];
 

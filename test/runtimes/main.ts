@@ -1,5 +1,6 @@
 /** `npm run runtimes`: runs a part of the tests on other runtimes. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compile } from './compile.js';
@@ -54,21 +55,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const parent = resolve('build/runtimes');
 await mkdir(parent, { recursive: true });
 const folder = await mkdtemp(join(parent, 'run-'));
-try {
-  await compile(folder);
-  for (const given of names) {
-    const runtime = await findRuntime(given);
-    const { passed, failedAsExpected, unexpected } = await runSuite(
-      runtime,
-      folder,
-      differencesOf(runtime.name),
-    );
-    console.log(
-      `${runtime.name} ${runtime.version}: ${passed} passed, ${failedAsExpected} failed as expected, ${unexpected.length} unexpected`,
-    );
-    for (const text of unexpected) console.log(`  ${text.trimEnd().replaceAll('\n', '\n    ')}`);
-    if (unexpected.length > 0) process.exitCode = 1;
-  }
-} finally {
-  await rm(folder, { recursive: true, force: true });
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+await compile(folder);
+for (const given of names) {
+  const runtime = await findRuntime(given);
+  const { passed, failedAsExpected, unexpected } = await runSuite(
+    runtime,
+    folder,
+    differencesOf(runtime.name),
+  );
+  console.log(
+    `${runtime.name} ${runtime.version}: ${passed} passed, ${failedAsExpected} failed as expected, ${unexpected.length} unexpected`,
+  );
+  for (const text of unexpected) console.log(`  ${text.trimEnd().replaceAll('\n', '\n    ')}`);
+  if (unexpected.length > 0) process.exitCode = 1;
 }

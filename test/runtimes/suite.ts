@@ -6,7 +6,7 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { startTests, type Task, type Test, type VitestRunner } from '@vitest/runner';
-import { LEFT_OUT } from './areas.js';
+import { isLeftOut } from './areas.js';
 
 /** The only argument of this program, as JSON. */
 export interface SuiteOptions {
@@ -60,26 +60,19 @@ const pathOf = (file: string): string =>
 
 /** Leaves out the tests that are not wanted. Returns whether any test of the task is left. */
 function select(task: Task): boolean {
-  if (LEFT_OUT.includes(nameOf(task))) return leaveOut(task);
   if (task.type === 'test') {
     const id = idOf(task);
     if (task.mode === 'run' && options.except.includes(id)) {
       report({ id, state: 'except' });
       task.mode = 'skip';
     }
-    if (options.only?.includes(id) === false) task.mode = 'skip';
+    if (isLeftOut(id) || options.only?.includes(id) === false) task.mode = 'skip';
     return task.mode === 'run';
   }
   const isLeft = task.tasks.map(select).includes(true);
   // The hooks of a suite run even if none of its tests does.
   if (!isLeft) task.mode = 'skip';
   return isLeft;
-}
-
-function leaveOut(task: Task): false {
-  task.mode = 'skip';
-  if (task.type === 'suite') for (const inner of task.tasks) leaveOut(inner);
-  return false;
 }
 
 function reportTest(test: Test): void {
