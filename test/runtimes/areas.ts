@@ -37,7 +37,6 @@ export const FILES: readonly string[] = [
   'micro/strategies/failover',
   'micro/strategies/retries',
   'registries/behavior',
-  'registries/file/file',
   'repository/entry-points',
   'testing/simulation/first-answer',
   // The last one: it moves the clock, which is read by code that later files use.

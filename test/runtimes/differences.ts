@@ -23,7 +23,7 @@ const onEach = (file: string, suites: readonly string[], test: string): string[]
 export const DIFFERENCES: readonly Difference[] = [
   {
     runtimes: ['bun', 'deno'],
-    tests: ['testing/simulation/first-answer > a host answers in virtual time'],
+    tests: ['testing/simulation/first-answer > a host answers'],
     reason:
       '`createHook()` of `node:async_hooks` has no effect, so `simulate()` rejects with SIMULATION_FAILED.',
     isWholeArea: true,

@@ -51,7 +51,8 @@ async function runProcess(
       output = (output + text).slice(-SHOWN_OUTPUT);
     });
   const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
+  // Before the folder is removed, to which the process writes.
+  process.prependOnceListener('exit', kill);
   const [code, signal] = await once(child, 'close');
   process.off('exit', kill);
   const lines = (await readFile(options.results, 'utf8').catch(() => '')).trim().split('\n');

@@ -4,8 +4,8 @@ import { simulate } from '../../../src/testing/simulation/index.js';
 import { connect, lines, serve } from '../../../src/transport/index.js';
 import { Inbox } from '../../fixtures/waiting.js';
 
-test('a host answers in virtual time', async () => {
-  const { duration, value } = await simulate({}, async ({ host }) => {
+test('a host answers', async () => {
+  const { value } = await simulate({}, async ({ host }) => {
     const server = host('server', () =>
       serve('sim://server:1000', {
         codec: lines(),
@@ -22,5 +22,4 @@ test('a host answers in virtual time', async () => {
     return answers.next();
   });
   expect(value).toBe('hello!');
-  expect(duration).toBeLessThan(1_000);
 });
