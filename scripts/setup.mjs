@@ -67,7 +67,7 @@ const modified = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ??
  * `npm ci` in `folder`, unless its packages are as new as its lock file.
  * @param {string} folder
  */
-function install(folder) {
+export function install(folder) {
   if (
     modified(join(folder, 'node_modules/.package-lock.json')) >=
     modified(join(folder, 'package-lock.json'))

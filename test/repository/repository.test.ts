@@ -51,7 +51,9 @@ test('each dependency has an exact version, except @bufbuild/protobuf', () => {
 });
 
 test.each(
-  ['package-lock.json', 'bench/package-lock.json'].filter((file) => existsSync(join(ROOT, file))),
+  ['package-lock.json', 'bench/package-lock.json', 'test/runtimes/package-lock.json'].filter(
+    (file) => existsSync(join(ROOT, file)),
+  ),
 )(
   '%s has no hosts and the packages of every platform (else run `node scripts/lock.mjs`)',
   (file) => {

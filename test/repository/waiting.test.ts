@@ -48,7 +48,10 @@ const MISTAKES: Readonly<Record<string, Mistake>> = {
 };
 
 const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(
-  (name) => /\.(ts|mjs)$/.test(name) && !/^repository.waiting\.test\.ts$/.test(name),
+  (name) =>
+    /\.(ts|mjs)$/.test(name) &&
+    !name.includes('node_modules') &&
+    !/^repository.waiting\.test\.ts$/.test(name),
 );
 const textOf = (file: string): string => readFileSync(`${FOLDER}${file}`, 'utf8');
 

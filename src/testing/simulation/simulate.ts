@@ -24,8 +24,9 @@ import {
   SYSTEM_SCHEMES,
 } from './network/real-transports.js';
 import { sim } from './network/streams.js';
-import { checkRealTimers } from './real-timers.js';
+
 import { type End, type Scenario, SimulationRun } from './run.js';
+import { checkRuntime } from './runtime-checks.js';
 import { StackRecorder } from './stall-report.js';
 import type { SimulationOptions, SimulationResult } from './types.js';
 import { World } from './world.js';
@@ -148,7 +149,7 @@ export async function simulate<T>(
   });
   active = { seed, signal: options.signal, isOver, stack: new CreationStack() };
   try {
-    await checkRealTimers();
+    await checkRuntime();
     const world = new World(seed, await createVirtualClock(), startDate, options.onTrace);
     const recorder = options.stacks === true ? new StackRecorder(() => world.now) : undefined;
     const run = new SimulationRun<T>(

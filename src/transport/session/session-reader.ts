@@ -36,6 +36,8 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #hasEnded = false;
   /** Whether onEnd of the listener has been called. */
   #isEndDelivered = false;
+  /** Called when all messages that precede the end of the peer's side have been delivered. */
+  onRead: (() => void) | undefined;
 
   /** `opened`: whether onOpen has settled. */
   constructor(
@@ -68,6 +70,11 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#messages?.use(setup);
     const awaitsTurn = (this.pauseReasons & PAUSED_BY_TURN) !== 0;
     if (this.#hasUnread() && !this.#isReading && !awaitsTurn) this.#waitForTurn(false);
+  }
+
+  /** Whether the peer has ended its side, and its last messages wait for a turn. */
+  get awaitsTurn(): boolean {
+    return this.#hasEnded && this.pauseReasons === PAUSED_BY_TURN;
   }
 
   /** Bytes of a stream that have arrived and are not decoded. */
@@ -291,6 +298,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
       );
     }
     if (this.handling === 0) this.#endOwnSide();
+    this.onRead?.();
   }
 
   /** The peer has ended its side, and all promises of onMessage have settled. */

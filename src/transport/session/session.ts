@@ -86,6 +86,8 @@ export class TransportSession<In, Out>
   #hasOpened = false;
   /** Whether the connection has called onClose. */
   #isConnectionClosed = false;
+  /** Whether onClose of the listener has been called. */
+  #hasEnded = false;
   #attributes: AttributeMap | undefined;
   readonly #periodicWork: PeriodicWork<In, Out>;
   #waitTimer: NodeJS.Timeout | undefined;
@@ -447,7 +449,7 @@ export class TransportSession<In, Out>
   }
 
   #makeEnd(): SessionEnd<In, Out> {
-    const end = new SessionEnd<In, Out>(this, this.#isConnectionClosed);
+    const end = new SessionEnd<In, Out>(this, this.#hasEnded);
     this.#end = end;
     return end;
   }
@@ -462,6 +464,7 @@ export class TransportSession<In, Out>
         );
     } finally {
       this.#connection.destroy();
+      if (this.#isConnectionClosed) queueMicrotask(() => this.#finish());
     }
   }
 
@@ -485,6 +488,19 @@ export class TransportSession<In, Out>
   onClose(error?: Error): void {
     if (this.#isConnectionClosed) return;
     this.#isConnectionClosed = true;
+    const reader = this.#reader;
+    if (error !== undefined || reader?.awaitsTurn !== true) return this.#finish(error);
+    // The last messages of the peer wait for a turn of the event loop. They are delivered first.
+    this.#state = 'closing';
+    this.#writer?.close();
+    this.#waitTimer ??= startTimer(() => runInTurn(() => this.destroy()), this.#setup.waitTime);
+    reader.onRead = () => this.#finish();
+  }
+
+  /** The connection is closed, and nothing more is delivered. */
+  #finish(error?: Error): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     const wasClosed = this.#state === 'closed';
     this.#stop();
     if (error !== undefined && !wasClosed)

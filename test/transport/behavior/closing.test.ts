@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { lengthPrefixed, raw } from '../../../src/transport/index.js';
 import { expectServerContinues, untilQuiet } from '../../fixtures/session-probes.js';
 import { pair, runForEveryTransport, thrown } from '../../fixtures/transports.js';
-import { within } from '../../fixtures/waiting.js';
+import { block, within } from '../../fixtures/waiting.js';
 
 runForEveryTransport({
   async 'closes both sides once, without an error, when the client closes'(row) {
@@ -51,6 +51,27 @@ runForEveryTransport({
     await p.clientSession.close();
     expect(Buffer.concat(p.serverEvents.messages.all).equals(Buffer.concat(sent))).toBe(true);
     expect(Buffer.concat(p.clientEvents.messages.all).equals(Buffer.concat(sent))).toBe(true);
+  },
+
+  async 'receives all messages that precede the end, when that takes several turns'(row) {
+    // A turn of the event loop is timed after some kilobytes.
+    const words = Array.from({ length: 12 }, (_, i) => `word ${i}`.padEnd(4_100, '.'));
+    await using p = await pair(row, {
+      // Longer than the share of a session in one turn of the event loop.
+      clientSide: { on: { onMessage: () => block(12) } },
+      serverSide: {
+        on: {
+          onMessage(session) {
+            for (const word of words) session.write(word);
+            void session.close();
+          },
+        },
+      },
+    });
+    p.clientSession.write('begin');
+    await p.clientSession.close();
+    expect(p.clientEvents.messages.all).toEqual(words);
+    expect(p.clientEvents.log.slice(-2)).toEqual(['message', 'close']);
   },
 
   async 'settles close() of a paused session'(row) {

@@ -17,7 +17,7 @@ import {
   QUIET_TURNS,
   serveRaw,
 } from '../../fixtures/udp-endpoints.js';
-import { turns, until } from '../../fixtures/waiting.js';
+import { block, turns, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());
@@ -32,9 +32,6 @@ describe('datagrams that arrive together', () => {
       if (!isOver) setImmediate(countTurns);
     };
     countTurns();
-    const block = (ms: number): void => {
-      for (const end = performance.now() + ms; performance.now() < end; );
-    };
     const onMessage = (): void => {
       handledIn.push(turn);
       block(12);
