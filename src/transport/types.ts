@@ -947,13 +947,13 @@ export interface SocketOptions {
 /** SocketOptions of a server, and those of its listening sockets, which no HTTP server has. */
 export interface ServerSocketOptions extends SocketOptions {
   /**
-   * How many connections the system queues before they are accepted. From 1 to 65,535. For all
-   * transports but `udp://` and `memory://`. Default: 511.
+   * How many connections the system queues before they are accepted. From 1 to 65,535. For
+   * `tcp://`, `tls://`, `ws://`, `wss://` and `unix://`. Default: 511.
    */
   backlog?: number | undefined;
   /**
    * At an address of all IPv6 interfaces, such as `tcp://[::]:80` or `tcp://:80`: accept no IPv4.
-   * For all transports but `unix://` and `memory://`. Default: false.
+   * For addresses with a port. Default: false.
    */
   ipv6Only?: boolean | undefined;
   /**

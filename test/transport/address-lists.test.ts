@@ -134,6 +134,20 @@ describe('a server with several addresses', () => {
     expect(thrown(() => other.reloadTls({})).code).toBe('BAD_OPTION');
   });
 
+  it('listens at message ports and at addresses of the system', async () => {
+    const { port1, port2 } = new MessageChannel();
+    await using server = await serve([TCP, { port: port1 }], ECHO);
+    const events = new Recorder<string>('the client');
+    const setup = { codec: lines(), listener: events };
+    // Each of them is used by a client whose other address has no server.
+    for (const given of [[{ port: port2 }, memory()], [memory(), server.address]]) {
+      await using client = await connect(given, setup);
+      (await client.session()).write('hello');
+      expect(await events.messages.next()).toBe('hello');
+    }
+    port1.close();
+  });
+
   it('writes to peers of its UDP address', async () => {
     await using server = await serve([memory(), 'udp://127.0.0.1:0'], SETUP);
     using peer = new PlainPeer(server.addresses[1] as string);
@@ -146,6 +160,8 @@ describe('a server with several addresses', () => {
     ['no address', [], {}, 'BAD_ADDRESS'],
     ['a wrong address', [TCP, 'http://127.0.0.1:1'], {}, 'BAD_ADDRESS'],
     ['`tls` without TLS', [TCP, 'ws://127.0.0.1:0'], { tls: SERVER_TLS }, 'BAD_OPTION'],
+    ['a list in a list', [[TCP] as never], {}, 'BAD_ADDRESS'],
+    ['`backlog` without a listening socket', [memory()], { socket: { backlog: 5 } }, 'BAD_OPTION'],
     ['`allow` at memory://', [TCP, 'memory://allow'], { allow: ['::1'] }, 'BAD_OPTION'],
     [
       '`behindProxy` at udp://',
