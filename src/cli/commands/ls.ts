@@ -7,7 +7,7 @@ import { UsageError } from '../failure.js';
 import { parseDuration } from '../option-values.js';
 import type { Output } from '../output/output.js';
 import { tableLines } from '../output/table.js';
-import { mergeCodecs, NODE_COLUMNS, nodeJson, nodeText } from '../target/node-rows.js';
+import { mergeCodecs, nodeColumns, nodeJson, nodeText } from '../target/node-rows.js';
 import { openQuietRegistry } from '../target/published-nodes.js';
 import { RegistryPoll } from '../target/registry-poll.js';
 import { canOffer, nodesOf } from '../target/server-connection.js';
@@ -81,13 +81,15 @@ async function watch(
 async function writeNodes(nodes: readonly ServiceNode[], output: Output): Promise<void> {
   if (output.isJson) return output.jsonValue({ nodes: nodes.map(nodeJson) });
   if (nodes.length === 0) return output.progress('the registry has no nodes');
-  await output.table(mergeCodecs(nodes), NODE_COLUMNS);
+  const rows = mergeCodecs(nodes);
+  await output.table(rows, nodeColumns(rows));
 }
 
 /** With JSON each line is a change, so the first list is written as nodes that were added. */
 async function writeFirst(nodes: readonly ServiceNode[], output: Output): Promise<void> {
   if (output.isJson) return writeChanges([], nodes, output);
-  for (const line of tableLines(mergeCodecs(nodes), NODE_COLUMNS)) await output.line(line);
+  const rows = mergeCodecs(nodes);
+  for (const line of tableLines(rows, nodeColumns(rows))) await output.line(line);
 }
 
 async function writeChanges(

@@ -1,6 +1,6 @@
 /** Published nodes as rows of a table, as text and as JSON. */
 import { redactUrl } from '../../core/redact.js';
-import { META_KEY, type ServiceNode, WEIGHT_KEY } from '../../micro/index.js';
+import { META_KEY, type ServiceNode, WEIGHT_KEY, ZONE_KEY } from '../../micro/index.js';
 import { printable } from '../output/printable.js';
 import type { Column } from '../output/table.js';
 
@@ -39,7 +39,8 @@ export function mergeCodecs(nodes: readonly ServiceNode[]): NodeRow[] {
   return [...rows.entries()].sort(([a], [b]) => byText(a, b)).map(([, row]) => row);
 }
 
-export const NODE_COLUMNS: readonly Column<NodeRow>[] = [
+const ZONE: Column<NodeRow> = { title: 'ZONE', cell: ({ node }) => node.metadata[ZONE_KEY] };
+const COLUMNS: readonly Column<NodeRow>[] = [
   { title: 'SERVICE', cell: ({ node }) => node.service },
   { title: 'VERSION', cell: ({ node }) => node.version },
   { title: 'GROUP', cell: ({ node }) => node.group },
@@ -50,11 +51,18 @@ export const NODE_COLUMNS: readonly Column<NodeRow>[] = [
   { title: 'META', cell: ({ node }) => node.metadata[META_KEY] },
 ];
 
+/** The columns of a table with `rows`. ZONE is one of them if a node has a zone. */
+export function nodeColumns(rows: readonly NodeRow[]): readonly Column<NodeRow>[] {
+  return rows.some(({ node }) => node.metadata[ZONE_KEY]) ? [...COLUMNS, ZONE] : COLUMNS;
+}
+
 /** A node on one line, for a change. */
 export function nodeText(node: ServiceNode): string {
   const { service, version, group, protocol, id, address } = node;
   const name = [service, version, group && `group ${group}`, protocol].filter(Boolean).join(' ');
-  return printable(`${name}: ${id} at ${redactUrl(address)}, weight ${weightOf(node)}`, 400);
+  const zone = node.metadata[ZONE_KEY];
+  const suffix = `weight ${weightOf(node)}${zone ? `, zone ${zone}` : ''}`;
+  return printable(`${name}: ${id} at ${redactUrl(address)}, ${suffix}`, 400);
 }
 
 /** A node as JSON, in the words of the command line. */

@@ -49,6 +49,15 @@ describe('getty ls', () => {
     ]);
   });
 
+  test('has a column for zones if a node has one', async () => {
+    await using fleet = openFleet();
+    await fleet.registry.register(node('a', { metadata: { 'getty-zone': 'eu-1a' } }));
+    await fleet.registry.register(node('b', { service: 'Shop' }));
+    const [titles, shop, test] = cellsOf((await getty('ls', fleet.url)).stdout);
+    expect(titles?.slice(-2)).toEqual(['META', 'ZONE']);
+    expect([shop?.at(-1), test?.at(-1)]).toEqual(['100', 'eu-1a']);
+  });
+
   test('writes JSON, without the secrets of addresses', async () => {
     await using fleet = openFleet();
     await fleet.registry.register(
