@@ -1,10 +1,11 @@
 /**
- * Compiles the examples and runs one: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts.
+ * Runs an example: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts, which it compiles, or
+ * examples/NAME/main.mjs, which has packages of its own.
  */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { fingerprint, ROOT, run, setup, TSC } from './setup.mjs';
+import { fingerprint, install, ROOT, run, setup, TSC } from './setup.mjs';
 
 /**
  * Compile examples/ to a folder that belongs to their current state, and return it. 'getty-ts'
@@ -38,6 +39,15 @@ function compileExamples() {
 }
 
 /**
+ * The file of an example, if there is one.
+ * @param {string} name
+ */
+function mainOf(name) {
+  const files = ['main.ts', 'main.mjs'].map((file) => join(ROOT, 'examples', name, file));
+  return files.find((file) => existsSync(file));
+}
+
+/**
  * The usage of an example, from the comment at the top of its file.
  * @param {string} source
  */
@@ -49,10 +59,14 @@ function usageOf(source) {
 /**
  * Print the usage of an example and end this process, for `--help` and for invalid flags.
  * @param {string} name
+ * @param {string} main
  * @param {string[]} args
  */
-async function checkFlags(name, args) {
-  const source = readFileSync(join(ROOT, 'examples', name, 'main.ts'), 'utf8');
+async function checkFlags(name, main, args) {
+  const source = [main, join(ROOT, 'examples', name, 'program.mjs')]
+    .filter((file) => existsSync(file))
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
   /** @type {typeof import('../src/cli/flags.js')} */
   const { parseFlags } = await import(pathToFileURL(join(ROOT, 'dist/cli/flags.js')).href);
   /** @type {Record<string, { type: 'string' | 'boolean' }>} */
@@ -73,17 +87,17 @@ async function checkFlags(name, args) {
 }
 
 setup();
-const names = readdirSync(join(ROOT, 'examples')).filter((name) =>
-  existsSync(join(ROOT, 'examples', name, 'main.ts')),
-);
+const names = readdirSync(join(ROOT, 'examples')).filter((name) => mainOf(name) !== undefined);
 const name = process.argv[2] ?? '';
-if (!names.includes(name)) {
+const main = names.includes(name) ? mainOf(name) : undefined;
+if (main === undefined) {
   console.error(
     `example: got ${JSON.stringify(name)}, expected one of ${names.join(', ')}\nusage: npm run example -- NAME [FLAGS]; --help after the name shows its flags`,
   );
   process.exit(2);
 }
-await checkFlags(name, process.argv.slice(3));
-const folder = compileExamples();
-process.argv.splice(1, 2, join(folder, name, 'main.js'));
-await import(pathToFileURL(/** @type {string} */ (process.argv[1])).href);
+await checkFlags(name, main, process.argv.slice(3));
+if (main.endsWith('.mjs')) install(join(ROOT, 'examples', name));
+const program = main.endsWith('.mjs') ? main : join(compileExamples(), name, 'main.js');
+process.argv.splice(1, 2, program);
+await import(pathToFileURL(program).href);

@@ -1,20 +1,20 @@
 /**
  * An rpc server at a path of an Express application.
  *
- *   node scripts/setup.mjs examples/http-servers/express.mjs --port 8080
+ *   npm run example -- http-servers --framework express --port 8080
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import express from 'express';
 import { serve } from '../../dist/rpc/index.js';
 import { greeter } from './greeter.mjs';
-import { portOf, untilInterrupted } from './program.mjs';
+import { flags, untilInterrupted } from './program.mjs';
 
 const app = express();
 app.get('/', (_, response) => response.send('hello from Express'));
 const http = createServer(app);
 const server = await serve({ server: http, path: '/rpc' }, [greeter]);
-http.listen(portOf(process.argv), '127.0.0.1');
+http.listen(Number(flags().port), '127.0.0.1');
 await once(http, 'listening');
 console.log(`calls at ${server.address}`);
 

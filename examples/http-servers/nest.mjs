@@ -2,14 +2,14 @@
  * An rpc server at a path of a Nest application. Without a compiler, the decorators are applied by
  * hand; in TypeScript they are `@Controller()`, `@Get()` and `@Module()`.
  *
- *   node scripts/setup.mjs examples/http-servers/nest.mjs --port 8080
+ *   npm run example -- http-servers --framework nest --port 8080
  */
 import 'reflect-metadata';
 import { Controller, Get, Module } from '@nestjs/common';
 import { HttpAdapterHost, NestFactory } from '@nestjs/core';
 import { serve } from '../../dist/rpc/index.js';
 import { greeter } from './greeter.mjs';
-import { portOf, untilInterrupted } from './program.mjs';
+import { flags, untilInterrupted } from './program.mjs';
 
 class AppController {
   hello() {
@@ -50,7 +50,7 @@ Module({
 })(AppModule);
 
 const app = await NestFactory.create(AppModule, { logger: ['error', 'warn'] });
-await app.listen(portOf(process.argv), '127.0.0.1');
+await app.listen(Number(flags().port), '127.0.0.1');
 console.log(`calls at ${app.get(RpcServer).server.address}`);
 
 await untilInterrupted();

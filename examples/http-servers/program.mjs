@@ -2,13 +2,16 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 
-/** The port in the flag `--port`; without it a free port. */
-export function portOf(argv) {
+/** The flags of the command line. */
+export function flags() {
   const { values } = parseArgs({
-    args: argv.slice(2),
-    options: { port: { type: 'string', default: '0' } },
+    options: {
+      framework: { type: 'string', default: 'express' },
+      // 0: a free port.
+      port: { type: 'string', default: '0' },
+    },
   });
-  return Number(values.port);
+  return values;
 }
 
 /** Resolves at SIGINT, which ends the program. */

@@ -11,7 +11,7 @@ it.each([
   ['nest', 'hello from Nest'],
 ])('%s: serves calls beside ordinary requests, and ends at SIGINT', async (name, greeting) => {
   // The first one installs the packages.
-  await using program = runProgram('scripts/setup.mjs', `examples/http-servers/${name}.mjs`);
+  await using program = runProgram('scripts/example.mjs', 'http-servers', '--framework', name);
   const address = await program.line(/calls at (ws:.*\/rpc)$/);
   await using client = await connect(address, { reconnect: false });
   expect(await client.stub(Greeter).hello('Ann')).toBe('hello, Ann');
