@@ -1,6 +1,6 @@
 /**
- * Runs an example: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts, which it compiles, or
- * examples/NAME/main.mjs, which has packages of its own.
+ * `npm run example -- NAME ARGS…` runs examples/NAME/main.ts, which it compiles, or main.mjs, which
+ * has packages of its own.
  */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
