@@ -126,12 +126,12 @@ export class FrameParser {
         return undefined;
       }
       input.skip(headerBytes);
-      const key = isMasked ? input.bytes.readUInt32BE(input.position - 4) : 0;
+      const key = isMasked ? input.view.getInt32(input.position - 4) : 0;
       const { bytes, position: start } = input;
       const end = start + size;
       const validated = start + this.#validatedBytes;
       this.#validatedBytes = 0;
-      if (key !== 0) applyMask(bytes, validated, end, rotateMask(key, validated - start));
+      if (key !== 0) applyMask(input.view, validated, end, rotateMask(key, validated - start));
       input.skip(size);
       const event =
         (first & CONTROL) === 0
@@ -169,17 +169,12 @@ export class FrameParser {
 
   /** Validates the text of an incomplete frame, so that an invalid byte is reported at once. */
   #validateIncomplete(first: number, headerBytes: number): void {
-    const { bytes, position, length } = this.#input;
+    const { bytes, view, position, length } = this.#input;
     const payload = position + headerBytes;
     const start = payload + this.#validatedBytes;
     const end = position + length;
     if (this.#rules.isMasked)
-      applyMask(
-        bytes,
-        start,
-        end,
-        rotateMask(bytes.readUInt32BE(payload - 4), this.#validatedBytes),
-      );
+      applyMask(view, start, end, rotateMask(view.getInt32(payload - 4), this.#validatedBytes));
     if (beginsMessage(first) && this.#validatedBytes === 0) this.#utf8 = new Utf8Validator();
     this.#validate(bytes, start, end);
     this.#validatedBytes = length - headerBytes;

@@ -39,8 +39,8 @@ export function completeFrame(
   }
   if (!isMasked) return;
   const key = newMask();
-  view.setUint32(start + 2 + lengthBytes, key);
-  applyMask(bytes, payload + lengthBytes, output.length, key);
+  view.setInt32(start + 2 + lengthBytes, key);
+  applyMask(view, payload + lengthBytes, output.length, key);
 }
 
 /** Appends a ping, pong or close frame. */
