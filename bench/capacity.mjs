@@ -29,9 +29,5 @@ export function possibleSessions(wanted) {
   return Math.max(1, Math.min(wanted, most));
 }
 
-/** For the report. @param {number} wanted */
-export function limitNote(wanted) {
-  const possible = possibleSessions(wanted);
-  if (possible >= wanted) return undefined;
-  return `${possible} instead of ${wanted} sessions: the limit of open files is ${openFiles()}, and the memory is limited too.`;
-}
+/** A sentence for the report. */
+export const limitNote = () => `The limit of open files is ${openFiles()}.`;

@@ -76,7 +76,12 @@ export async function launch(program, args, { flags = [], command = [], runtime,
   const child = fork(path, args, { stdio: [...stdio], execPath, execArgv });
   children.add(child);
   child.once('exit', () => children.delete(child));
-  return { child, address: await nextMessage(child, patience) };
+  try {
+    return { child, address: await nextMessage(child, patience) };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
 }
 
 /** @param {ChildProcess} child */

@@ -133,16 +133,21 @@ export async function measureFlood(seconds) {
     ['flood', String(HIGH_WATER_MARK)],
     { command: commandFor('server') },
   );
-  const load = await startLoad({ ...PAUSED, addresses: [address], sessions: PAUSED_SESSIONS });
-  const before = await tell(server, 'memory');
-  const after = await tell(server, { seconds });
-  await Promise.all([stop(load), stop(server)]);
-  const ratio = (after - before) / (PAUSED_SESSIONS * HIGH_WATER_MARK);
-  return {
-    what: `flood of ${seconds} s to ${PAUSED_SESSIONS} peers that do not read: growth ÷ (sessions × high-water mark)`,
-    ratio,
-    ratios: [ratio],
-    // In a shorter broadcast the system still accepts all bytes.
-    ...(seconds >= FILLED && { most: MOST_GROWTH }),
-  };
+  let load;
+  try {
+    load = await startLoad({ ...PAUSED, addresses: [address], sessions: PAUSED_SESSIONS });
+    const before = await tell(server, 'memory');
+    const after = await tell(server, { seconds });
+    const ratio = (after - before) / (PAUSED_SESSIONS * HIGH_WATER_MARK);
+    return {
+      what: `flood of ${seconds} s to ${PAUSED_SESSIONS} peers that do not read: growth ÷ (sessions × high-water mark)`,
+      ratio,
+      ratios: [ratio],
+      // In a shorter broadcast the system still accepts all bytes.
+      ...(seconds >= FILLED && { most: MOST_GROWTH }),
+    };
+  } finally {
+    if (load !== undefined) await stop(load);
+    await stop(server);
+  }
 }

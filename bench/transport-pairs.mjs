@@ -62,7 +62,12 @@ export const usages = (children) => Promise.all(children.map((child) => tell(chi
 /** @param {Comparison} comparison @param {string} side */
 async function startSide({ folder, client, load }, side) {
   const { child: server, address } = await startServer(`${folder}/${side}`);
-  const child = await startLoad({ ...load, side: client ?? side, address, addresses: [address] });
+  const child = await startLoad({
+    ...load,
+    side: client ?? side,
+    address,
+    addresses: [address],
+  }).catch((error) => stop(server).then(() => Promise.reject(error)));
   const run = async (/** @type {number} */ seconds) => {
     const result = /** @type {Result} */ (await tell(child, { seconds }));
     if (result.failure !== undefined) throw new Error(`${side}: ${result.failure}`);
@@ -100,9 +105,11 @@ async function measureRounds(comparison, plan) {
   const isTimed = comparison.load.kind === 'timed';
   const seconds = isTimed ? plan.timedSeconds : plan.seconds;
   const ours = await startSide(comparison, comparison.ours);
-  const peer = await startSide(comparison, comparison.peer);
+  const sides = [ours];
   try {
-    for (const side of [ours, peer]) await side.run(isTimed ? plan.timedSeconds : plan.warmUp);
+    const peer = await startSide(comparison, comparison.peer);
+    sides.push(peer);
+    for (const side of sides) await side.run(isTimed ? plan.timedSeconds : plan.warmUp);
     /** @type {Round[]} */
     const rounds = [];
     while (rounds.length < plan.rounds) {
@@ -114,7 +121,7 @@ async function measureRounds(comparison, plan) {
     }
     return rounds;
   } finally {
-    await Promise.all([ours.stop(), peer.stop()]);
+    await Promise.all(sides.map((side) => side.stop()));
   }
 }
 

@@ -117,11 +117,9 @@ for (const comparison of chosen) await printRows(comparison.name, () => rowsOf(c
 if (isIdle) await printRows(IDLE, () => measureIdle(plan));
 if (isFlood) await printRows(FLOOD, async () => [await measureFlood(plan.flood)]);
 if (measured.length > 0) console.log(`\n${details(measured)}`);
-const note = isIdle && limitNote(plan.idleSessions);
 console.log(
-  `\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Compare only the ratios. ${affinity}`,
+  `\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Compare only the ratios. ${affinity} ${limitNote()}`,
 );
-if (note) console.log(note);
 if (json !== undefined)
   writeFileSync(
     json,
