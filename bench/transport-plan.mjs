@@ -13,9 +13,10 @@
  * Two servers that take turns under the same load. `ours` and `peer` are files of echo/ or rooms/,
  * and those whose name begins with "bun" run in Bun. `client`: the client of both sides, where it
  * has lanes; without it each side has its own. `runs`: in the long form the row is measured so many
- * times, and each time must be as wanted.
+ * times, and each time must be as wanted. `isLong`: the short form leaves the row out.
  * @typedef {{ name: string, folder: 'echo' | 'rooms', ours: string, peer: string, client?: string,
- *   load: import('./loads/load.mjs').Load, wanted: Wanted[], runs?: number }} Comparison
+ *   load: import('./loads/load.mjs').Load, wanted: Wanted[], runs?: number, isLong?: boolean }}
+ *   Comparison
  */
 
 /** @param {number} connections @param {number} window @param {number} size bytes */
@@ -34,6 +35,7 @@ const besideBun = (connections, window) => ({
   client: 'getty-ws',
   load: lanes(connections, window),
   wanted: [{ metric: 'rate' }, { metric: 'cpu' }],
+  isLong: true,
 });
 
 /** @type {Comparison[]} */
@@ -101,6 +103,7 @@ const ECHO = [
       { metric: 'rate', least: 0.9 },
       { metric: 'cpu', most: 1.25 },
     ],
+    isLong: false,
   },
   besideBun(1, 1),
   besideBun(1, 64),
@@ -147,6 +150,7 @@ const broadcasts = (sessions) =>
         { metric: 'rate', ...(peer === 'ws' && batch === 1 && { least: 8 }) },
         { metric: 'cpu' },
       ],
+      isLong: batch > 1,
     })),
   );
 
@@ -164,7 +168,7 @@ export const IDLE = { bytes: 6.5 * 1024, bytesMore: 1.2 * 1024, cpu: 0.03, cpuSe
 /**
  * `rounds` and `seconds` of each comparison, after `warmUp` seconds. `timedSeconds`: of loads with
  * a fixed rate. `again`: how often a row that a busy machine disturbed is measured again. `isFull`:
- * whether rows with `runs` are measured so often. `idle…`: of the measurement of idle sessions.
+ * whether this is the long form. `idle…`: of the measurement of idle sessions.
  * `flood`: seconds of the broadcast to peers that do not read.
  * @typedef {{ rounds: number, seconds: number, warmUp: number, timedSeconds: number, timedSessions:
  *   number, roomSessions: number, again: number, isFull: boolean, idleSessions: number, idleRounds:

@@ -56,10 +56,13 @@ function readCommandLine() {
   const wants = (/** @type {string} */ name) => name.includes(values.only);
   plan.timedSessions = possibleSessions(plan.timedSessions);
   plan.roomSessions = possibleSessions(plan.roomSessions);
-  const chosen = comparisons(plan).filter((comparison) =>
-    comparison.wanted.some(({ metric }) => wants(titleOf(comparison, metric))),
+  const includesLong = plan.isFull || values.only !== '';
+  const chosen = comparisons(plan).filter(
+    (comparison) =>
+      (includesLong || !comparison.isLong) &&
+      comparison.wanted.some(({ metric }) => wants(titleOf(comparison, metric))),
   );
-  const [isIdle, isFlood] = [wants(IDLE), wants(FLOOD)];
+  const [isIdle, isFlood] = [wants(IDLE), wants(FLOOD) && includesLong];
   if (chosen.length === 0 && !isIdle && !isFlood)
     throw new Error(`--only '${values.only}' matches no row`);
   return { plan, chosen, isIdle, isFlood, json: values.json };
