@@ -29,7 +29,10 @@ const HIGH_WATER_MARK = 256 * 1024;
 const FILLED = 20;
 const MOST_GROWTH = 1.1;
 
-/** @param {string} side @param {number} sessions @param {number} seconds @returns {Promise<Idle>} */
+/**
+ * @param {string} side @param {number} sessions @param {number} seconds
+ * @returns {Promise<Idle>}
+ */
 async function idleSide(side, sessions, seconds) {
   const ports = Math.ceil(sessions / PER_PORT);
   const { child: server, address } = await startServer(`echo/${side}`, ports);

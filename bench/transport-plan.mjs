@@ -30,7 +30,7 @@ const rate = (least) => [{ metric: 'rate', least }];
 const besideBun = (connections, window) => ({
   name: `WebSocket 64 B, ${connections} × ${window}`,
   folder: 'echo',
-  ours: 'getty-ws',
+  ours: 'getty-ws-raw',
   peer: 'bun-ws',
   client: 'getty-ws',
   load: lanes(connections, window),

@@ -3,11 +3,15 @@
 import { connect, lengthPrefixed, serve as listen } from '../../dist/transport/index.js';
 
 /**
- * @param {string} scheme
- * @param {{ idleTimeout?: number, tls?: import('../../dist/transport/index.js').TlsOptions }} options
+ * @typedef {import('../../dist/transport/index.js').Codec<Uint8Array, Uint8Array>} BytesCodec
+ * @typedef {import('../../dist/transport/index.js').TlsOptions} TlsOptions
  */
-export async function serveAt(scheme, { idleTimeout, tls } = {}) {
-  const codec = lengthPrefixed();
+
+/**
+ * @param {string} scheme
+ * @param {{ codec?: BytesCodec, idleTimeout?: number, tls?: TlsOptions }} options
+ */
+export async function serveAt(scheme, { codec = lengthPrefixed(), idleTimeout, tls } = {}) {
   // With onCron, because the memory of idle sessions is measured with it: see ../README.md.
   const server = await listen(
     `${scheme}://127.0.0.1:0`,
@@ -26,10 +30,7 @@ export async function serveAt(scheme, { idleTimeout, tls } = {}) {
   return server.address;
 }
 
-/**
- * @param {import('../../dist/transport/index.js').TlsOptions} [tls]
- * @returns {import('./echo.mjs').EchoPeer['open']}
- */
+/** @param {TlsOptions} [tls] @returns {import('./echo.mjs').EchoPeer['open']} */
 export function opener(tls) {
   return async (address, size, onMessages) => {
     const client = await connect(

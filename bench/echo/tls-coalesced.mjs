@@ -1,5 +1,7 @@
 // @ts-check
-/** An echo of framed messages, written by hand on node:tls. The answers to a chunk are one write. */
+/**
+ * An echo of framed messages, written by hand on node:tls. The answers to a chunk are one write.
+ */
 import { connect, createServer } from 'node:tls';
 import { parse } from './echo.mjs';
 import { echoCoalesced, listenAt, openOn } from './net.mjs';

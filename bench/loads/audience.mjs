@@ -30,7 +30,10 @@ function upgradeRequest(host) {
 /** A binary frame with one byte, and a mask of zeros. @param {number} byte */
 const frameOf = (byte) => Buffer.from([0x82, 0x81, 0, 0, 0, 0, byte]);
 
-/** A socket after the handshake. @param {string} address @param {(bytes: Buffer) => void} onBytes */
+/**
+ * A socket after the handshake.
+ * @param {string} address @param {(bytes: Buffer) => void} onBytes
+ */
 async function openSession(address, onBytes) {
   let header = '';
   let isOpen = false;

@@ -10,7 +10,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 /** How long the last answers may take, in ms. Datagrams may be lost. */
 const DRAIN = 500;
 
-/** @param {Lanes & { side: string, address: string }} load @returns {Promise<import('./load.mjs').Measure>} */
+/**
+ * @param {Lanes & { side: string, address: string }} load
+ * @returns {Promise<import('./load.mjs').Measure>}
+ */
 export async function open({ side, address, connections, window, size }) {
   /** @type {import('../echo/echo.mjs').EchoPeer} */
   const peer = await import(`../echo/${side}.mjs`);

@@ -15,7 +15,10 @@ const TICK = 5;
 /** How long the last answers may take, in ms. */
 const DRAIN = 5_000;
 
-/** @param {Timed & { addresses: string[] }} load @returns {Promise<import('./load.mjs').Measure>} */
+/**
+ * @param {Timed & { addresses: string[] }} load
+ * @returns {Promise<import('./load.mjs').Measure>}
+ */
 export async function open({ addresses, sessions, period, size }) {
   let received = 0;
   const onBytes = (/** @type {Buffer} */ { length }) => {
