@@ -12,6 +12,8 @@ import { openAll, openSocket } from './sockets.mjs';
  *   the server broadcasts for one request, from 1 to 255.
  */
 
+/** How much longer than its seconds a measurement may take, in ms. */
+const LIMIT = 20_000;
 const HEADER_END = '\r\n\r\n';
 
 /** @param {string} host */
@@ -70,17 +72,25 @@ export async function open({ address, sessions, batch }) {
     new Promise((resolve) => {
       const began = performance.now();
       let messages = 0;
+      const end = (/** @type {string | undefined} */ failure) => {
+        clearTimeout(limit);
+        onAll = () => {};
+        const took = (performance.now() - began) / 1_000;
+        resolve({ messages, all: messages, took, failure });
+      };
+      const limit = setTimeout(
+        () => end(`${missing / FRAME} of ${batch * sessions} messages of a broadcast are missing`),
+        seconds * 1_000 + LIMIT,
+      );
       const ask = () => {
         missing = FRAME * batch * sessions;
         sockets[0]?.write(request);
       };
       onAll = () => {
         messages += batch * sessions;
-        const took = (performance.now() - began) / 1_000;
-        if (missing < 0)
-          return resolve({ messages, all: messages, took, failure: 'more bytes than expected' });
-        if (took < seconds) return ask();
-        resolve({ messages, all: messages, took });
+        if (missing < 0) return end('more bytes arrived than expected');
+        if (performance.now() - began < seconds * 1_000) return ask();
+        end(undefined);
       };
       ask();
     });
