@@ -23,7 +23,7 @@ const LEAD_IN = 0.25;
 /** How long the sessions of a load may take to open, in ms more than usual. */
 const OPENING = 120_000;
 /** How much longer than its seconds a load may take, in ms: one broadcast, or the last answers. */
-const OVERTIME = 15_000;
+const OVERTIME = 30_000;
 
 /**
  * Start a server, and return its addresses, separated by spaces.
