@@ -56,13 +56,32 @@ export function start(program, ...args) {
  * @param {string} program
  * @param {string[]} args
  */
-export async function startWith(flags, program, ...args) {
+export function startWith(flags, program, ...args) {
+  return launch(program, args, { flags });
+}
+
+/**
+ * Like start(). `flags`: for Node.js. `command`: a program, and its first arguments, that runs the
+ * process. `runtime`: the path of another runtime than Node.js, which gets no flags. `patience`:
+ * how late the first message may be, in ms more than usual.
+ * @typedef {{ flags?: string[], command?: string[], runtime?: string, patience?: number }} Launch
+ */
+
+/** @param {string} program @param {string[]} args @param {Launch} launch */
+export async function launch(program, args, { flags = [], command = [], runtime, patience }) {
   const path = fileURLToPath(new URL(program, import.meta.url));
-  const execArgv = ['--expose-gc', ...flags, ...process.execArgv];
-  const child = fork(path, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv });
+  const nodeFlags = runtime === undefined ? ['--expose-gc', ...flags, ...process.execArgv] : [];
+  const [execPath = '', ...execArgv] = [...command, runtime ?? process.execPath, ...nodeFlags];
+  const stdio = /** @type {const} */ (['ignore', 'inherit', 'inherit', 'ipc']);
+  const child = fork(path, args, { stdio: [...stdio], execPath, execArgv });
   children.add(child);
   child.once('exit', () => children.delete(child));
-  return { child, address: await nextMessage(child) };
+  try {
+    return { child, address: await nextMessage(child, patience) };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
 }
 
 /** @param {ChildProcess} child */

@@ -4,10 +4,9 @@
  * many bytes.
  */
 
-/** @typedef {{ connections: number, window: number, size: number }} Shape */
 /**
- * What the file of a peer exports. echo.mjs, net.mjs and getty.mjs are no peers; the files of the
- * peers share them.
+ * What the file of a peer exports. echo.mjs, net.mjs, tls.mjs and getty.mjs are no peers; the files
+ * of the peers share them.
  * @typedef {object} EchoPeer
  * @property {() => Promise<string>} serve Echoes on a free port of 127.0.0.1, and returns its
  *   address.
