@@ -7,8 +7,9 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { machine, start, stop } from './processes.mjs';
-import { garbagePerCall, startPair } from './rpc-pairs.mjs';
-import { FULL, GARBAGE_SIDES, GROUPS, QUIET, SHORT } from './rpc-plan.mjs';
+import { garbagePerCall } from './rpc-garbage.mjs';
+import { startPair } from './rpc-pairs.mjs';
+import { FULL, GARBAGE, GROUPS, QUIET, SHORT } from './rpc-plan.mjs';
 import { details, rowOf, summary, titleOf } from './rpc-report.mjs';
 import { printRow, tableHead } from './table.mjs';
 
@@ -20,7 +21,7 @@ import { printRow, tableHead } from './table.mjs';
 const USAGE =
   'usage: npm run bench -- rpc [--short] [--only WORD] [--peers getty,ceiling,…] [--rounds 7] [--seconds 0.7] [--json FILE]';
 const CODEC = 'encode and decode, codec';
-const GARBAGE = 'garbage';
+const GARBAGE_ROWS = 'garbage per call';
 
 /** Created on first use, and kept until the end. @type {Map<string, Pair>} */
 const pairs = new Map();
@@ -62,7 +63,7 @@ async function measureGroup({ name, shape, sides, paced }, plan) {
   // A quantile needs many calls, and slow peers make few in `seconds`.
   const order = {
     ...shape,
-    ...(rate === undefined ? { seconds } : { seconds: Math.max(1, seconds * 2), rate }),
+    ...(rate === undefined ? { seconds } : { seconds: plan.paced, rate }),
   };
   /** @type {Map<string, Sample>[]} */
   const made = [];
@@ -101,24 +102,24 @@ async function measureCodec({ rounds, codecSeconds }) {
   return /** @type {any} */ (rows);
 }
 
-/** @param {string[]} sides @param {Plan} plan @returns {Promise<import('./table.mjs').Row[]>} */
+/**
+ * @param {typeof GARBAGE} sides @param {Plan} plan @returns {Promise<import('./table.mjs').Row[]>}
+ */
 async function measureGarbage(sides, { warmUp }) {
   const rows = [];
-  for (const side of sides) {
-    const row = {
-      what: `garbage per call, client + server: ${side}`,
-      ratio: Number.NaN,
-      ratios: [],
-    };
-    try {
-      const bytes = await garbagePerCall(side, warmUp);
+  for (const { side, most } of sides) {
+    const measured = await garbagePerCall(side, warmUp).catch((error) => String(error));
+    for (const process of /** @type {const} */ (['client', 'server'])) {
+      const bytes = typeof measured === 'string' ? Number.NaN : measured[process];
       rows.push({
-        ...row,
-        text: `${Math.round(bytes.client)} + ${Math.round(bytes.server)} bytes`,
-        samples: bytes,
+        what: `${GARBAGE_ROWS}, ${process}: ${side}`,
+        ratio: bytes,
+        ratios: [bytes],
+        most: most?.[process],
+        ...(typeof measured === 'string'
+          ? { failed: measured }
+          : { text: `${Math.round(bytes)} bytes`, samples: measured }),
       });
-    } catch (error) {
-      rows.push({ ...row, failed: String(error) });
     }
   }
   return rows;
@@ -152,7 +153,9 @@ function readCommandLine() {
   const groups = GROUPS.map((group) => chosen(group, wants, peers)).filter(
     ({ sides }) => sides.length > 0,
   );
-  const garbage = wants(GARBAGE) ? GARBAGE_SIDES.filter((side) => peers.has(side)) : [];
+  const garbage = GARBAGE.filter(
+    ({ side }) => wants(`${GARBAGE_ROWS}: ${side}`) && peers.has(side),
+  );
   const codec = wants(CODEC) && values.peers === undefined;
   if (groups.length === 0 && garbage.length === 0 && !codec)
     throw new Error(`--only '${only}' matches no row`);
