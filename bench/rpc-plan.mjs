@@ -165,5 +165,5 @@ export const SHORT = {
   again: 0.15,
   paced: 0.6,
   codecSeconds: 0.05,
-  repeatUntil: 72,
+  repeatUntil: 62,
 };
