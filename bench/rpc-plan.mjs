@@ -3,8 +3,8 @@
 
 /** @typedef {import('./rpc-worker.mjs').Shape} Shape */
 /**
- * @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s or items/s; milliseconds; microseconds of
- *   both processes per call or item.
+ * @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s or items/s; milliseconds; microseconds
+ *   of both processes per call or item.
  */
 /**
  * The wanted ratio of getty to the best of `peers`: at least `least`, or at most `most`. With
