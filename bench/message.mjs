@@ -10,6 +10,7 @@ export { TestReplySchema, TestRequestSchema, TestService };
 
 /** @typedef {{ A: string, B: string, C: string }} Request */
 /** @typedef {{ A: string }} Reply */
+/** @typedef {{ A: string }} Item */
 
 /**
  * What a file in peers/ exports. The name of the peer is that of the file.
@@ -21,7 +22,15 @@ export { TestReplySchema, TestRequestSchema, TestService };
  *   connect, where one object has many connections.
  */
 /** @typedef {{ address: string, close: () => unknown }} Server */
-/** @typedef {{ call: (request: Request) => Promise<Reply>, close: () => unknown }} Client */
+/**
+ * @typedef {object} Client
+ * @property {(request: Request) => Promise<Reply>} call
+ * @property {() => unknown} close
+ * @property {(seconds: number, onItem: (item: Item) => void) => Promise<void>} [download] Reads the
+ *   items of ItemSource.all() to the end.
+ * @property {(source: import('./items.mjs').ItemSource) => Promise<Reply>} [upload] Sends the items
+ *   of a source. The reply is that of ItemCount.
+ */
 /** @typedef {'small' | 'large'} Size */
 
 /**
@@ -47,7 +56,7 @@ export function answer({ A, B, C }) {
 }
 
 /** @param {number} length */
-function letters(length) {
+export function letters(length) {
   return 'a letter after another '.repeat(Math.ceil(length / 23)).slice(0, length);
 }
 

@@ -2,7 +2,7 @@
 /** Controls a server and a client process of one peer. */
 import { nextMessage, startWith, stop } from './processes.mjs';
 
-/** @typedef {import('./rpc-worker.mjs').Measured} Measured */
+/** @typedef {import('./rpc-load.mjs').Measured} Measured */
 /** @typedef {import('./rpc-worker.mjs').Order} Order */
 /** @typedef {import('./rpc-worker.mjs').State} State */
 /**
@@ -98,45 +98,3 @@ export async function startPair(peer, flags = []) {
 }
 
 /** @typedef {Awaited<ReturnType<typeof startPair>>} Pair */
-
-/** Space for young objects in MiB, large enough that none is collected while garbage is counted. */
-const ROOM = 128;
-const GARBAGE_CALLS = 8_000;
-const LEAST_GARBAGE_CALLS = 500;
-/** The time limit for the calls of one attempt, in seconds. */
-const GARBAGE_PATIENCE = 60;
-const WARM = /** @type {const} */ ({ connections: 1, inFlight: 64, message: 'small' });
-
-/**
- * The garbage of one call on the heaps of both processes, in bytes: their growth during many calls
- * without a collection. Buffers are outside the heap and not included. Throws when a collection
- * happened in every attempt.
- * @param {string} peer
- * @param {number} warmUp seconds
- */
-export async function garbagePerCall(peer, warmUp) {
-  const pair = await startPair(peer, [
-    `--min-semi-space-size=${ROOM}`,
-    `--max-semi-space-size=${ROOM}`,
-  ]);
-  try {
-    const { failures, error } = await pair.load({ ...WARM, seconds: warmUp });
-    if (failures > 0) throw new Error(error);
-    // A peer with much garbage per call fills the space with fewer calls.
-    for (let least = GARBAGE_CALLS; least >= LEAST_GARBAGE_CALLS; least /= 2) {
-      const from = await pair.both('collect');
-      const { calls } = await pair.load(
-        { ...WARM, seconds: 0, leastCalls: least },
-        GARBAGE_PATIENCE,
-      );
-      const to = await pair.both('state');
-      const perCall = (/** @type {'client' | 'server'} */ side) =>
-        (to[side].heap - from[side].heap) / calls;
-      if (to.client.collections + to.server.collections === 0)
-        return { calls, client: perCall('client'), server: perCall('server') };
-    }
-    throw new Error('a garbage collection happened in every attempt');
-  } finally {
-    await pair.stop();
-  }
-}

@@ -3,8 +3,8 @@
 
 /** @typedef {import('./rpc-worker.mjs').Shape} Shape */
 /**
- * @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s; milliseconds; microseconds of both
- *   processes per call.
+ * @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s or items/s; milliseconds; microseconds
+ *   of both processes per call or item.
  */
 /**
  * The wanted ratio of getty to the best of `peers`: at least `least`, or at most `most`. With
@@ -22,6 +22,30 @@ const GRPC = 'grpc-js';
 const SMALL = /** @type {const} */ ('small');
 const LARGE = /** @type {const} */ ('large');
 
+/**
+ * consume() and connect() call the same server program.
+ * @param {number} inFlight @param {number} least @returns {Group}
+ */
+function consumer(inFlight, least) {
+  return {
+    name: `consume(), ${inFlight} in flight`,
+    shape: { connections: 1, inFlight, message: SMALL },
+    sides: ['getty-consume', 'getty'],
+    wanted: [{ peers: ['getty'], least }],
+  };
+}
+
+/** @param {'download' | 'upload'} streams @param {number} inFlight @returns {Group} */
+function stream(streams, inFlight) {
+  const kind = streams === 'download' ? 'server' : 'client';
+  return {
+    name: `${inFlight} ${kind} stream${inFlight === 1 ? '' : 's'} of 64 B items`,
+    shape: { connections: 1, inFlight, message: SMALL, streams },
+    sides: ['getty', GRPC],
+    wanted: [{ peers: [GRPC], least: 30 }],
+  };
+}
+
 /** @type {Group[]} */
 export const GROUPS = [
   {
@@ -32,7 +56,7 @@ export const GROUPS = [
       { peers: [GRPC], least: 110 },
       { peers: ['moleculer', 'nest'], least: 8 },
       { peers: ['ceiling'], least: 0.75 },
-      { peers: ['ceiling'], metric: 'cpu', most: 2.5 },
+      { peers: ['ceiling'], metric: 'cpu', most: 1.35 },
       { peers: [GRPC], metric: 'cpu' },
     ],
   },
@@ -57,13 +81,13 @@ export const GROUPS = [
     name: '1 in flight',
     shape: { connections: 1, inFlight: 1, message: SMALL },
     sides: ['getty', 'net-ping'],
-    wanted: [{ peers: ['net-ping'], metric: 'p50', most: 1.25 }],
+    wanted: [{ peers: ['net-ping'], metric: 'p50', most: 1.18 }],
   },
   {
     name: '1 in flight with busyPoll',
     shape: { connections: 1, inFlight: 1, message: SMALL },
     sides: ['getty-busy', 'getty'],
-    wanted: [{ peers: ['getty'], metric: 'p50', most: 0.4 }],
+    wanted: [{ peers: ['getty'], metric: 'p50', most: 0.5 }],
   },
   {
     name: '1 KiB body, 64 in flight',
@@ -93,10 +117,24 @@ export const GROUPS = [
     paced: { by: GRPC, part: 0.5 },
     wanted: [{ peers: [GRPC], metric: 'p99', most: 0.25 }],
   },
+  consumer(1, 0.97),
+  consumer(64, 0.93),
+  consumer(512, 0.97),
+  stream('download', 1),
+  stream('download', 64),
+  stream('upload', 1),
+  stream('upload', 64),
 ];
 
-/** The peers whose garbage is printed. There are no wanted values. */
-export const GARBAGE_SIDES = ['getty', 'ceiling', GRPC];
+/**
+ * The sides whose garbage is measured, and the most bytes per call that are wanted.
+ * @type {{ side: string, most?: { client: number, server: number } }[]}
+ */
+export const GARBAGE = [
+  { side: 'getty', most: { client: 700, server: 500 } },
+  { side: 'ceiling' },
+  { side: GRPC },
+];
 
 /**
  * A round is quiet when its processes waited for a processor for at most this fraction of the time.
@@ -104,15 +142,28 @@ export const GARBAGE_SIDES = ['getty', 'ceiling', GRPC];
 export const QUIET = 0.15;
 
 /**
- * `extra`: further rounds when some were not quiet, as a fraction of `rounds`. `seconds`, `warmUp`
- * and `again`: duration of one measurement, of a pair's first load, and of a new load, in seconds.
+ * Durations are in seconds. `extra`: further rounds when some were not quiet, as a fraction of
+ * `rounds`. `seconds`, `warmUp` and `again`: one measurement, a pair's first load, and a new load.
+ * `paced`: one measurement with calls at a fixed rate. `repeatUntil`: no group is measured again
+ * when the run has taken so long.
  */
-export const FULL = { rounds: 7, extra: 1, seconds: 0.7, warmUp: 3, again: 0.7, codecSeconds: 0.3 };
+export const FULL = {
+  rounds: 7,
+  extra: 1,
+  seconds: 0.7,
+  warmUp: 3,
+  again: 0.7,
+  paced: 1.4,
+  codecSeconds: 0.3,
+  repeatUntil: 600,
+};
 export const SHORT = {
-  rounds: 5,
+  rounds: 4,
   extra: 0,
-  seconds: 0.2,
+  seconds: 0.15,
   warmUp: 1.5,
-  again: 0.2,
-  codecSeconds: 0.1,
+  again: 0.15,
+  paced: 0.6,
+  codecSeconds: 0.05,
+  repeatUntil: 62,
 };

@@ -38,9 +38,10 @@ export function summary(group, side, samples, pace) {
 }
 
 /** @param {Group} group @param {Wanted} wanted */
-export function titleOf({ name, sides }, { peers, metric = 'rate' }) {
+export function titleOf({ name, shape, sides }, { peers, metric = 'rate' }) {
   const better = peers.length > 1 ? `the better of ${peers.join(' and ')}` : peers[0];
-  return `${name}, ${NAMES[metric]}: ${sides[0]} ÷ ${better}`;
+  const unit = shape.streams !== undefined && metric === 'rate' ? 'items/s' : NAMES[metric];
+  return `${name}, ${unit}: ${sides[0]} ÷ ${better}`;
 }
 
 /**
@@ -61,7 +62,7 @@ export function rowOf(group, wanted, lines) {
   const what = titleOf(group, wanted) + (peers.length > 1 ? `: ${peer.side}` : '');
   return {
     what,
-    ratio: mine[metric] / peer[metric],
+    ratio: median(ratios),
     ratios,
     least,
     most,
@@ -75,11 +76,11 @@ export function details(lines) {
     [
       'load',
       'side',
-      'calls/s',
+      'calls/s or items/s',
       'spread',
       'p50 ms',
       'p99 ms',
-      'CPU µs per call',
+      'CPU µs per call or item',
       'waited',
       'failed',
     ],
@@ -91,8 +92,8 @@ export function details(lines) {
     const speed = [
       String(Math.round(rate)),
       `${Math.round(spread * 100)} %`,
-      p50.toFixed(3),
-      p99.toFixed(3),
+      p50 === 0 ? '–' : p50.toFixed(3),
+      p99 === 0 ? '–' : p99.toFixed(3),
       used,
       `${Math.round(waited * 100)} %`,
     ];
