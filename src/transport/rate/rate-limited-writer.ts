@@ -1,7 +1,7 @@
 /** Writes to a connection with `rate.out`. Without that option a session has a ConnectionWriter. */
 import { guarded } from '../../core/guard.js';
 import { LongTimer } from '../../core/timers.js';
-import type { ByteWriter } from '../buffers/byte-writer.js';
+import { ByteWriter } from '../buffers/byte-writer.js';
 import { ConnectionWriter, type DelayedWrites } from '../session/connection-writer.js';
 import { type Flushable, flushSoon, now } from '../session/flush-scheduler.js';
 import type { Connection } from '../types.js';
@@ -42,7 +42,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   /** Called for each message, because `rate.out` counts them. */
   override writeAlone(output: ByteWriter): void {
     if (output.length > 0 && !this.isStopped) this.#held.push(output.written);
-    output.length = 0;
+    ByteWriter.setLength(output, 0);
     if (this.#isScheduled || this.#timer !== undefined) return;
     this.#isScheduled = true;
     flushSoon(this);

@@ -4,7 +4,7 @@
  */
 
 import { allocate, copy, keepable } from '../../core/bytes.js';
-import { type ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
+import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { PendingBuffer } from '../buffers/pending-buffer.js';
 import type { Connection } from '../types.js';
 
@@ -82,7 +82,7 @@ export class ConnectionWriter {
     if (length > 0 && !this.#isStopped)
       this.writeNow(isCopied ? keepable(bytes, 0, length) : output.written);
     if (keepsBytes && this.#isBackedUp && !isCopied) output.detach();
-    else output.length = 0;
+    else ByteWriter.setLength(output, 0);
   }
 
   /** Writes the messages in `output`, and empties `output`. */
@@ -93,7 +93,7 @@ export class ConnectionWriter {
     // A chunk that waits keeps its whole buffer in memory, so it must not be much smaller.
     if (this.#buffered > 0 && (length < PENDING_CHUNK || length * 2 < bytes.length)) {
       this.#addPending(view);
-      output.length = 0;
+      ByteWriter.setLength(output, 0);
       return;
     }
     this.flushPending();
@@ -101,7 +101,7 @@ export class ConnectionWriter {
     // pool), or if it fills a small part of its buffer.
     const isCopied = this.#isBackedUp ? length < SMALL_CHUNK : length * 8 < bytes.length;
     this.writeNow(isCopied ? copy(view) : view);
-    if (isCopied || !this.#isBackedUp) output.length = 0;
+    if (isCopied || !this.#isBackedUp) ByteWriter.setLength(output, 0);
     else {
       this.#pending = new PendingBuffer(bytes, length);
       output.detach();

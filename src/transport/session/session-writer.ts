@@ -119,6 +119,7 @@ export class SessionWriter<In, Out> implements Flushable {
     const content = output.length;
     let size = 0;
     this.#encodingFrom = start;
+    ByteWriter.beginMessage(output);
     try {
       const outcome: unknown = codec.write(output, message, session);
       if (outcome !== undefined) refusePromise('ENCODE_FAILED', 'write() of the codec', outcome);
@@ -283,7 +284,7 @@ export class SessionWriter<In, Out> implements Flushable {
     spend(unitsOf(output.length - start));
     // The session may have been closed meanwhile, which has removed the message.
     if (this.#output !== output) return;
-    output.length = start;
+    ByteWriter.setLength(output, start);
     // No flush of this tick returns the writer to its pool.
     if (this.#writesEachMessage) this.#writeAlone(output);
   }
