@@ -1,4 +1,4 @@
-/** Values with bytes in them: compared by content, and changed on purpose. */
+/** Values with bytes in them: compared by content, and copied. */
 import { isDeepStrictEqual } from 'node:util';
 
 /**
@@ -19,18 +19,6 @@ function plain(value: unknown): unknown {
 /** A copy of a message whose bytes are copied too. Objects of classes are not copied. */
 export function copyContent(value: unknown): unknown {
   return plain(value);
-}
-
-/** Inverts all bytes in a message. A second call restores them. Returns how many there are. */
-export function invertBytes(value: unknown): number {
-  if (value instanceof Uint8Array) {
-    value.forEach((byte, at) => {
-      value[at] = byte ^ 0xff;
-    });
-    return value.length;
-  }
-  const items = Array.isArray(value) ? value : isRecord(value) ? Object.values(value) : [];
-  return items.reduce((sum: number, item) => sum + invertBytes(item), 0);
 }
 
 function isRecord(value: unknown): value is object {

@@ -72,6 +72,7 @@ export class CodecDriver<In, Out> {
     const session = detachedSession(this.#codec, this.#maxMessageBytes);
     const output = new ByteWriter();
     for (const message of messages) {
+      ByteWriter.beginMessage(output);
       const outcome = this.#codec.write(output, message, session);
       refusePromise('write', outcome);
     }

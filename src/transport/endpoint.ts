@@ -122,12 +122,14 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   protected abstract stopCreating(): Promise<void>;
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close(false);
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  async #close(destroys: boolean): Promise<void> {
     const stopped = this.stopCreating();
+    // Without close() before, which would deliver what paused sessions hold.
+    if (destroys) this.#destroySessions();
     // A session that opens while others close is closed by the next round.
     while (this.sessions.size > 0) await this.#closeSessions();
     await stopped;
@@ -147,13 +149,12 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   destroy(): void {
-    // close() stops the creation of sessions, and settles when the destroyed sessions have closed.
-    void this.close();
-    for (const session of this.sessions) {
-      // close() does not reach all sessions in this turn.
-      void session.close();
-      session.destroy();
-    }
+    if (this.#closing === undefined) this.#closing = this.#close(true);
+    else this.#destroySessions();
+  }
+
+  #destroySessions(): void {
+    for (const session of this.sessions) session.destroy();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

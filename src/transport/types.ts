@@ -745,7 +745,10 @@ export interface ServerOptions {
   rate?: RateOptions | undefined;
 }
 
-/** A BlockList of `node:net`. */
+/**
+ * A BlockList of `node:net`. If check() of a subclass throws or returns no boolean, the peer is
+ * refused with the reason `fault`.
+ */
 export interface AddressRules {
   check(address: string, family?: 'ipv4' | 'ipv6'): boolean;
 }

@@ -2,7 +2,9 @@
 import { expect, test } from 'vitest';
 import { ByteWriter } from '../../src/transport/buffers/byte-writer.js';
 import {
+  broadcast,
   type Client,
+  type Codec,
   connect,
   type EventListener,
   type GettyError,
@@ -159,4 +161,69 @@ test('a borrowed writer is empty also when its former owner has written after it
   writer.text(SECRET);
   expect(ByteWriter.borrow()).toBe(writer);
   expect(writer.length).toBe(0);
+});
+
+const LENGTHS: readonly [name: string, (output: ByteWriter, start: number) => unknown][] = [
+  ['-1', () => -1],
+  ['a fraction', () => 1.5],
+  ['NaN', () => Number.NaN],
+  ['a text', () => '700'],
+  ['less than the start of the message', (_, start) => start - 1],
+  ['500 bytes more', ({ length }) => length + 500],
+  ['more than the buffer', ({ bytes }) => bytes.length + 1],
+  ['a length that text() has reserved', ({ length }) => length + 2],
+];
+
+test.each(
+  (['tcp', 'udp', 'ws', 'memory'] as const).flatMap((scheme) =>
+    LENGTHS.map(([name, lengthOf]) => [scheme, name, lengthOf] as const),
+  ),
+)('over %s, a codec that sets output.length to %s sends nothing', async (scheme, _, lengthOf) => {
+  const WRONG = Buffer.from('wrong é');
+  const codec: Codec<Buffer> = {
+    read: raw().read,
+    write(output, message) {
+      const start = output.length;
+      output.text(message.toString());
+      if (message === WRONG) output.length = lengthOf(output, start) as number;
+    },
+  };
+  // The buffers of the pool have bytes of other sessions.
+  for (const writer of Array.from({ length: 4 }, () => ByteWriter.borrow())) {
+    writer.text(SECRET.repeat(50));
+    ByteWriter.release(writer);
+  }
+  let received = '';
+  const listener: EventListener<Buffer> = {
+    onMessage(_, bytes) {
+      received += bytes.toString();
+    },
+  };
+  const address = scheme === 'memory' ? `memory://bytes-${++lastName}` : `${scheme}://127.0.0.1:0`;
+  const server = await serve(address, { codec, listener });
+  const client = await connect(server.address, { codec, listener: { onMessage() {} } });
+  const session = await client.session();
+  session.write(Buffer.from('before;'));
+  expect(thrown(() => session.write(WRONG))).toMatchObject({ code: 'BAD_OPTION' });
+  expect(thrown(() => broadcast([session], WRONG))).toMatchObject({ code: 'BAD_OPTION' });
+  session.write(Buffer.from('after'));
+  await until(() => received.endsWith('after'), 'the next message arrived');
+  expect(received).toBe('before;after');
+  await client.close();
+  await server.close();
+});
+
+test('a codec may remove bytes of its message and add them again', () => {
+  const output = new ByteWriter();
+  output.text('before');
+  ByteWriter.beginMessage(output);
+  const at = output.reserve(4);
+  output.bytes.write('1234', at, 'latin1');
+  output.length = at;
+  output.length = at + 3;
+  expect(output.written.toString()).toBe('before123');
+  for (const length of [at + 5, at - 1])
+    expect(thrown(() => Object.assign(output, { length }))).toMatchObject({ code: 'BAD_OPTION' });
+  expect(thrown(() => Object.assign(output, { bytes: Buffer.alloc(9) }))).toBeInstanceOf(TypeError);
+  expect(output.written.toString()).toBe('before123');
 });

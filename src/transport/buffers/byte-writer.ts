@@ -39,12 +39,13 @@ const lengthError = (bytes: Uint8Array): Error =>
  * methods for numbers, or with reserve() and `bytes`.
  */
 export class ByteWriter {
-  /** The bytes before `length` are written. The rest is not initialized and is never sent. */
-  bytes: Bytes;
-  /** A DataView of `bytes`. */
-  view: DataView;
-  /** The number of written bytes. */
-  length = 0;
+  #bytes: Bytes;
+  #view: DataView;
+  #length = 0;
+  /** Where the message of the codec begins. `length` cannot be set to less. */
+  #start = 0;
+  /** The largest length of this message before `length` was set to less. */
+  #reserved = 0;
   /**
    * A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Default:
    * the option `websocket.text`.
@@ -57,8 +58,46 @@ export class ByteWriter {
     bytes: Bytes = allocate(capacity),
     view: DataView = new DataView(bytes.buffer),
   ) {
-    this.bytes = bytes;
-    this.view = view;
+    this.#bytes = bytes;
+    this.#view = view;
+  }
+
+  /** The bytes before `length` are written. The rest is not initialized and is never sent. */
+  get bytes(): Bytes {
+    return this.#bytes;
+  }
+
+  /** A DataView of `bytes`. */
+  get view(): DataView {
+    return this.#view;
+  }
+
+  /**
+   * The number of written bytes. A codec may set it to remove bytes that it has added, and to add
+   * them again. Throws BAD_OPTION for a length before its message, or beyond what it has reserved.
+   */
+  get length(): number {
+    return this.#length;
+  }
+
+  set length(length: number) {
+    const reserved = Math.max(this.#reserved, this.#length);
+    // The bytes behind may be those of another session, because buffers are used again.
+    if (!Number.isInteger(length) || length < this.#start || length > reserved)
+      throw badOption('length', length, `an integer from ${this.#start} to ${reserved}`);
+    this.#reserved = reserved;
+    this.#length = length;
+  }
+
+  /** The codec of the next message begins. It cannot remove what is written before. */
+  static beginMessage(writer: ByteWriter): void {
+    writer.#start = writer.#length;
+    writer.#reserved = 0;
+  }
+
+  /** Sets `length` without a check. The bytes before `length` must be written. */
+  static setLength(writer: ByteWriter, length: number): void {
+    writer.#length = length;
   }
 
   /** Takes an empty writer for about `bytes` bytes from the pool. */
@@ -66,13 +105,15 @@ export class ByteWriter {
     const at = poolFor(bytes);
     const writer = pools[at]?.pop();
     if (writer === undefined) return new ByteWriter(WRITER_SIZES[at]);
-    writer.length = 0;
+    writer.#length = 0;
+    writer.#start = 0;
+    writer.#reserved = 0;
     return writer;
   }
 
   /** Returns a writer to the pool. There must be no view of its bytes. */
   static release(writer: ByteWriter): void {
-    const size = writer.bytes.length;
+    const size = writer.#bytes.length;
     const at = poolFor(size);
     const pool = pools[at] as ByteWriter[];
     if (size !== WRITER_SIZES[at] || pool.length >= (POOL_LIMITS[at] as number)) return;
@@ -91,7 +132,7 @@ export class ByteWriter {
    */
   static aliasOf(bytes: Bytes): ByteWriter {
     const writer = new ByteWriter(0, bytes, NONE_VIEW);
-    writer.length = bytes.length;
+    writer.#length = bytes.length;
     writer.#written = bytes;
     return writer;
   }
@@ -101,7 +142,8 @@ export class ByteWriter {
    * and creating a view takes 40 ns.
    */
   get written(): Bytes {
-    if (this.#written.length !== this.length) this.#written = this.bytes.subarray(0, this.length);
+    if (this.#written.length !== this.#length)
+      this.#written = this.#bytes.subarray(0, this.#length);
     return this.#written;
   }
 
@@ -111,22 +153,22 @@ export class ByteWriter {
    */
   reserve(count: number): number {
     if (count >>> 0 !== count) throw countError(count);
-    const at = this.length;
+    const at = this.#length;
     const end = at + count;
-    if (end > this.bytes.length) this.#grow(end);
-    this.length = end;
+    if (end > this.#bytes.length) this.#grow(end);
+    this.#length = end;
     return at;
   }
 
   #grow(needed: number): void {
     const bytes = allocate(
       needed > LARGE
-        ? Math.max(needed, this.bytes.length * 2)
+        ? Math.max(needed, this.#bytes.length * 2)
         : (WRITER_SIZES[poolFor(needed)] as number),
     );
     bytes.set(this.written, 0);
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer);
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
     this.#written = NONE;
   }
 
@@ -135,10 +177,10 @@ export class ByteWriter {
    * buffer for the next byte.
    */
   detach(): void {
-    this.bytes = NONE;
-    this.view = NONE_VIEW;
+    this.#bytes = NONE;
+    this.#view = NONE_VIEW;
     this.#written = NONE;
-    this.length = 0;
+    this.#length = 0;
   }
 
   /** Adds a copy of `bytes`. Throws BAD_OPTION if it is no Uint8Array, or has another length. */
@@ -150,8 +192,8 @@ export class ByteWriter {
     // set() would leave what is in the buffer after the bytes in memory. The loop writes zeros.
     if (length > MAX_LOOP_BYTES && memoryLength(bytes) !== length) throw lengthError(bytes);
     const at = this.reserve(length);
-    if (length > MAX_LOOP_BYTES) return this.bytes.set(bytes, at);
-    const own = this.bytes;
+    if (length > MAX_LOOP_BYTES) return this.#bytes.set(bytes, at);
+    const own = this.#bytes;
     for (let i = 0; i < length; i++) own[at + i] = bytes[i] as number;
   }
 
@@ -160,7 +202,7 @@ export class ByteWriter {
 
   uint8(value: number): void {
     const at = this.reserve(1);
-    this.bytes[at] = value;
+    this.#bytes[at] = value;
   }
 
   int8(value: number): void {
@@ -169,7 +211,7 @@ export class ByteWriter {
 
   uint16(value: number, littleEndian = false): void {
     const at = this.reserve(2);
-    this.view.setUint16(at, value, littleEndian);
+    this.#view.setUint16(at, value, littleEndian);
   }
 
   int16(value: number, littleEndian = false): void {
@@ -178,8 +220,8 @@ export class ByteWriter {
 
   uint24(value: number, littleEndian = false): void {
     const at = this.reserve(3);
-    this.view.setUint8(littleEndian ? at : at + 2, value & 0xff);
-    this.view.setUint16(littleEndian ? at + 1 : at, value >> 8, littleEndian);
+    this.#view.setUint8(littleEndian ? at : at + 2, value & 0xff);
+    this.#view.setUint16(littleEndian ? at + 1 : at, value >> 8, littleEndian);
   }
 
   int24(value: number, littleEndian = false): void {
@@ -188,7 +230,7 @@ export class ByteWriter {
 
   uint32(value: number, littleEndian = false): void {
     const at = this.reserve(4);
-    this.view.setUint32(at, value, littleEndian);
+    this.#view.setUint32(at, value, littleEndian);
   }
 
   int32(value: number, littleEndian = false): void {
@@ -197,7 +239,7 @@ export class ByteWriter {
 
   uint64(value: bigint, littleEndian = false): void {
     const at = this.reserve(8);
-    this.view.setBigUint64(at, value, littleEndian);
+    this.#view.setBigUint64(at, value, littleEndian);
   }
 
   int64(value: bigint, littleEndian = false): void {
@@ -206,12 +248,12 @@ export class ByteWriter {
 
   float32(value: number, littleEndian = false): void {
     const at = this.reserve(4);
-    this.view.setFloat32(at, value, littleEndian);
+    this.#view.setFloat32(at, value, littleEndian);
   }
 
   float64(value: number, littleEndian = false): void {
     const at = this.reserve(8);
-    this.view.setFloat64(at, value, littleEndian);
+    this.#view.setFloat64(at, value, littleEndian);
   }
 
   /** Append text as UTF-8 and return how many bytes it took. */
@@ -220,7 +262,7 @@ export class ByteWriter {
     // A native call costs more than a short loop over ASCII.
     if (length <= 40) {
       const at = this.reserve(length);
-      const bytes = this.bytes;
+      const bytes = this.#bytes;
       let i = 0;
       for (; i < length; i++) {
         const unit = value.charCodeAt(i);
@@ -228,11 +270,11 @@ export class ByteWriter {
         bytes[at + i] = unit;
       }
       if (i === length) return length;
-      this.length = at;
+      this.#length = at;
     }
     const at = this.reserve(length * 3);
-    const written = writeText(this.bytes, at, value);
-    this.length = at + written;
+    const written = writeText(this.#bytes, at, value);
+    this.#length = at + written;
     return written;
   }
 }

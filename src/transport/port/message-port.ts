@@ -1,4 +1,5 @@
 /** Listens to the events of a message port or a worker, of Node.js or of a browser. */
+import { guarded } from '../../core/guard.js';
 import type { MessageEndpoint } from '../types.js';
 
 /** A port of a MessageChannel. Node.js and browsers have this class. */
@@ -16,7 +17,13 @@ interface NodeEvents {
   off(type: EventType, handler: Handler): unknown;
 }
 
-type PageHandler = (event: { readonly data?: unknown; readonly message?: unknown }) => void;
+interface PageEvent {
+  readonly data?: unknown;
+  readonly message?: unknown;
+  readonly ports?: readonly ChannelPort[];
+}
+
+type PageHandler = (event: PageEvent) => void;
 
 /** The methods of a browser, whose handlers get an event. */
 interface PageEvents {
@@ -53,18 +60,46 @@ export function isOfNode(port: object): boolean {
 
 /**
  * Calls `handler` for each event with its message. In a browser 'error' has the text of the error.
- * Returns the function that stops it. `handler` must not throw.
+ * Returns the function that stops it, which never throws. `handler` must not throw. Throws what a
+ * port of the program throws.
  */
 export function listen(port: object, type: EventType, handler: Handler): () => void {
   if (isOfNode(port)) {
     const events = port as NodeEvents;
     events.on(type, handler);
-    return () => void events.off(type, handler);
+    return quietly(() => events.off(type, handler));
   }
-  const events = port as PageEvents;
-  const onEvent: PageHandler = ({ data, message }) => handler(type === 'error' ? message : data);
+  return listenToEvents(port as PageEvents, type, ({ data, message }) =>
+    handler(type === 'error' ? message : data),
+  );
+}
+
+/**
+ * As listen() for 'message'. `handler` also gets the ports that were transferred with a message: a
+ * port that is not a part of the message stays open until it is closed. Undefined in Node.js, where
+ * an event with its ports takes as long as the rest of a small message.
+ */
+export function listenWithPorts(
+  port: ChannelPort,
+  handler: (data: unknown, ports: readonly ChannelPort[] | undefined) => void,
+): () => void {
+  if (isOfNode(port)) return listen(port, 'message', (data) => handler(data, undefined));
+  return listenToEvents(port as unknown as PageEvents, 'message', ({ data, ports }) =>
+    handler(data, ports),
+  );
+}
+
+function listenToEvents(events: PageEvents, type: EventType, onEvent: PageHandler): () => void {
   events.addEventListener(type, onEvent);
-  // A port of a browser keeps its messages until start().
+  // A port keeps its messages until start().
   if (type === 'message') events.start?.();
-  return () => events.removeEventListener(type, onEvent);
+  return quietly(() => events.removeEventListener(type, onEvent));
+}
+
+/** A port of the program whose methods throw cannot be told more: the error is ignored. */
+export function quietly(handle: () => unknown): () => void {
+  return guarded(
+    () => void handle(),
+    () => {},
+  );
 }

@@ -2,12 +2,13 @@
  * A connection over a port of a MessageChannel. A port has no back-pressure, so the receiver
  * acknowledges what its session has taken, and the sender stops when its credit is used up.
  */
-import { type Bytes, isBytes, wrap } from '../../core/bytes.js';
+import { isBytes, wrap } from '../../core/bytes.js';
 import { type GettyError, gettyError } from '../../core/errors.js';
 import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
+import { isTurnOver, onNextTurn } from '../../core/turn.js';
 import type { Connection, ConnectionCapabilities, ConnectionEvents } from '../types.js';
-import { type ChannelPort, listen } from './message-port.js';
+import { type ChannelPort, listen, listenWithPorts, quietly } from './message-port.js';
 import { CLOSE, END, MAX_DATA_BYTES, MESSAGE_OVERHEAD, WINDOW } from './port-messages.js';
 
 const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
@@ -26,16 +27,20 @@ export class PortConnection implements Connection {
   #error: GettyError | undefined;
 
   /** Received bytes that the session has not taken. */
-  readonly #inbox = new Queue<Bytes>();
+  readonly #inbox = new Queue<Uint8Array>();
   /** A connection begins paused. The session calls resume(). */
   #isPaused = true;
   #isDelivering = false;
+  /** Whether #deliver() continues in the next turn. Until then messages are only collected. */
+  #awaitsTurn = false;
   /** Bytes with their overhead: received and not acknowledged. */
   #unacknowledged = 0;
   /** Bytes with their overhead: taken by the session and not acknowledged. */
   #taken = 0;
   #hasPeerEnded = false;
   #isEndDelivered = false;
+  /** Whether the other end of the port is closed, and bytes before that wait for a turn. */
+  #isPeerGone = false;
 
   /** Written bytes that wait for credit. */
   readonly #unsent = new Queue<Uint8Array>();
@@ -53,7 +58,13 @@ export class PortConnection implements Connection {
     this.localAddress = localAddress;
     this.remoteAddress = remoteAddress;
     this.#unlisten = [
-      listen(port, 'message', (message) => this.#run(() => this.#onMessage(message))),
+      listenWithPorts(port, (message, ports) => {
+        try {
+          this.#onMessage(message, ports);
+        } catch (error) {
+          this.#fail(error);
+        }
+      }),
       listen(port, 'messageerror', () => this.#violate('a message that cannot be read')),
       listen(port, 'close', () => this.#onPortClose()),
     ];
@@ -66,12 +77,20 @@ export class PortConnection implements Connection {
 
   /** Calls `handle`. If it throws, the connection ends with CONNECTION_LOST. */
   #run(handle: () => void): void {
-    guarded(handle, (error) => this.#finish(faultError(this.remoteAddress, error)))();
+    guarded(handle, (error) => this.#fail(error))();
+  }
+
+  #fail(error: unknown): void {
+    this.#finish(faultError(this.remoteAddress, error));
   }
 
   // ---- reading ----
 
-  #onMessage(message: unknown): void {
+  #onMessage(message: unknown, ports: readonly ChannelPort[] | undefined): void {
+    if (ports?.length) {
+      for (const port of ports) port.close();
+      this.#violate('message ports');
+    }
     if (this.#isFinished) return;
     if (isBytes(message)) this.#onData(message);
     else if (typeof message === 'number') this.#onAcknowledged(message);
@@ -79,18 +98,21 @@ export class PortConnection implements Connection {
     else this.#violate('a message that is neither bytes nor of getty');
   }
 
-  #onData({ buffer, byteOffset, byteLength }: Uint8Array): void {
+  #onData(bytes: Uint8Array): void {
+    const { buffer, byteLength } = bytes;
     // Shared memory could change while it is decoded, and a view keeps its whole buffer.
-    if (String(buffer) !== '[object ArrayBuffer]') return this.#violate('shared memory');
-    if (byteLength === 0 || buffer.byteLength > MAX_DATA_BYTES)
+    if (!(buffer instanceof ArrayBuffer) && String(buffer) !== '[object ArrayBuffer]')
+      return this.#violate('shared memory');
+    const { maxByteLength = buffer.byteLength } = buffer as { maxByteLength?: number };
+    if (byteLength === 0 || maxByteLength > MAX_DATA_BYTES)
       return this.#violate(
-        `a message of ${byteLength} bytes in a buffer of ${buffer.byteLength}, expected 1 to ${MAX_DATA_BYTES}`,
+        `a message of ${byteLength} bytes in a buffer of ${maxByteLength}, expected 1 to ${MAX_DATA_BYTES}`,
       );
     if (this.#hasPeerEnded) return this.#violate('bytes after its end');
     if (this.#unacknowledged >= WINDOW)
       return this.#violate(`more than ${WINDOW} bytes that were not acknowledged`);
     this.#unacknowledged += byteLength + MESSAGE_OVERHEAD;
-    this.#inbox.push(wrap(buffer, byteOffset, byteLength));
+    this.#inbox.push(bytes);
     this.#deliver();
   }
 
@@ -113,24 +135,37 @@ export class PortConnection implements Connection {
   }
 
   #deliver(): void {
-    if (this.#isDelivering) return;
+    if (this.#isDelivering || this.#awaitsTurn) return;
     this.#isDelivering = true;
     try {
       while (!this.#isPaused && !this.#isFinished) {
-        const bytes = this.#inbox.shift();
+        const bytes = this.#inbox.peek();
         if (bytes === undefined) break;
-        this.#events?.onData(bytes);
-        this.#acknowledge(bytes.length + MESSAGE_OVERHEAD);
+        // The session counts the work of its messages. Many sessions may get messages in one turn.
+        if (isTurnOver()) return this.#waitForTurn();
+        this.#inbox.shift();
+        const { buffer, byteOffset, byteLength } = bytes;
+        this.#events?.onData(wrap(buffer, byteOffset, byteLength));
+        this.#acknowledge(byteLength + MESSAGE_OVERHEAD);
       }
     } finally {
       this.#isDelivering = false;
     }
+    if (this.#isPeerGone) this.#finish(this.#goneError());
     if (!this.#hasPeerEnded || this.#inbox.length > 0 || this.#isPaused || this.#isFinished) return;
     if (!this.#isEndDelivered) {
       this.#isEndDelivered = true;
       this.#events?.onEnd();
     }
     this.#finishWhenBothEnded();
+  }
+
+  #waitForTurn(): void {
+    this.#awaitsTurn = true;
+    onNextTurn(() => {
+      this.#awaitsTurn = false;
+      this.#run(() => this.#deliver());
+    });
   }
 
   #acknowledge(taken: number): void {
@@ -202,11 +237,14 @@ export class PortConnection implements Connection {
   /** The thread, the page or the process of the peer has ended without a message. */
   #onPortClose(): void {
     if (this.#hasPeerEnded && this.#hasEnded) return;
-    this.#finish(
-      gettyError(
-        'CONNECTION_LOST',
-        `the connection to ${this.remoteAddress} was lost: the other end of the port is closed`,
-      ),
+    if (this.#awaitsTurn) this.#isPeerGone = true;
+    else this.#finish(this.#goneError());
+  }
+
+  #goneError(): GettyError {
+    return gettyError(
+      'CONNECTION_LOST',
+      `the connection to ${this.remoteAddress} was lost: the other end of the port is closed`,
     );
   }
 
@@ -223,11 +261,8 @@ export class PortConnection implements Connection {
     // #unsentBytes stays: the session must not see these bytes as sent.
     this.#unsent.clear();
     for (const unlisten of this.#unlisten) unlisten();
-    try {
-      this.#port.postMessage(CLOSE);
-    } finally {
-      this.#port.close();
-      queueMicrotask(() => this.#events?.onClose(error));
-    }
+    quietly(() => this.#port.postMessage(CLOSE))();
+    quietly(() => this.#port.close())();
+    queueMicrotask(() => this.#events?.onClose(error));
   }
 }

@@ -4,7 +4,7 @@ import { followSignal } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import type { Connection, MessageEndpoint } from '../types.js';
 import { BaseDials, type Dial } from './base-dials.js';
-import { type ChannelPort, listen } from './message-port.js';
+import { type ChannelPort, listenWithPorts } from './message-port.js';
 import { PortConnection } from './port-connection.js';
 import { ACCEPT, type ConnectMessage, OPEN, REFUSE } from './port-messages.js';
 
@@ -35,11 +35,15 @@ class PortDial implements Dial {
   }
 
   start(signal: AbortSignal): void {
-    if ((this.#base as { threadId?: unknown }).threadId === -1)
-      return this.fail(new Error('the worker has ended'));
-    if (signal.aborted) return this.fail(signal.reason);
-    this.#release = followSignal(signal, () => this.fail(signal.reason));
-    BaseDials.of(this.#base).add(this);
+    try {
+      if ((this.#base as { threadId?: unknown }).threadId === -1)
+        throw new Error('the worker has ended');
+      if (signal.aborted) throw signal.reason;
+      this.#release = followSignal(signal, () => this.fail(signal.reason));
+      BaseDials.of(this.#base).add(this);
+    } catch (error) {
+      return this.fail(error);
+    }
     this.sendConnect();
   }
 
@@ -49,7 +53,9 @@ class PortDial implements Dial {
     try {
       const { port1, port2 } = new MessageChannel();
       this.#channel = port1;
-      this.#unlistenChannel = listen(port1, 'message', (answer) => this.#onAnswer(port1, answer));
+      this.#unlistenChannel = listenWithPorts(port1, (answer, ports = []) =>
+        this.#onAnswer(port1, answer, ports),
+      );
       const message: ConnectMessage = { getty: 'connect', client: this.#client, port: port2 };
       (this.#base as ChannelPort).postMessage(message, [port2]);
     } catch (error) {
@@ -57,9 +63,11 @@ class PortDial implements Dial {
     }
   }
 
-  #onAnswer(port: ChannelPort, answer: unknown): void {
+  #onAnswer(port: ChannelPort, answer: unknown, unused: readonly ChannelPort[]): void {
+    for (const port of unused) port.close();
     if (answer === REFUSE) return this.fail(new Error('the server refused the session'));
-    if (answer !== ACCEPT) return this.fail(new Error('the answer is not one of getty'));
+    if (answer !== ACCEPT || unused.length > 0)
+      return this.fail(new Error('the answer is not one of getty'));
     const { text } = this.#address;
     this.#unlistenChannel?.();
     this.#channel = this.#unlistenChannel = undefined;

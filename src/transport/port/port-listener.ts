@@ -5,7 +5,7 @@ import { startTimer } from '../../core/timers.js';
 import type { Address } from '../address.js';
 import { RefusedError } from '../refused-error.js';
 import type { Connection, Listener, ListenOptions, MessageEndpoint, Peer } from '../types.js';
-import { type ChannelPort, listen } from './message-port.js';
+import { type ChannelPort, listen, listenWithPorts, quietly } from './message-port.js';
 import { PortConnection } from './port-connection.js';
 import { ACCEPT, isConnect, LISTENING, OPEN, REFUSE } from './port-messages.js';
 
@@ -17,7 +17,7 @@ export class PortListener implements Listener {
   readonly #base: MessageEndpoint;
   readonly #options: ListenOptions;
   readonly #accept: (connection: Connection) => void;
-  readonly #unlisten: () => void;
+  #unlisten: (() => void) | undefined;
   /** The functions that end the handshakes in progress. */
   readonly #handshakes = new Set<() => void>();
 
@@ -33,10 +33,10 @@ export class PortListener implements Listener {
         `cannot listen at ${this.address}: another server of this package has the port`,
       );
     listening.add(this.#base);
-    this.#unlisten = listen(this.#base, 'message', (message) => {
-      if (isConnect(message)) this.#onConnect(message.client, message.port);
-    });
     try {
+      this.#unlisten = listen(this.#base, 'message', (message) => {
+        if (isConnect(message)) this.#onConnect(message.client, message.port);
+      });
       (this.#base as ChannelPort).postMessage(LISTENING);
     } catch (error) {
       void this.close();
@@ -79,8 +79,8 @@ export class PortListener implements Listener {
     };
     const abort = (): void => {
       end();
-      port.postMessage(REFUSE);
-      port.close();
+      quietly(() => port.postMessage(REFUSE))();
+      quietly(() => port.close())();
     };
     const refuse = (reason: 'timeout' | 'request', message: string): void => {
       abort();
@@ -91,8 +91,10 @@ export class PortListener implements Listener {
       handshakeTimeout,
     );
     const unlistens = [
-      listen(port, 'message', (message) => {
-        if (message !== OPEN) return refuse('request', 'the peer sent no handshake of getty');
+      listenWithPorts(port, (message, ports) => {
+        for (const unused of ports ?? []) unused.close();
+        if (message !== OPEN || ports?.length)
+          return refuse('request', 'the peer sent no handshake of getty');
         end();
         const connection = new PortConnection(port, peer.localAddress, peer.remoteAddress);
         guarded(
@@ -111,7 +113,7 @@ export class PortListener implements Listener {
   }
 
   async close(): Promise<void> {
-    this.#unlisten();
+    this.#unlisten?.();
     listening.delete(this.#base);
     for (const abort of this.#handshakes) abort();
   }

@@ -33,9 +33,13 @@ export interface ConnectMessage {
 export const LISTENING = { getty: 'listening' } as const;
 
 function kindOf(message: unknown): unknown {
-  return typeof message === 'object' && message !== null
-    ? (message as { getty?: unknown }).getty
-    : undefined;
+  if (typeof message !== 'object' || message === null) return undefined;
+  try {
+    return (message as { getty?: unknown }).getty;
+  } catch {
+    // A port of the program may pass on objects of the program.
+    return undefined;
+  }
 }
 
 export function isListening(message: unknown): boolean {

@@ -1,5 +1,6 @@
 /** A list of IP addresses and ranges of them, such as `10.0.0.0/8`. */
 import { BlockList } from 'node:net';
+import { refusePromise } from '../../core/callbacks.js';
 import { badOption, isArray } from '../../core/options.js';
 import type { AddressRules } from '../types.js';
 import { type IpAddress, parseIp } from './ip-address.js';
@@ -60,7 +61,8 @@ export type IncludesHost = (host: string) => boolean;
 
 /**
  * Reads an option that is a list: an array, or a BlockList of `node:net`, whose later changes have
- * an effect. `minEntries`: entries that an array must have. Throws BAD_OPTION.
+ * an effect. `minEntries`: entries that an array must have. Throws BAD_OPTION. The result throws
+ * what check() of a BlockList throws, and BAD_OPTION if that returns no boolean.
  */
 export function readAddressList(
   name: string,
@@ -72,7 +74,11 @@ export function readAddressList(
       const family = parseIp(host)?.family;
       const text = host.replace(/%.*$/, '');
       if (family === undefined) return false;
-      return given.check(text, text.includes(':') ? 'ipv6' : 'ipv4');
+      const includes: unknown = given.check(text, text.includes(':') ? 'ipv6' : 'ipv4');
+      if (typeof includes === 'boolean') return includes;
+      const method = `check() of ${name}`;
+      refusePromise('BAD_OPTION', method, includes);
+      throw badOption(`the result of ${method}`, includes, 'a boolean');
     };
   }
   if (typeof given !== 'object' || given === null || !isArray(given))

@@ -1,8 +1,8 @@
 /** Writes to a connection with `rate.out`. Without that option a session has a ConnectionWriter. */
 import { guarded } from '../../core/guard.js';
 import { LongTimer } from '../../core/timers.js';
-import type { ByteWriter } from '../buffers/byte-writer.js';
-import { ConnectionWriter, type DelayedWrites } from '../session/connection-writer.js';
+import { ByteWriter } from '../buffers/byte-writer.js';
+import { ConnectionWriter, type WritingSession } from '../session/connection-writer.js';
 import { type Flushable, flushSoon, now } from '../session/flush-scheduler.js';
 import type { Connection } from '../types.js';
 import { type BytesPart, HeldMessages } from './held-messages.js';
@@ -11,7 +11,7 @@ import type { RateLimiter } from './rate-limiter.js';
 /** Messages wait until the end of the tick, and then until the rate permits each of them. */
 export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   readonly #limiter: RateLimiter;
-  readonly #events: DelayedWrites;
+  readonly #onReleased: () => void;
   /** Whether each write() of the connection must be one message. */
   readonly #writesEachMessage: boolean;
   readonly #held = new HeldMessages();
@@ -24,10 +24,16 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   /** The arguments of end(), which waits for the messages. */
   #end: { readonly code: number | undefined; readonly reason: string | undefined } | undefined;
 
-  constructor(connection: Connection, limiter: RateLimiter, events: DelayedWrites) {
-    super(connection);
+  /** `onReleased` is called when bytes that waited were written to the connection. */
+  constructor(
+    connection: Connection,
+    session: WritingSession,
+    onReleased: () => void,
+    limiter: RateLimiter,
+  ) {
+    super(connection, session);
     this.#limiter = limiter;
-    this.#events = events;
+    this.#onReleased = onReleased;
     this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
   }
 
@@ -42,7 +48,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   /** Called for each message, because `rate.out` counts them. */
   override writeAlone(output: ByteWriter): void {
     if (output.length > 0 && !this.isStopped) this.#held.push(output.written);
-    output.length = 0;
+    ByteWriter.setLength(output, 0);
     if (this.#isScheduled || this.#timer !== undefined) return;
     this.#isScheduled = true;
     flushSoon(this);
@@ -54,7 +60,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     if (this.#timer !== undefined) return;
     this.#release();
     // A connection whose system has taken all bytes at once does not call onTaken().
-    this.#events.onReleased();
+    this.#onReleased();
   }
 
   override flushPending(): void {
@@ -125,9 +131,9 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
         this.#timer = undefined;
         this.#delayedUntil = now();
         this.#release();
-        this.#events.onReleased();
+        this.#onReleased();
       },
-      (error) => this.#events.onFault(error),
+      (error) => this.session.onWriteFault(error),
     );
     this.#timer = new LongTimer(release, ms);
   }

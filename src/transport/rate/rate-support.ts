@@ -13,8 +13,7 @@ export const RATE_SUPPORT: RateSupport = {
     const output = RateLimiter.of(own?.out, shared?.out);
     return {
       makeReader: (...args) => input && new RateLimitedReader(...args, input),
-      makeWriter: (connection, events) =>
-        output && new RateLimitedWriter(connection, output, events),
+      makeWriter: (...args) => output && new RateLimitedWriter(...args, output),
     };
   },
 };

@@ -1,4 +1,4 @@
-import type { ConnectionWriter, DelayedWrites } from '../session/connection-writer.js';
+import type { ConnectionWriter, WritingSession } from '../session/connection-writer.js';
 import type { ReadingSession } from '../session/message-delivery.js';
 import type { ResolvedSetup } from '../session/session-options.js';
 import type { SessionReader } from '../session/session-reader.js';
@@ -13,5 +13,10 @@ export interface SessionRates {
     setup: ResolvedSetup<In, Out>,
     opened: boolean,
   ): SessionReader<In, Out> | undefined;
-  makeWriter(connection: Connection, events: DelayedWrites): ConnectionWriter | undefined;
+  /** `onReleased` is called when bytes that waited were written to the connection. */
+  makeWriter(
+    connection: Connection,
+    session: WritingSession,
+    onReleased: () => void,
+  ): ConnectionWriter | undefined;
 }

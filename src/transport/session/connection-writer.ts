@@ -4,7 +4,7 @@
  */
 
 import { allocate, copy, keepable } from '../../core/bytes.js';
-import { type ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
+import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { PendingBuffer } from '../buffers/pending-buffer.js';
 import type { Connection } from '../types.js';
 
@@ -16,16 +16,15 @@ const SMALL_CHUNK = 2048;
  */
 const PENDING_CHUNK = 16 * 1024;
 
-/** What a writer calls that delays bytes, because of `rate.out`. */
-export interface DelayedWrites {
-  /** Bytes that waited were written to the connection. */
-  onReleased(): void;
-  /** Writing them threw `error`. */
-  onFault(error: unknown): void;
+/** The session of a writer. */
+export interface WritingSession {
+  /** The connection threw `error` when it was given bytes, or was ended. Ends the session. */
+  onWriteFault(error: unknown): void;
 }
 
 export class ConnectionWriter {
   protected readonly connection: Connection;
+  protected readonly session: WritingSession;
   readonly #copiesOnWrite: boolean;
   /** Whether the connection adds a frame to each message. */
   readonly #framesMessages: boolean;
@@ -40,8 +39,9 @@ export class ConnectionWriter {
   #pending: PendingBuffer | undefined;
   #isStopped = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, session: WritingSession) {
     this.connection = connection;
+    this.session = session;
     this.#copiesOnWrite = connection.capabilities?.copiesOnWrite === true;
     this.#framesMessages = connection.endMessage !== undefined;
   }
@@ -82,7 +82,7 @@ export class ConnectionWriter {
     if (length > 0 && !this.#isStopped)
       this.writeNow(isCopied ? keepable(bytes, 0, length) : output.written);
     if (keepsBytes && this.#isBackedUp && !isCopied) output.detach();
-    else output.length = 0;
+    else ByteWriter.setLength(output, 0);
   }
 
   /** Writes the messages in `output`, and empties `output`. */
@@ -93,7 +93,7 @@ export class ConnectionWriter {
     // A chunk that waits keeps its whole buffer in memory, so it must not be much smaller.
     if (this.#buffered > 0 && (length < PENDING_CHUNK || length * 2 < bytes.length)) {
       this.#addPending(view);
-      output.length = 0;
+      ByteWriter.setLength(output, 0);
       return;
     }
     this.flushPending();
@@ -101,7 +101,7 @@ export class ConnectionWriter {
     // pool), or if it fills a small part of its buffer.
     const isCopied = this.#isBackedUp ? length < SMALL_CHUNK : length * 8 < bytes.length;
     this.writeNow(isCopied ? copy(view) : view);
-    if (isCopied || !this.#isBackedUp) output.length = 0;
+    if (isCopied || !this.#isBackedUp) ByteWriter.setLength(output, 0);
     else {
       this.#pending = new PendingBuffer(bytes, length);
       output.detach();
@@ -134,11 +134,20 @@ export class ConnectionWriter {
 
   /** Ends this side of the connection behind all bytes; see Connection.end(). */
   end(code: number | undefined, reason: string | undefined): void {
-    this.connection.end(code, reason);
+    try {
+      this.connection.end(code, reason);
+    } catch (error) {
+      this.session.onWriteFault(error);
+    }
   }
 
   protected writeNow(bytes: Uint8Array): void {
-    this.connection.write(bytes);
+    // A stream of the program can throw. The caller may be the handler of another connection.
+    try {
+      this.connection.write(bytes);
+    } catch (error) {
+      return this.session.onWriteFault(error);
+    }
     this.#buffered = this.connection.bufferedBytes;
     this.#isBackedUp = this.#buffered > 0;
   }

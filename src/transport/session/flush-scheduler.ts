@@ -5,6 +5,7 @@
  */
 
 export interface Flushable {
+  /** Should not throw: a session whose connection fails ends with an error. */
   flush(): void;
 }
 
@@ -115,5 +116,14 @@ function end(): void {
   if (dirty.length === 0) return;
   const sessions = dirty;
   dirty = [];
-  for (const session of sessions) session.flush();
+  for (const session of sessions) {
+    try {
+      session.flush();
+    } catch (error) {
+      // Outside of this loop: the other sessions of the tick are flushed first.
+      schedule(() => {
+        throw error;
+      });
+    }
+  }
 }

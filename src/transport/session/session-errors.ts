@@ -11,6 +11,11 @@ export function onOpenError(remoteAddress: string, cause: unknown): GettyError {
   );
 }
 
+/** Writing to the connection, or ending it, threw `cause`. */
+export function lostError(remoteAddress: string, cause: unknown): GettyError {
+  return asGettyError(cause, 'CONNECTION_LOST', `the connection to ${remoteAddress} was lost`);
+}
+
 /** `what`: the callback that has failed. */
 export function handlerError(cause: unknown, what = 'a callback of the listener'): GettyError {
   return gettyError('HANDLER_FAILED', `${what} failed: ${messageOf(cause)}`, cause);

@@ -13,7 +13,7 @@ import type { SharedMessage } from '../buffers/shared-message.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
 import type { SessionRates } from '../rate/session-rates.js';
 import type { Codec, Connection, SendOptions, SendResult, Session } from '../types.js';
-import { ConnectionWriter, type DelayedWrites } from './connection-writer.js';
+import { ConnectionWriter, type WritingSession } from './connection-writer.js';
 import { type Flushable, flushSoon } from './flush-scheduler.js';
 import { notEncodedError, SendWaiter, Waiters } from './send-waiter.js';
 import {
@@ -78,22 +78,20 @@ export class SessionWriter<In, Out> implements Flushable {
   /** Whether the connection takes no more bytes. */
   #isGone = false;
 
-  /** `rates`: of a session with a rate. `onFault` is called when a delayed write throws. */
+  /** `rates`: of a session with a rate. */
   constructor(
     connection: Connection,
     setup: ResolvedSetup<In, Out>,
-    rates?: Pick<SessionRates, 'makeWriter'> & Pick<DelayedWrites, 'onFault'>,
+    session: WritingSession,
+    rates?: SessionRates,
   ) {
-    const delayed = rates?.makeWriter(connection, {
-      onReleased: () => this.#settleIfDrained(),
-      onFault: rates.onFault,
-    });
+    const delayed = rates?.makeWriter(connection, session, () => this.#settleIfDrained());
     this.#connection = connection;
     this.#writesEachMessage =
       delayed !== undefined || connection.capabilities?.writesEachMessage === true;
     this.#framesMessages = connection.endMessage !== undefined;
     this.#setup = setup;
-    this.#target = delayed ?? new ConnectionWriter(connection);
+    this.#target = delayed ?? new ConnectionWriter(connection, session);
   }
 
   get queuedBytes(): number {
@@ -119,6 +117,7 @@ export class SessionWriter<In, Out> implements Flushable {
     const content = output.length;
     let size = 0;
     this.#encodingFrom = start;
+    ByteWriter.beginMessage(output);
     try {
       const outcome: unknown = codec.write(output, message, session);
       if (outcome !== undefined) refusePromise('ENCODE_FAILED', 'write() of the codec', outcome);
@@ -283,7 +282,7 @@ export class SessionWriter<In, Out> implements Flushable {
     spend(unitsOf(output.length - start));
     // The session may have been closed meanwhile, which has removed the message.
     if (this.#output !== output) return;
-    output.length = start;
+    ByteWriter.setLength(output, start);
     // No flush of this tick returns the writer to its pool.
     if (this.#writesEachMessage) this.#writeAlone(output);
   }

@@ -7,7 +7,6 @@ import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core
 import type { Bytes } from '../../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
-import { faultError } from '../../core/guard.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
@@ -31,11 +30,18 @@ import type {
   SessionStats,
   StartTlsOptions,
 } from '../types.js';
+import type { WritingSession } from './connection-writer.js';
 import { type Flushable, now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
 import { type PeriodicSession, PeriodicWork } from './periodic-work.js';
 import { SessionEnd } from './session-end.js';
-import { closedError, handlerError, onOpenError, plainTextError } from './session-errors.js';
+import {
+  closedError,
+  handlerError,
+  lostError,
+  onOpenError,
+  plainTextError,
+} from './session-errors.js';
 import { type ResolvedSetup, withProtocol } from './session-options.js';
 import { SessionReader } from './session-reader.js';
 import { SessionWriter } from './session-writer.js';
@@ -64,7 +70,7 @@ export function exchangeState(next = 0): number {
 }
 
 export class TransportSession<In, Out>
-  implements ReadingSession<In, Out>, PeriodicSession<In, Out>, ConnectionEvents
+  implements ReadingSession<In, Out>, PeriodicSession<In, Out>, WritingSession, ConnectionEvents
 {
   readonly id = ++lastId;
   /**
@@ -350,12 +356,12 @@ export class TransportSession<In, Out>
     return (this.#writer ?? this.#makeWriter()).unblocked();
   }
 
+  onWriteFault(error: unknown): void {
+    this.destroy(lostError(this.remoteAddress, error));
+  }
+
   #makeWriter(): SessionWriter<In, Out> {
-    const rates = this.#rates && {
-      makeWriter: this.#rates.makeWriter,
-      onFault: (error: unknown) => this.destroy(faultError(this.remoteAddress, error)),
-    };
-    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup, rates);
+    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup, this, this.#rates);
     if (this.#state !== 'open') writer.close();
     if (this.#state === 'closed') writer.stop();
     this.#writer = writer;
@@ -426,13 +432,21 @@ export class TransportSession<In, Out>
       writer?.close();
       this.#state = 'closing';
       const code = options === undefined ? undefined : (options.code ?? NORMAL_CLOSE);
-      if (writer === undefined) this.#connection.end(code, options?.reason);
+      if (writer === undefined) this.#endConnection(code, options?.reason);
       else writer.end(code, options?.reason);
       // A paused session must see the end of the peer's side too.
       this.#reader?.resume();
       this.#waitTimer = startTimer(() => runInTurn(() => this.destroy()), this.#setup.waitTime);
     }
     return closed;
+  }
+
+  #endConnection(code: number | undefined, reason: string | undefined): void {
+    try {
+      this.#connection.end(code, reason);
+    } catch (error) {
+      this.onWriteFault(error);
+    }
   }
 
   /** Settles after onClose. */

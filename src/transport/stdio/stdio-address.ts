@@ -69,17 +69,28 @@ export function stdioStreams(stdio: ProcessWithStdio | StreamPair): StdioStreams
   if (stdio === process) {
     const { stdin, stdout } = process;
     if (stdin.isTTY) throw badOption('stdio', stdio, EXPECTED);
-    return { input: stdin, output: stdout, child: undefined };
+    return streamsOfBytes({ input: stdin, output: stdout, child: undefined });
   }
   const { input, output } = stdio as Partial<StreamPair>;
   if (input !== undefined || output !== undefined) {
     if (!isInstance(input, Readable)) throw badOption('stdio.input', input, 'a Readable');
     if (!isInstance(output, Writable)) throw badOption('stdio.output', output, 'a Writable');
-    return { input, output, child: undefined };
+    return streamsOfBytes({ input, output, child: undefined });
   }
   const { stdin, stdout } = stdio as ProcessWithStdio;
   const { on } = stdio as Partial<ChildProcessLike>;
   if (!isInstance(stdin, Writable) || !isInstance(stdout, Readable) || typeof on !== 'function')
     throw badOption('stdio', stdio, EXPECTED);
-  return { input: stdout, output: stdin, child: stdio as unknown as ChildProcessLike };
+  const child = stdio as unknown as ChildProcessLike;
+  return streamsOfBytes({ input: stdout, output: stdin, child });
+}
+
+/** Throws BAD_OPTION for streams of texts or objects. */
+function streamsOfBytes(streams: StdioStreams): StdioStreams {
+  const { input, output } = streams;
+  if (input.readableObjectMode || input.readableEncoding !== null)
+    throw badOption('the input of stdio', input, 'a Readable of bytes, without an encoding');
+  if (output.writableObjectMode)
+    throw badOption('the output of stdio', output, 'a Writable of bytes');
+  return streams;
 }

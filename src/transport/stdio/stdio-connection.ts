@@ -57,6 +57,7 @@ export class StdioConnection implements Connection {
     if (this.#isFinished) return this.#reportClose();
     this.#input.on('data', this.#onData).on('end', this.#onInputEnd).on('close', this.#onInputEnd);
     this.#output.on('finish', this.#onFinish);
+    if (this.#output.writableFinished) this.#hasEnded = true;
     // A stream that is already closed emits no further event.
     if (this.#input.closed || this.#input.readableEnded) setImmediate(this.#onInputEnd);
   }
@@ -66,10 +67,18 @@ export class StdioConnection implements Connection {
     guarded(handle, (error) => this.#finish(faultError(this.remoteAddress, error)))();
   }
 
+  /** As #run(), for methods of the streams, which may be those of the program. */
+  #useStream(handle: () => void): void {
+    guarded(handle, (error) => this.#finish(this.#lossError(error)))();
+  }
+
   // ---- reading ----
 
-  readonly #onData = (chunk: Buffer): void => {
-    if (!this.#isFinished) this.#run(() => this.#events?.onData(chunk));
+  readonly #onData = (chunk: unknown): void => {
+    if (this.#isFinished) return;
+    if (Buffer.isBuffer(chunk)) this.#run(() => this.#events?.onData(chunk));
+    // The program may have called setEncoding() meanwhile.
+    else this.#finish(this.#lossError(new TypeError('the input does not give bytes')));
   };
 
   readonly #onInputEnd = (): void => {
@@ -111,11 +120,11 @@ export class StdioConnection implements Connection {
   }
 
   pause(): void {
-    this.#input.pause();
+    this.#useStream(() => this.#input.pause());
   }
 
   resume(): void {
-    this.#input.resume();
+    this.#useStream(() => this.#input.resume());
   }
 
   // ---- writing ----
@@ -131,18 +140,36 @@ export class StdioConnection implements Connection {
   write(bytes: Uint8Array): void {
     if (this.#isFinished) return;
     this.#writtenBytes += bytes.length;
-    this.#output.write(this.#copiesToSystem ? bytes : copy(bytes), this.#onWritten);
+    if (this.#isOutputEnded()) return this.#loseOutput();
+    this.#useStream(() => {
+      this.#output.write(this.#copiesToSystem ? bytes : copy(bytes), this.#onWritten);
+    });
   }
 
   readonly #onWritten = (error?: Error | null): void => {
-    if (error == null && !this.#isFinished) this.#run(() => this.#events?.onTaken());
+    if (this.#isFinished) return;
+    if (error == null) this.#run(() => this.#events?.onTaken());
+    else if (this.#isOutputEnded()) this.#loseOutput();
   };
+
+  /** Whether the program has ended or destroyed the output. It may emit no 'error' event. */
+  #isOutputEnded(): boolean {
+    // Node.js destroys the output when the child exits. What the child has sent is delivered then.
+    if (this.#isEnding || (this.#child !== undefined && exitOf(this.#child) !== undefined))
+      return false;
+    const { writableEnded, destroyed, errored } = this.#output;
+    return writableEnded || (destroyed && errored === null);
+  }
+
+  #loseOutput(): void {
+    this.#finish(this.#lossError(new Error('the program has ended its output')));
+  }
 
   // ---- closing ----
 
   end(): void {
     this.#isEnding = true;
-    this.#output.end();
+    this.#useStream(() => this.#output.end());
   }
 
   readonly #onFinish = (): void => {
@@ -162,7 +189,7 @@ export class StdioConnection implements Connection {
     else this.#later(() => this.#finish(this.#lossError(error)));
   };
 
-  #lossError(cause?: Error): GettyError {
+  #lossError(cause?: unknown): GettyError {
     const exit = this.#child === undefined ? undefined : exitOf(this.#child);
     const reason = exit?.text ?? messageOf(cause);
     return gettyError(
@@ -182,9 +209,12 @@ export class StdioConnection implements Connection {
     this.#error = error;
     clearTimeout(this.#timer);
     this.#child?.off('exit', this.#onExit);
-    this.#input.off('data', this.#onData);
-    this.#input.destroy();
-    this.#output.destroy();
+    // If a method of the program throws, the session ends nevertheless.
+    for (const stream of [this.#input, this.#output])
+      guarded(
+        () => void stream.off('data', this.#onData).destroy(),
+        () => {},
+      )();
     if (this.#events !== undefined) this.#reportClose();
   }
 

@@ -12,12 +12,13 @@ const used = new WeakSet<object>();
 function claim(address: Address, failure: (reason: string) => Error): StdioConnection {
   const end = address.stdio as StdioEnd;
   const streams = stdioStreams(end.given);
-  const { child, input } = streams;
+  const { child, input, output } = streams;
   const exit = child === undefined ? undefined : exitOf(child);
   if (exit !== undefined) throw failure(exit.text);
   if (child !== undefined && child.pid === undefined)
     throw failure('the child process was not started');
   if (used.has(input)) throw failure('it has had a session, and it can have one only');
+  if (output.writableEnded || output.destroyed) throw failure('its output has ended');
   used.add(input);
   return new StdioConnection(streams, end);
 }

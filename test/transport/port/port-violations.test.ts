@@ -46,6 +46,15 @@ const VIOLATIONS: readonly Violation[] = [
     send: (port) => port.postMessage(new Uint8Array(new ArrayBuffer(64 * KIB + 1), 0, 1)),
   },
   {
+    name: 'a view of a buffer that can become large',
+    message: 'sent a message of 1 bytes in a buffer of 65537',
+    send(port) {
+      // The compiler has no resizable buffers.
+      const Resizable = ArrayBuffer as new (size: number, options: object) => ArrayBuffer;
+      port.postMessage(new Uint8Array(new Resizable(1, { maxByteLength: 64 * KIB + 1 }), 0, 1));
+    },
+  },
+  {
     name: 'bytes after its end',
     message: 'sent bytes after its end',
     send(port) {

@@ -44,6 +44,64 @@ describe.each(['tcp', 'tls', 'ws', 'wss'])('%s', (scheme) => {
   });
 });
 
+/** A list whose check() has a result of another type, or throws. */
+class FaultyList extends BlockList {
+  readonly #check: () => unknown;
+
+  constructor(check: () => unknown) {
+    super();
+    this.#check = check;
+  }
+
+  override check(): boolean {
+    return this.#check() as boolean;
+  }
+}
+
+const FAULTS: readonly [string, () => unknown][] = [
+  ['returns a text', () => 'yes'],
+  ['returns undefined', () => undefined],
+  ['returns a promise that rejects', () => Promise.reject(new Error('no list'))],
+  [
+    'throws',
+    () => {
+      throw new Error('no list');
+    },
+  ],
+];
+
+describe.each(['tcp', 'tls', 'ws', 'udp'])('%s with a list whose check()', (scheme) => {
+  it.each(
+    FAULTS.flatMap(([name, check]) =>
+      (['allow', 'deny'] as const).map((option) => [name, option, check] as const),
+    ),
+  )('%s refuses all peers: %s', async (_, option, check) => {
+    await using server = await serveRecording(`${scheme}://127.0.0.1:0`, {
+      ...tlsOf(scheme),
+      [option]: new FaultyList(check),
+    });
+    const udp = scheme === 'udp' ? await connect(server.address, RAW_SETUP) : undefined;
+    if (udp === undefined) silentPeer(server.address);
+    else (await udp.session()).write(Buffer.from('hello'));
+    const { error } = await server.refusals.next();
+    expect(error).toMatchObject({ code: 'SESSION_REFUSED', reason: 'fault' });
+    expect(refusalCounts(server.server)).toEqual({ fault: 1 });
+    expect(server.server.sessions.size).toBe(0);
+    await udp?.close();
+  });
+});
+
+it.each(FAULTS)('a WebSocket behind a proxy whose list %s is refused', async (_, check) => {
+  await using server = await serveRecording('ws://127.0.0.1:0', {
+    behindProxy: { trusted: new FaultyList(check), header: 'x-forwarded-for' },
+  });
+  const socket = silentPeer(server.address);
+  socket.write(handshakeRequest(server.address, ['X-Forwarded-For: 203.0.113.7']));
+  expect((await server.refusals.next()).error.reason).toBe('fault');
+  await within(new Promise((resolve) => socket.once('close', resolve)), 'the close');
+  expect(refusalCounts(server.server)).toEqual({ fault: 1 });
+});
+
 /** Sends `text` on ten connections, and resets them before this process can accept them. */
 function sendAndReset({ port }: { readonly port: number }, text: string): void {
   const program = `

@@ -1,6 +1,6 @@
 /** When sessions flush their queued bytes, and the clock that is read once per turn. */
 import { describe, expect, it } from 'vitest';
-import { raw } from '../../../src/transport/index.js';
+import { type GettyError, raw } from '../../../src/transport/index.js';
 import {
   beginEvent,
   endEvent,
@@ -49,6 +49,32 @@ describe('a flush', () => {
     await Promise.resolve();
     await turns();
     expect(flushed).toEqual(['one', 'other']);
+  });
+
+  it('that throws does not keep others of the tick from being flushed', async () => {
+    const uncaught: unknown[] = [];
+    const listeners = process.rawListeners(
+      'uncaughtException',
+    ) as NodeJS.UncaughtExceptionListener[];
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', (error) => void uncaught.push(error));
+    const flushed: string[] = [];
+    const failure = new Error('not flushed');
+    const fail = (): never => {
+      throw failure;
+    };
+    flushSoon({ flush: fail });
+    flushSoon({ flush: () => flushed.push('one') });
+    await turns();
+    beginEvent();
+    flushSoon({ flush: fail });
+    flushSoon({ flush: () => flushed.push('two') });
+    endEvent();
+    expect(flushed).toEqual(['one', 'two']);
+    await turns();
+    process.removeAllListeners('uncaughtException');
+    for (const listener of listeners) process.on('uncaughtException', listener);
+    expect(uncaught).toEqual([failure, failure]);
   });
 
   it('runs at the end of an event, and again after the promise callbacks of the event', async () => {
@@ -126,4 +152,35 @@ describe('the messages of a tick', () => {
     }
     for (const { session } of sides) session.destroy();
   });
+});
+
+describe('a connection that throws', () => {
+  noLeaks();
+
+  it.each(['write', 'end'] as const)(
+    'in %s() ends its session with CONNECTION_LOST',
+    async (method) => {
+      const connection = new HoldingConnection();
+      const errors: GettyError[] = [];
+      const owner = { onSessionClosed() {}, type: 'client' } as never;
+      const session = new TransportSession<Buffer, Uint8Array>(
+        owner,
+        connection,
+        resolveSetup({
+          codec: raw(),
+          listener: { onMessage() {}, onError: (_, error) => void errors.push(error) },
+        }),
+      );
+      await session.open();
+      connection[method] = () => {
+        throw new Error('the stream fails');
+      };
+      const closing = method === 'write' ? session.ended() : session.close();
+      if (method === 'write') expect(session.write(Buffer.alloc(100_000))).toBe(true);
+      expect(session.closed).toBe(true);
+      await closing;
+      expect(errors).toMatchObject([{ code: 'CONNECTION_LOST' }]);
+      expect(errors[0]?.message).toContain('the stream fails');
+    },
+  );
 });

@@ -12,6 +12,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { keepable } from '../../../core/bytes.js';
+import { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 import { MAX_DECODED_OBJECTS } from '../../../transport/codecs/json-text.js';
 import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
@@ -46,14 +47,10 @@ function compiledCodec(compiled: CompiledSchema): MessageCodec {
     encode(output, message) {
       const start = output.length;
       try {
-        output.length = compiled.encode(
-          output,
-          (message === undefined ? {} : message) as AnyMessage,
-          start,
-          true,
-        );
+        const given = (message === undefined ? {} : message) as AnyMessage;
+        ByteWriter.setLength(output, compiled.encode(output, given, start, true));
       } catch (error) {
-        output.length = start;
+        ByteWriter.setLength(output, start);
         throw error;
       }
     },

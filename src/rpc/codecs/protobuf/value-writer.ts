@@ -5,7 +5,7 @@
  */
 import type { DescField } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
-import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
+import { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 import { HIGH, halves, LOW } from './number-conversion.js';
 import { numberOf, toInt32, toInt64, toUint32, toUint64, typeError } from './value-checks.js';
 
@@ -15,9 +15,9 @@ const FLOAT_MAX = 3.4028234663852886e38;
 
 /** A separate function, so that V8 inlines reserve(). It is called when the buffer is full. */
 function grow(output: ByteWriter, at: number, count: number): void {
-  output.length = at;
+  ByteWriter.setLength(output, at);
   output.reserve(count);
-  output.length = at;
+  ByteWriter.setLength(output, at);
 }
 
 export function reserve(output: ByteWriter, at: number, count: number): Bytes {
