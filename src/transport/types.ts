@@ -480,7 +480,8 @@ export interface RateInOptions {
 
 /**
  * What a session may send: `messages`, `bytes` or both are required. Other messages wait in its
- * queue in order: they count in queuedBytes, and so for highWaterMark and maxQueuedBytes.
+ * queue in order: they count in queuedBytes, and so for highWaterMark and maxQueuedBytes. Toward
+ * these two limits each counts as 1 to 5 bytes more, and an empty datagram as 2 bytes.
  */
 export interface RateOutOptions {
   /** Messages per second, on average. From 0.000001. Default: no limit. */
@@ -1170,8 +1171,9 @@ export interface ConnectionCapabilities {
    */
   readonly isLossy?: boolean;
   /**
-   * Each Session.write() calls write() of the connection before it returns. Default: false, the
-   * session passes all messages of a tick on with few calls.
+   * Each call of write() is one message, which may be empty, and each Session.write() without a
+   * rate calls it before it returns. Default: false, the session passes all messages of a tick on
+   * with few calls.
    */
   readonly writesEachMessage?: boolean;
   /**

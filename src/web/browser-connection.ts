@@ -1,5 +1,5 @@
 /** A connection over the browser's WebSocket. */
-import { allocate, type Bytes, encode, wrap } from '../core/bytes.js';
+import { type Bytes, encode, wrap } from '../core/bytes.js';
 import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { Queue } from '../core/queue.js';
@@ -32,7 +32,6 @@ const MESSAGE_OVERHEAD = 256;
 const MIN_POLL_DELAY = 1;
 const MAX_POLL_DELAY = 64;
 
-const NO_BYTES = allocate(0);
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The browser sends each message at once, and copies its bytes before send() returns. */
@@ -150,8 +149,6 @@ export class BrowserConnection implements Connection {
         throw gettyError('ENCODE_FAILED', 'a text message must be UTF-8', error);
       }
     }
-    // A session does not call write() without bytes.
-    if (output.length === start) this.write(NO_BYTES);
   }
 
   write(bytes: Uint8Array): void {

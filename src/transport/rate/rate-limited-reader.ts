@@ -1,7 +1,6 @@
 /** Reads for a session with `rate.in`. A session without that option has a SessionReader. */
 import type { Bytes } from '../../core/bytes.js';
 import { faultError, guarded } from '../../core/guard.js';
-import { LongTimer } from '../../core/timers.js';
 import { now } from '../session/flush-scheduler.js';
 import { PAUSED_BY_RATE, type ReadingSession } from '../session/message-delivery.js';
 import { rateExceededError } from '../session/session-errors.js';
@@ -40,13 +39,10 @@ class LimitedDecoder<In, Out> extends StreamDecoder<In, Out> {
 
 export class RateLimitedReader<In, Out> extends SessionReader<In, Out> implements MessageLimit {
   readonly #limiter: RateLimiter;
-  /** Undefined while no rate is exceeded. */
-  #timer: LongTimer | undefined;
   /** Whether the next message of the stream is counted, because it had to wait or is incomplete. */
   #isNextCounted = false;
-  /** When the pause began, and when it ends: times of now(). */
+  /** When the pause began: a time of now(). */
   #pausedAt = 0;
-  #resumesAt = 0;
 
   constructor(
     session: ReadingSession<In, Out>,
@@ -57,6 +53,10 @@ export class RateLimitedReader<In, Out> extends SessionReader<In, Out> implement
   ) {
     super(session, connection, setup, opened);
     this.#limiter = limiter;
+    limiter.onPaid = guarded(
+      () => this.#resume(),
+      (error) => session.destroy(faultError(session.remoteAddress, error)),
+    );
   }
 
   protected override createDecoder(): StreamDecoder<In, Out> {
@@ -88,8 +88,10 @@ export class RateLimitedReader<In, Out> extends SessionReader<In, Out> implement
   }
 
   override stop(): void {
-    this.#timer?.cancel();
     super.stop();
+    // The message that has begun is not delivered.
+    this.#limiter.cancel(this.#isNextCounted ? 1 : 0, 0);
+    this.#isNextCounted = false;
   }
 
   /** Counts for the limits that close the session. Returns false if one of them has done so. */
@@ -103,36 +105,14 @@ export class RateLimitedReader<In, Out> extends SessionReader<In, Out> implement
 
   /** Counts for the limits that pause the session, and pauses it. */
   #wait(messages: number, bytes: number): void {
-    const delay = this.#limiter.delay(messages, bytes);
-    if (delay > 0) this.#pauseFor(delay);
-  }
-
-  /** `ms`: from now on, also if the session is paused already. */
-  #pauseFor(ms: number): void {
-    this.#resumesAt = Math.max(this.#resumesAt, now() + ms);
-    if (this.#timer !== undefined) return;
+    if (this.#limiter.take(messages, bytes) || (this.pauseReasons & PAUSED_BY_RATE) !== 0) return;
     this.#pausedAt = now();
     this.pauseReasons |= PAUSED_BY_RATE;
     this.connection.pause();
-    this.#startTimer(ms);
-  }
-
-  #startTimer(ms: number): void {
-    const { session } = this;
-    const resume = guarded(
-      () => this.#resume(),
-      (error) => session.destroy(faultError(session.remoteAddress, error)),
-    );
-    this.#timer = new LongTimer(resume, ms);
   }
 
   #resume(): void {
-    const time = now();
-    const rest = this.#resumesAt - time;
-    // More bytes may have arrived meanwhile, which the connection had read before the pause.
-    if (rest >= 1) return this.#startTimer(rest);
-    this.#timer = undefined;
-    this.postponeTimeout(time - this.#pausedAt);
+    this.postponeTimeout(now() - this.#pausedAt);
     this.endPause(PAUSED_BY_RATE);
   }
 }

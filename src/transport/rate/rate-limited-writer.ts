@@ -1,6 +1,6 @@
 /** Writes to a connection with `rate.out`. Without that option a session has a ConnectionWriter. */
 import { guarded } from '../../core/guard.js';
-import { LongTimer } from '../../core/timers.js';
+import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../buffers/byte-writer.js';
 import { ConnectionWriter, type WritingSession } from '../session/connection-writer.js';
 import { type Flushable, flushSoon, now } from '../session/flush-scheduler.js';
@@ -8,18 +8,18 @@ import type { Connection } from '../types.js';
 import { type BytesPart, HeldMessages } from './held-messages.js';
 import type { RateLimiter } from './rate-limiter.js';
 
+/** Units of spend(). So few messages are sent even if the budget of the turn is used up. */
+const UNITS_PER_SPEND = 64;
+
 /** Messages wait until the end of the tick, and then until the rate permits each of them. */
 export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   readonly #limiter: RateLimiter;
   readonly #onReleased: () => void;
-  /** Whether each write() of the connection must be one message. */
-  readonly #writesEachMessage: boolean;
   readonly #held = new HeldMessages();
-  /** Whether the first message is counted. It is sent when the timer ends. */
+  /** Whether the first message is counted. It is sent when the limiter calls onPaid(). */
   #isFirstCounted = false;
-  #timer: LongTimer | undefined;
   #delayedUntil = 0;
-  /** Whether flush() is called at the end of this tick. */
+  /** Whether flush() is called at the end of this tick, or in a later turn. */
   #isScheduled = false;
   /** The arguments of end(), which waits for the messages. */
   #end: { readonly code: number | undefined; readonly reason: string | undefined } | undefined;
@@ -34,50 +34,57 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     super(connection, session);
     this.#limiter = limiter;
     this.#onReleased = onReleased;
-    this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
+    limiter.onPaid = guarded(
+      () => this.#onFirstPaid(),
+      (error) => session.onWriteFault(error),
+    );
   }
 
   override get delayedUntil(): number {
-    return this.#timer === undefined ? this.#delayedUntil : Number.POSITIVE_INFINITY;
+    return this.#isFirstCounted ? Number.POSITIVE_INFINITY : this.#delayedUntil;
   }
 
   override get unsentBytes(): number {
     return super.unsentBytes + this.#held.bytes;
   }
 
+  override get countedBytes(): number {
+    return super.unsentBytes + this.#held.bytes + this.#held.overhead;
+  }
+
   /** Called for each message, because `rate.out` counts them. */
   override writeAlone(output: ByteWriter): void {
-    if (output.length > 0 && !this.isStopped) this.#held.push(output.written);
+    const isMessage = output.length > 0 || this.writesEachMessage;
+    if (isMessage && !this.isStopped) this.#held.push(output.written);
     ByteWriter.setLength(output, 0);
-    if (this.#isScheduled || this.#timer !== undefined) return;
+    if (this.#isScheduled || this.#isFirstCounted) return;
     this.#isScheduled = true;
     flushSoon(this);
   }
 
-  /** The tick ends. */
+  /** The tick ends, or the next turn begins. */
   flush(): void {
     this.#isScheduled = false;
-    if (this.#timer !== undefined) return;
-    this.#release();
+    if (this.#isFirstCounted || this.isStopped) return;
+    this.#release(true);
     // A connection whose system has taken all bytes at once does not call onTaken().
     this.#onReleased();
   }
 
-  override flushPending(): void {
-    if (this.#timer === undefined) this.#release();
-    super.flushPending();
+  override flushBeforeClose(): void {
+    if (!this.#isFirstCounted && !this.isStopped) this.#release(false);
   }
 
   override flushAll(): void {
-    if (this.#timer !== undefined) this.#delayedUntil = now();
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    const { count, bytes, first = 0 } = this.#held;
+    if (this.#isFirstCounted) {
+      this.#delayedUntil = now();
+      this.#limiter.cancel(0, 0);
+      this.#limiter.takeUnpaid(count - 1, bytes - first);
+    } else this.#limiter.takeUnpaid(count, bytes);
+    this.#isFirstCounted = false;
     const parts: BytesPart[] = [];
-    for (let length = this.#held.first; length !== undefined; length = this.#held.first) {
-      if (!this.#isFirstCounted) this.#limiter.delay(1, length);
-      this.#isFirstCounted = false;
-      this.#held.moveFirstTo(parts);
-    }
+    this.#held.moveAllTo(parts);
     this.#send(parts);
     super.flushAll();
   }
@@ -89,32 +96,58 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
 
   override stop(): void {
     super.stop();
-    this.#timer?.cancel();
-    this.#timer = undefined;
     // The rate of an endpoint would else make others wait for what is never sent.
-    const { first } = this.#held;
-    if (this.#isFirstCounted && first !== undefined) this.#limiter.giveBack(1, first);
+    if (this.#isFirstCounted) this.#limiter.cancel(1, this.#held.first ?? 0);
     this.#isFirstCounted = false;
     // Their bytes stay counted as not sent.
     this.#held.clear();
   }
 
-  /** Sends messages until the rate is exceeded, and the others later. */
-  #release(): void {
+  #onFirstPaid(): void {
+    if (!this.#isFirstCounted) return;
+    this.#isFirstCounted = false;
+    this.#delayedUntil = now();
+    this.#release(true, true);
+    this.#onReleased();
+  }
+
+  /**
+   * Sends messages until the rate is exceeded, and the others later. `endsWithTurn`: many messages
+   * are divided among turns of the event loop.
+   */
+  #release(endsWithTurn: boolean, isFirstPaid = false): void {
     const parts: BytesPart[] = [];
+    let isPaid = isFirstPaid;
+    let units = 0;
     for (let length = this.#held.first; length !== undefined; length = this.#held.first) {
-      const wait = this.#isFirstCounted ? 0 : this.#limiter.delay(1, length);
-      this.#isFirstCounted = wait > 0;
-      if (wait > 0) {
-        this.#startTimer(wait);
+      if (!isPaid && !this.#limiter.take(1, length)) {
+        this.#isFirstCounted = true;
         break;
       }
+      isPaid = false;
       this.#held.moveFirstTo(parts);
-      if (this.#writesEachMessage) this.#send(parts.splice(0));
+      if (this.writesEachMessage) this.#send(parts.splice(0));
+      units += unitsOf(length);
+      if (units < UNITS_PER_SPEND) continue;
+      if (spend(units) && endsWithTurn) {
+        this.#flushInNextTurn();
+        break;
+      }
+      units = 0;
     }
     this.#send(parts);
     if (this.#held.first === undefined && this.#end !== undefined)
       super.end(this.#end.code, this.#end.reason);
+  }
+
+  #flushInNextTurn(): void {
+    this.#isScheduled = true;
+    onNextTurn(
+      guarded(
+        () => this.flush(),
+        (error) => this.session.onWriteFault(error),
+      ),
+    );
   }
 
   #send(parts: readonly BytesPart[]): void {
@@ -123,18 +156,5 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
       this.connection.requestWriteAck?.();
       this.writeNow(buffer.subarray(start, end));
     }
-  }
-
-  #startTimer(ms: number): void {
-    const release = guarded(
-      () => {
-        this.#timer = undefined;
-        this.#delayedUntil = now();
-        this.#release();
-        this.#onReleased();
-      },
-      (error) => this.session.onWriteFault(error),
-    );
-    this.#timer = new LongTimer(release, ms);
   }
 }

@@ -23,6 +23,8 @@ export interface WritingSession {
 }
 
 export class ConnectionWriter {
+  /** See ConnectionCapabilities. Also an empty message is written then. */
+  readonly writesEachMessage: boolean;
   protected readonly connection: Connection;
   protected readonly session: WritingSession;
   readonly #copiesOnWrite: boolean;
@@ -42,12 +44,21 @@ export class ConnectionWriter {
   constructor(connection: Connection, session: WritingSession) {
     this.connection = connection;
     this.session = session;
+    this.writesEachMessage = connection.capabilities?.writesEachMessage === true;
     this.#copiesOnWrite = connection.capabilities?.copiesOnWrite === true;
     this.#framesMessages = connection.endMessage !== undefined;
   }
 
   /** Bytes that the operating system has not taken. */
   get unsentBytes(): number {
+    return this.#buffered + (this.#pending?.length ?? 0);
+  }
+
+  /**
+   * Bytes that count toward highWaterMark and maxQueuedBytes: unsentBytes, and the memory that
+   * messages take besides while they wait for a rate.
+   */
+  get countedBytes(): number {
     return this.#buffered + (this.#pending?.length ?? 0);
   }
 
@@ -74,13 +85,12 @@ export class ConnectionWriter {
     this.#pending = undefined;
   }
 
-  /** For writesEachMessage: writes the message in `output`, and empties `output`. */
+  /** For writesEachMessage: writes the message in `output`, also an empty one, and empties it. */
   writeAlone(output: ByteWriter): void {
     const { bytes, length } = output;
     const keepsBytes = !this.#copiesOnWrite;
     const isCopied = keepsBytes && this.#isBackedUp && length * 2 < bytes.length;
-    if (length > 0 && !this.#isStopped)
-      this.writeNow(isCopied ? keepable(bytes, 0, length) : output.written);
+    if (!this.#isStopped) this.writeNow(isCopied ? keepable(bytes, 0, length) : output.written);
     if (keepsBytes && this.#isBackedUp && !isCopied) output.detach();
     else ByteWriter.setLength(output, 0);
   }
@@ -129,6 +139,11 @@ export class ConnectionWriter {
 
   /** Gives all bytes to the connection. */
   flushAll(): void {
+    this.flushPending();
+  }
+
+  /** Gives the connection what it may have now: the session accepts no more messages. */
+  flushBeforeClose(): void {
     this.flushPending();
   }
 

@@ -99,6 +99,11 @@ export class SessionWriter<In, Out> implements Flushable {
   }
 
   /** See ConnectionWriter. */
+  get #countedBytes(): number {
+    return this.#target.countedBytes + (this.#output?.length ?? 0);
+  }
+
+  /** See ConnectionWriter. */
   get delayedUntil(): number {
     return this.#target.delayedUntil;
   }
@@ -227,19 +232,23 @@ export class SessionWriter<In, Out> implements Flushable {
   /** See Session.drained. */
   drained(): Promise<void> {
     if (this.#isGone) return Promise.reject(this.#closedError());
-    const excess = this.queuedBytes - this.#setup.highWaterMark;
+    const excess = this.#countedBytes - this.#setup.highWaterMark;
     if (excess < 0) return Promise.resolve();
     // To be below the mark, one byte more than the excess must be taken.
-    const position = this.takenPosition + excess + 1;
+    const position = Math.min(this.#position, this.takenPosition + excess + 1);
     return new Promise((resolve, reject) => {
       this.#waiters ??= new Waiters();
       this.#waiters.addDrain(position, resolve, reject);
     });
   }
 
+  get isBehind(): boolean {
+    return this.#countedBytes >= this.#setup.highWaterMark;
+  }
+
   /** Whether the queue, with the waits of send(), is at maxQueuedBytes. */
   get isBlocked(): boolean {
-    return this.queuedBytes + (this.#waiters?.bytes ?? 0) >= this.#setup.maxQueuedBytes;
+    return this.#countedBytes + (this.#waiters?.bytes ?? 0) >= this.#setup.maxQueuedBytes;
   }
 
   /**
@@ -284,7 +293,9 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#output !== output) return;
     ByteWriter.setLength(output, start);
     // No flush of this tick returns the writer to its pool.
-    if (this.#writesEachMessage) this.#writeAlone(output);
+    if (!this.#writesEachMessage) return;
+    this.#output = undefined;
+    ByteWriter.release(output);
   }
 
   /**
@@ -306,13 +317,16 @@ export class SessionWriter<In, Out> implements Flushable {
     this.#position += length;
     // A small request can have a large answer, which counts before the next request is read.
     if (size > LARGE_MESSAGE) spend(unitsOf(size));
-    if (this.#writesEachMessage) this.#writeAlone(output);
-    else if (output.length >= this.#portion) {
+    if (this.#writesEachMessage) {
+      // An empty message counts as one byte, so that its send() waits until it is sent.
+      if (length === 0 && this.#target.writesEachMessage) this.#position++;
+      this.#writeAlone(output);
+    } else if (output.length >= this.#portion) {
       this.#largestPortion = Math.max(this.#largestPortion, output.length);
       this.#target.writeAll(output);
       this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
-    return this.#target.unsentBytes + output.length < this.#setup.highWaterMark;
+    return this.#target.countedBytes + output.length < this.#setup.highWaterMark;
   }
 
   #writeAlone(output: ByteWriter): void {
@@ -368,7 +382,7 @@ export class SessionWriter<In, Out> implements Flushable {
   close(): void {
     if (this.#encodingFrom === NOT_ENCODING) this.flush();
     else this.#flushBefore(this.#encodingFrom);
-    this.#target.flushPending();
+    this.#target.flushBeforeClose();
     this.#isClosed = true;
   }
 
@@ -410,7 +424,7 @@ export class SessionWriter<In, Out> implements Flushable {
   #blockedError(): GettyError {
     const { maxQueuedBytes } = this.#setup;
     const { remoteAddress } = this.#connection;
-    return blockedError(remoteAddress, this.queuedBytes, this.#waiters, maxQueuedBytes);
+    return blockedError(remoteAddress, this.#countedBytes, this.#waiters, maxQueuedBytes);
   }
 }
 

@@ -201,7 +201,7 @@ export class TransportSession<In, Out>
 
   /** Whether write() would return false even without the message. */
   get isBehind(): boolean {
-    return this.queuedBytes >= this.#setup.highWaterMark;
+    return this.#writer?.isBehind === true;
   }
 
   /** Whether write() would throw SESSION_BLOCKED. */

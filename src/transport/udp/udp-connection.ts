@@ -16,7 +16,6 @@ const MAX_PAUSED_BYTES = 64 * 1024;
 const DATAGRAM_OVERHEAD = 256;
 /** At least one send() of the socket in this many has a callback. */
 const CALLBACK_INTERVAL = 32;
-const EMPTY = Buffer.alloc(0);
 /** The first datagram of a client, as in Go getty. It is not a message and gets no answer. */
 export const CONNECT_PING = Buffer.from('connect-ping');
 
@@ -154,8 +153,6 @@ export abstract class UdpConnection implements Connection {
       );
     }
     this.checkSendAllowed(size);
-    // A session does not write zero bytes, but an empty datagram is a message.
-    if (size === 0) this.write(EMPTY);
   }
 
   write(datagram: Uint8Array): void {
@@ -174,12 +171,14 @@ export abstract class UdpConnection implements Connection {
       this.#writesSinceCallback = 0;
       this.#pendingCallbacks++;
     }
-    if (this.#pendingCallbacks > 0) this.#unconfirmedBytes += datagram.length;
+    // An empty datagram counts as one byte, as in the session.
+    const size = datagram.length || 1;
+    if (this.#pendingCallbacks > 0) this.#unconfirmedBytes += size;
     this.transmit(datagram, needsCallback ? this.#onSent : undefined);
     // The system usually accepts the datagram at once. Bytes that are queued are reported as taken
     // by #checkQueue only, because a caller may wait for that report.
     if (this.#reportsQueueSize && (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0))
-      this.#countQueued(datagram.length);
+      this.#countQueued(size);
   }
 
   #countQueued(bytes: number): void {

@@ -1,12 +1,19 @@
 /** The option `rate` on single transports: invalid values, memory, timeouts and closing. */
 import { describe, expect, it } from 'vitest';
+import { spend } from '../../../src/core/turn.js';
 import { connect, lines, type RateOptions, raw, serve } from '../../../src/transport/index.js';
 import { CLIENT_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { untilQuiet } from '../../fixtures/session-probes.js';
 import { serveText } from '../../fixtures/start-tls-endpoints.js';
-import { pair, rejection, TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
+import {
+  pair,
+  rejection,
+  TRANSPORTS,
+  type TransportRow,
+  thrown,
+} from '../../fixtures/transports.js';
 import { until, within } from '../../fixtures/waiting.js';
 
 const row = (name: string): TransportRow =>
@@ -231,4 +238,181 @@ it('use() changes the codec of a session with rates, and keeps its limits', asyn
   expect(await second.messages.take(2)).toEqual(['2', '3']);
   await untilQuiet();
   expect(second.messages.unread).toEqual([]);
+});
+
+it.each(['tcp', 'udp'])(
+  'messages that wait for rate.out count with the memory that they take besides (%s)',
+  async (name) => {
+    await using p = await pair(row(name), {
+      clientSide: {
+        codec: raw() as never,
+        rate: { out: { messages: 0.001, burst: 1_000_000 } },
+        highWaterMark: 100,
+        maxQueuedBytes: 1_000,
+      },
+    });
+    const { clientSession } = p;
+    const one = Buffer.alloc(1) as never;
+    await clientSession.send(one);
+    for (let i = 0; i < 49; i++) expect(clientSession.write(one)).toBe(true);
+    expect(clientSession.write(one)).toBe(false);
+    for (let i = 50; i < 500; i++) clientSession.write(one);
+    expect(clientSession.queuedBytes).toBe(500);
+    expect(thrown(() => clientSession.write(one)).code).toBe('SESSION_BLOCKED');
+    let isDrained = false;
+    const drained = clientSession.drained().then(
+      () => (isDrained = true),
+      () => {},
+    );
+    await untilQuiet();
+    expect(isDrained).toBe(false);
+    clientSession.destroy();
+    await drained;
+    p.clientEvents.errors.dismiss();
+    p.serverEvents.errors.dismiss();
+  },
+);
+
+describe('very many messages that rate.out permits at once', () => {
+  const rate = { out: { messages: 1_000_000 } };
+  const sent = Array.from({ length: 5_000 }, (_, i) => `${i}`);
+
+  /** Uses up the budget of this turn of the event loop, and writes. */
+  const writeInBusyTurn = (session: { write(text: string): boolean }): void => {
+    while (!spend(64));
+    for (const text of sent) session.write(text);
+  };
+  const endOfTick = () => new Promise<void>((resolve) => process.nextTick(resolve));
+
+  it.each(['tcp', 'ws'])('are sent in several turns, in order (%s)', async (name) => {
+    await using p = await pair(row(name), { clientSide: { rate } });
+    writeInBusyTurn(p.clientSession);
+    await endOfTick();
+    expect(p.clientSession.queuedBytes).toBeGreaterThan(10_000);
+    p.clientSession.write('last');
+    expect(await p.serverEvents.messages.take(sent.length + 1)).toEqual([...sent, 'last']);
+  });
+
+  it('are sent before close() ends the session', async () => {
+    await using p = await pair(row('tcp'), { clientSide: { rate } });
+    writeInBusyTurn(p.clientSession);
+    await endOfTick();
+    await p.clientSession.close();
+    expect(await p.serverEvents.messages.take(sent.length)).toEqual(sent);
+  });
+});
+
+it('a session that waits for the rate of its server waits less when others end', async () => {
+  const received = new Recorder<string>('the client');
+  const events = new Recorder<string>('the server');
+  // 1,000 bytes, and then as many a second.
+  const rate = { out: { bytes: 1_000, burst: 1_000 } };
+  const serverSetup = { ...setup, listener: events, waitTime: 20 };
+  await using server = await serve('tcp://127.0.0.1:0', serverSetup, { rate });
+  const open = () =>
+    connect(server.address, { ...setup, listener: received }, { reconnect: false });
+  const others = [];
+  for (let i = 0; i < 3; i++) {
+    others.push(await open());
+    const session = await events.opened.next();
+    session.write('x'.repeat(1_000_000));
+  }
+  const client = await open();
+  (await events.opened.next()).write('12345678');
+  await untilQuiet();
+  expect(received.messages.all).toEqual([]);
+  for (const other of others) other.destroy();
+  // It would be 3,000 s.
+  expect(await received.messages.next()).toBe('12345678');
+  client.destroy();
+  events.errors.dismiss();
+});
+
+it('a message that has only begun when its session ends takes nothing from rate.in', async () => {
+  const events = new Recorder<string>('the server');
+  await using server = await serve(
+    'tcp://127.0.0.1:0',
+    { ...setup, listener: events },
+    { rate: { in: { messages: 0.001, burst: 2_000_000 } } },
+  );
+  const open = async () => {
+    const client = await connect(server.address, setup, { reconnect: false });
+    const session = await client.session();
+    await events.opened.next();
+    return { client, session };
+  };
+  for (let i = 0; i < 5; i++) {
+    const { client, session } = await open();
+    session.writeBytes(Buffer.from('no message'));
+    await until(() => [...server.sessions][0]?.stats.bytesRead === 10, 'the bytes have arrived');
+    client.destroy();
+    await events.closed.next();
+  }
+  const { client, session } = await open();
+  session.write('one');
+  session.write('two');
+  expect(await events.messages.take(2)).toEqual(['one', 'two']);
+  client.destroy();
+  events.errors.dismiss();
+});
+
+it('a message that waits when its session ends takes nothing from rate.in', async () => {
+  const events = new Recorder<string>('the server');
+  await using server = await serve(
+    'memory://',
+    { ...setup, listener: events },
+    { rate: { in: { messages: 10, burst: 100 } } },
+  );
+  const open = async () => {
+    const client = await connect(server.address, setup, { reconnect: false });
+    return { client, session: await client.session() };
+  };
+  const first = await open();
+  first.session.write('one');
+  const others: Awaited<ReturnType<typeof open>>[] = [];
+  for (let i = 0; i < 100; i++) others.push(await open());
+  for (const { session } of others) session.write('other');
+  await untilQuiet();
+  first.session.write('two');
+  await untilQuiet();
+  for (const session of [...server.sessions].slice(1)) session.destroy();
+  await until(() => events.messages.all.includes('two'), 'the second message');
+  // It would wait for all of them.
+  expect(events.messages.all.length).toBeLessThan(others.length);
+  for (const { client } of [first, ...others]) client.destroy();
+  events.errors.dismiss();
+});
+
+describe('empty datagrams', () => {
+  const rate = { out: { messages: 0.001, burst: 3_000_000 } };
+  const codec = raw() as never;
+  const texts = (messages: readonly unknown[]): string[] => messages.map(String);
+
+  it('wait for rate.out, in order', async () => {
+    await using p = await pair(row('udp'), { clientSide: { codec, rate }, serverSide: { codec } });
+    for (const text of ['a', '', 'b', '', 'c']) p.clientSession.write(Buffer.from(text) as never);
+    expect(texts(await p.serverEvents.messages.take(3))).toEqual(['a', '', 'b']);
+    await untilQuiet();
+    expect(p.serverEvents.messages.unread).toEqual([]);
+    expect(p.clientSession.queuedBytes).toBe(2);
+  });
+
+  it('count toward maxQueuedBytes while they wait', async () => {
+    await using p = await pair(row('udp'), {
+      clientSide: { codec, rate, maxQueuedBytes: 1_000 },
+      serverSide: { codec },
+    });
+    const empty = Buffer.alloc(0) as never;
+    for (let i = 0; i < 500; i++) p.clientSession.write(empty);
+    expect(thrown(() => p.clientSession.write(empty)).code).toBe('SESSION_BLOCKED');
+    p.clientSession.destroy();
+  });
+
+  it('settle their send() when they are sent', async () => {
+    await using p = await pair(row('udp'), { clientSide: { codec, rate }, serverSide: { codec } });
+    const send = (text: string) =>
+      p.clientSession.send(Buffer.from(text) as never, { timeout: 20 });
+    await Promise.all(['a', '', 'b'].map(send));
+    expect(await rejection(send(''))).toMatchObject({ code: 'SEND_TIMEOUT', encodedBytes: 0 });
+  });
 });

@@ -15,7 +15,6 @@ import type { SimulatedProcess } from '../context.js';
 /** Bytes. A paused session keeps datagrams until they take this much memory, with 256 for each. */
 const MAX_PAUSED_BYTES = 64 * 1024;
 const DATAGRAM_OVERHEAD = 256;
-const EMPTY = Buffer.alloc(0);
 
 const CAPABILITIES: ConnectionCapabilities = {
   isLossy: true,
@@ -115,8 +114,6 @@ export class DatagramConnection implements Connection {
         `a message of ${size} bytes to ${this.remoteAddress} is larger than udp.maxDatagramBytes, ${maxDatagramBytes}`,
       );
     }
-    // A session does not write zero bytes, but an empty datagram is a message.
-    if (size === 0) this.write(EMPTY);
   }
 
   write(bytes: Uint8Array): void {
