@@ -3,6 +3,7 @@
  * that revision on, and reads everything again after each loss of the connection.
  */
 import { startTimer } from '../../core/timers.js';
+import { nextTurn } from '../../core/turn.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { Backoff, type BackoffOptions } from '../shared/backoff.js';
@@ -10,9 +11,10 @@ import { InterruptibleSleep } from '../shared/interruptible-sleep.js';
 import { isTokenRefused, registryFailed } from './client/errors.js';
 import type { EtcdClient } from './client/etcd-client.js';
 import type { MemberConnection } from './client/member-connection.js';
+import { PartLimit } from './client/part-limit.js';
 import { prefixEnd, readPages } from './client/range-pages.js';
 import { WatchStream } from './client/watch-stream.js';
-import { EntryCache, type EntryCacheOptions, keyText } from './entry-cache.js';
+import { EntryCache, type EntryCacheOptions } from './entry-cache.js';
 import { Event_EventType } from './proto/kv_pb.js';
 import type { WatchResponse } from './proto/rpc_pb.js';
 import { type ChangeStream, RevisionTracker } from './revision-tracker.js';
@@ -24,10 +26,7 @@ export interface CacheUpdaterOptions extends BackoffOptions, EntryCacheOptions {
   readonly waitForRegistry: boolean;
 }
 
-/**
- * Milliseconds. A watch that lasted for less counts as a failure, so that a server that ends every
- * watch causes no busy loop.
- */
+/** Milliseconds. A shorter watch counts as a failure, so that it causes no busy loop. */
 const MIN_WATCH_TIME = 2_000;
 
 /**
@@ -55,6 +54,8 @@ export class CacheUpdater implements ListSource, ChangeStream {
   #run: Run | undefined;
   #running: Promise<void> = Promise.resolve();
   #stream: WatchStream<'root'> | undefined;
+  /** Whether a part of a change is in the cache. */
+  #isChanging = false;
   /** Whether there was an outage since the last full read. */
   #hadOutage = false;
   /** The id of the cluster of the last full read. */
@@ -68,8 +69,13 @@ export class CacheUpdater implements ListSource, ChangeStream {
     this.#client = client;
     this.#prefix = prefix;
     this.#options = options;
-    this.#cache = new EntryCache(prefix, options);
+    this.#cache = this.#newCache();
     this.#revisions = new RevisionTracker(client, prefix, this.#watches, this);
+  }
+
+  #newCache(): EntryCache {
+    const isWatched = (service: string): boolean => this.#watches.isWatched(service);
+    return new EntryCache(this.#prefix, this.#options, { isWatched });
   }
 
   get revision(): bigint {
@@ -82,6 +88,10 @@ export class CacheUpdater implements ListSource, ChangeStream {
 
   get hadOutage(): boolean {
     return this.#hadOutage;
+  }
+
+  get isChanging(): boolean {
+    return this.#isChanging;
   }
 
   list(query: ServiceQuery): readonly ServiceNode[] {
@@ -106,7 +116,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
   #start(): void {
     const run: Run = { isStopped: false };
     this.#run = run;
-    this.#cache = new EntryCache(this.#prefix, this.#options);
+    this.#cache = this.#newCache();
     this.#revision = 0n;
     this.#hadOutage = false;
     // The previous run may not have ended yet.
@@ -171,26 +181,24 @@ export class CacheUpdater implements ListSource, ChangeStream {
   /** Reads everything at one revision, and returns the revision. */
   async #readAll(connection: MemberConnection, run: Readonly<Run>): Promise<bigint> {
     const wasRead = this.#revision > 0n;
-    const keys = new Set<string>();
+    const cache = this.#cache;
     let revision = 0n;
-    this.#cache.beforeFullRead();
+    cache.beginRead();
     this.#watches.beforeFullRead();
-    for await (const { header, kvs } of readPages(this.#client, connection, this.#prefix)) {
+    const pages = readPages(this.#client, connection, this.#prefix, this.#options);
+    for await (const { header, kvs } of pages) {
       if (run.isStopped) return 0n;
       revision ||= header?.revision ?? 0n;
       this.#clusterId = header?.clusterId ?? 0n;
-      for (const kv of kvs) {
-        this.#cache.put(kv);
-        const text = keyText(kv.key);
-        if (text !== undefined) keys.add(text);
-      }
+      await cache.putAll(kvs);
     }
     if (run.isStopped) return 0n;
     // Keys that are missing after an outage may have expired with the leases of living providers,
     // which publish them again.
     if (wasRead && this.#hadOutage) this.#graceEnd = performance.now() + this.#options.ttl;
     this.#hadOutage = false;
-    this.#cache.keepOnly(keys, this.#graceEnd);
+    await cache.endRead(this.#graceEnd);
+    if (run.isStopped) return 0n;
     this.#scheduleRemoval();
     this.#revision = revision;
     this.#cache.takeChangedServices();
@@ -200,6 +208,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
 
   async #watchChanges(connection: MemberConnection, revision: bigint): Promise<EndReason> {
     const stream = new WatchStream<'root'>(connection);
+    const parts = new PartLimit(this.#options);
     let endReason: EndReason = 'ended';
     this.#stream = stream;
     stream.add('root', {
@@ -214,9 +223,9 @@ export class CacheUpdater implements ListSource, ChangeStream {
     void this.#revisions.readRevision();
     try {
       await stream.run(
-        (_, answer) => {
+        async (_, answer) => {
           if (this.#isReplaced(answer)) return end('replaced');
-          this.#onChanges(answer);
+          await this.#onChanges(answer, stream, parts);
           if (this.#cache.hasRoomAgain) end('hasRoom');
         },
         () => end('compacted'),
@@ -229,6 +238,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
       throw error;
     } finally {
       this.#stream = undefined;
+      this.#isChanging = false;
     }
   }
 
@@ -238,19 +248,30 @@ export class CacheUpdater implements ListSource, ChangeStream {
     return header.clusterId !== this.#clusterId || header.revision < this.#revision;
   }
 
-  #onChanges({ header, events, fragment }: WatchResponse): void {
+  /** `parts` counts the fragments of one change. */
+  async #onChanges(
+    { header, events, fragment }: WatchResponse,
+    stream: Readonly<WatchStream<unknown>>,
+    parts: PartLimit,
+  ): Promise<void> {
+    const cache = this.#cache;
+    this.#isChanging = true;
+    await parts.add(events.map(({ kv }) => kv));
     for (const { type, kv } of events) {
       if (kv === undefined) continue;
-      if (type === Event_EventType.DELETE) this.#cache.delete(kv.key, this.#graceEnd);
-      else this.#cache.put(kv);
+      if (cache.spendOn(kv)) await nextTurn();
+      if (stream.hasEnded) return;
+      if (type === Event_EventType.DELETE) cache.delete(kv.key, this.#graceEnd);
+      else cache.put(kv);
     }
     // A further answer has the other changes of the same revision.
     if (fragment) return;
+    parts.reset();
+    this.#isChanging = false;
     this.#scheduleRemoval();
-    const before = this.#revision;
     this.advanceTo(header?.revision);
-    this.#watches.offerChanged(this.#cache.takeChangedServices());
-    if (before !== this.#revision) this.#watches.offerFirst();
+    this.#watches.offerChanged(cache.takeChangedServices());
+    this.#watches.offerFirst();
   }
 
   advanceTo(revision: bigint | undefined): void {
@@ -263,11 +284,16 @@ export class CacheUpdater implements ListSource, ChangeStream {
     if (at === Number.POSITIVE_INFINITY) return;
     this.#graceTimer = startTimer(
       () => {
-        this.#cache.removeExpired();
-        this.#scheduleRemoval();
-        this.#watches.offerChanged(this.#cache.takeChangedServices());
+        void this.#removeExpired(this.#cache);
       },
       Math.max(1, at - performance.now()),
     ).unref();
+  }
+
+  async #removeExpired(cache: EntryCache): Promise<void> {
+    await cache.removeExpired();
+    if (cache !== this.#cache || this.#run === undefined) return;
+    this.#scheduleRemoval();
+    if (!this.#isChanging) this.#watches.offerChanged(cache.takeChangedServices());
   }
 }

@@ -1,5 +1,6 @@
 /** All entries below the root, by service. An entry is parsed when a list first includes it. */
 import type { Logger } from '../../core/logger.js';
+import { nextTurn, spend, unitsOf } from '../../core/turn.js';
 import {
   type Attributes,
   MAX_ENTRY_BYTES,
@@ -8,64 +9,50 @@ import {
   readAttributes,
 } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { EntryBudget, type EntryLimits, entryBytes, groupBytes } from '../shared/entry-budget.js';
 import { InvalidEntries } from '../shared/invalid-entries.js';
+import type { Entry, Group } from './entry-group.js';
+import { decodeText, keyText } from './entry-key.js';
 import type { KeyValue } from './proto/kv_pb.js';
 
-export interface EntryCacheOptions {
-  readonly maxEntries: number;
-  readonly maxBytes: number;
+export interface EntryCacheOptions extends EntryLimits {
   readonly logger: Logger;
 }
 
-interface Entry {
-  /** The bytes of its key and value. */
-  readonly bytes: number;
-  /** The value, until it is parsed. */
-  text: string | undefined;
-  /** undefined: not parsed yet, or invalid. */
-  node: ServiceNode | undefined;
-  /**
-   * When the entry leaves the lists after its key was deleted: a time of performance.now(). Until
-   * then its provider may write it again. Set once, so that further outages do not prolong it.
-   * Infinity: the key exists.
-   */
-  removeAt: number;
+export interface EntryCacheEvents {
+  /** Logs invalid entries. Default: the logger of the options. */
+  readonly invalid?: Logger;
+  /** Whether changes of the service are of interest. Default: none is. */
+  readonly isWatched?: (service: string) => boolean;
 }
 
-/** The entries with the same ATTRIBUTES. */
-interface Group {
-  /** ATTRIBUTES as in the key. */
-  readonly name: string;
-  readonly attributes: Attributes;
-  readonly entries: Map<string, Entry>;
-}
-
-/** A longer key is no entry. */
-const MAX_KEY_BYTES = 16 * 1024;
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Units of core/turn.ts for an entry, besides those of its value. */
+const ENTRY_UNITS = 4;
 
 export class EntryCache {
   readonly #prefix: string;
-  readonly #options: EntryCacheOptions;
   readonly #groups = new Map<string, Group>();
   readonly #byService = new Map<string, Set<Group>>();
-  /** Services whose lists may have changed since takeChangedServices(). */
+  readonly #isWatched: (service: string) => boolean;
+  /** Watched services whose lists may have changed since takeChangedServices(). */
   #changedServices = new Set<string>();
   readonly #invalid: InvalidEntries;
-  #size = 0;
-  #bytes = 0;
-  #isFull = false;
+  readonly #budget: EntryBudget;
+  /** The number of full reads that have begun. */
+  #read = 0;
   /** Entries whose keys were deleted and that are still in the lists. */
-  readonly #expiring = new Set<Entry>();
+  readonly #expiring = new Map<Entry, { readonly group: Group; readonly id: string }>();
+  #nextRemovalAt = Number.POSITIVE_INFINITY;
 
   /** `prefix`: the root with a slash at its end. */
-  constructor(prefix: string, options: EntryCacheOptions) {
+  constructor(prefix: string, options: EntryCacheOptions, events: EntryCacheEvents = {}) {
     this.#prefix = prefix;
-    this.#options = options;
-    this.#invalid = new InvalidEntries(options.logger);
+    this.#budget = new EntryBudget(prefix, options, options.logger);
+    this.#isWatched = events.isWatched ?? (() => false);
+    this.#invalid = new InvalidEntries(events.invalid ?? options.logger);
   }
 
-  /** Returns the services whose lists may have changed since the last call. */
+  /** Returns the watched services whose lists may have changed since the last call. */
   takeChangedServices(): ReadonlySet<string> {
     const changed = this.#changedServices;
     this.#changedServices = new Set();
@@ -74,18 +61,15 @@ export class EntryCache {
 
   /** Whether entries did not fit and there is room now. Then everything must be read again. */
   get hasRoomAgain(): boolean {
-    const { maxEntries, maxBytes } = this.#options;
-    return this.#isFull && this.#size < maxEntries * 0.9 && this.#bytes < maxBytes * 0.9;
+    return this.#budget.hasRoomAgain;
   }
 
   /**
-   * When the next entry whose key was deleted leaves the lists: a time of performance.now().
-   * Infinity: there is none.
+   * When removeExpired() must be called: a time of performance.now(). Infinity: no key of an entry
+   * was deleted.
    */
   get nextRemovalAt(): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const { removeAt } of this.#expiring) next = Math.min(next, removeAt);
-    return next;
+    return this.#nextRemovalAt;
   }
 
   /** Returns the nodes that match the query, in any order. */
@@ -102,19 +86,41 @@ export class EntryCache {
   }
 
   /** Returns the nodes of all services, in any order. */
-  listAll(): ServiceNode[] {
-    return [...this.#byService.keys()].flatMap((service) => this.list({ service }));
+  async listAll(): Promise<ServiceNode[]> {
+    const nodes: ServiceNode[] = [];
+    for (const group of this.#groups.values()) {
+      for (const [id, entry] of group.entries) {
+        if (spend(ENTRY_UNITS + unitsOf(entry.bytes))) await nextTurn();
+        if (entry.text !== undefined) this.#parse(group, id, entry);
+        if (entry.node !== undefined) nodes.push(entry.node);
+      }
+    }
+    return nodes;
   }
 
   #parse(group: Group, id: string, entry: Entry): void {
     const { text = '' } = entry;
     entry.text = undefined;
+    const path = `${this.#prefix}${group.name}/${id}`;
     try {
       entry.node = parseEntry({ attributes: group.name, id }, text);
-      this.#invalid.forget(`${this.#prefix}${group.name}/${id}`);
+      this.#invalid.forget(path);
     } catch (error) {
-      this.#invalid.report(`${this.#prefix}${group.name}/${id}`, error);
+      this.#invalid.report(path, error);
     }
+  }
+
+  /** Puts all of them, in several turns. */
+  async putAll(kvs: readonly KeyValue[]): Promise<void> {
+    for (const kv of kvs) {
+      if (this.spendOn(kv)) await nextTurn();
+      this.put(kv);
+    }
+  }
+
+  /** Counts the work of one entry in core/turn.ts. Returns true if the rest must wait. */
+  spendOn({ value }: KeyValue): boolean {
+    return spend(ENTRY_UNITS + unitsOf(value.length));
   }
 
   /**
@@ -127,24 +133,26 @@ export class EntryCache {
     const { group, id } = location;
     const before = group.entries.get(id);
     if (before !== undefined) this.#drop(group, id, before);
-    this.#changedServices.add(group.attributes.service);
-    const text = this.#textOf(`${this.#prefix}${group.name}/${id}`, kv.value);
-    const bytes = kv.key.length + (text === undefined ? 0 : kv.value.length);
-    if (this.#size >= this.#options.maxEntries || this.#bytes + bytes > this.#options.maxBytes) {
-      this.#onFull();
-      this.#removeIfEmpty(group);
-      return;
-    }
-    this.#size++;
-    this.#bytes += bytes;
-    group.entries.set(id, { bytes, text, node: undefined, removeAt: Number.POSITIVE_INFINITY });
+    this.#onChange(group);
+    const path = `${this.#prefix}${group.name}/${id}`;
+    const text = this.#textOf(path, kv.value);
+    const bytes = entryBytes(path, text, group.attributes);
+    if (!this.#budget.add(bytes + (group.entries.size === 0 ? group.bytes : 0)))
+      return this.#removeIfEmpty(group);
+    const read = this.#read;
+    const removeAt = Number.POSITIVE_INFINITY;
+    group.entries.set(id, { bytes, read, text, node: undefined, removeAt });
+  }
+
+  #onChange({ attributes: { service } }: Group): void {
+    if (this.#isWatched(service)) this.#changedServices.add(service);
   }
 
   #textOf(path: string, value: Uint8Array): string | undefined {
     try {
       if (value.length > MAX_ENTRY_BYTES)
         throw new Error(`its value has ${value.length} bytes, at most ${MAX_ENTRY_BYTES} are read`);
-      return UTF8.decode(value);
+      return decodeText(value);
     } catch (error) {
       this.#invalid.report(path, error);
       return undefined;
@@ -156,68 +164,70 @@ export class EntryCache {
    * performance.now(), or until it is put again.
    */
   delete(key: Uint8Array, removeAt: number): void {
-    const location = this.#locate(key);
-    if (location === undefined) return;
-    const entry = location.group.entries.get(location.id);
-    if (entry !== undefined) this.#remove(location.group, location.id, entry, removeAt);
-    this.#removeIfEmpty(location.group);
+    const found = this.#find(keyText(key) ?? '');
+    if (found === undefined) return;
+    this.#remove(found.group, found.id, found.entry, removeAt);
+    this.#removeIfEmpty(found.group);
+  }
+
+  #find(path: string): { group: Group; id: string; entry: Entry } | undefined {
+    const [name = '', id = '', ...rest] = path.slice(this.#prefix.length).split('/');
+    const group = this.#groups.get(name);
+    const entry = group?.entries.get(id);
+    if (group === undefined || entry === undefined || rest.length > 0) return undefined;
+    return { group, id, entry };
   }
 
   #remove(group: Group, id: string, entry: Entry, removeAt: number): void {
     entry.removeAt = Math.min(entry.removeAt, removeAt);
     if (entry.removeAt > performance.now()) {
-      this.#expiring.add(entry);
+      this.#expiring.set(entry, { group, id });
+      this.#nextRemovalAt = Math.min(this.#nextRemovalAt, entry.removeAt);
       return;
     }
     this.#drop(group, id, entry);
     this.#invalid.forget(`${this.#prefix}${group.name}/${id}`);
-    this.#changedServices.add(group.attributes.service);
+    this.#onChange(group);
   }
 
   #drop(group: Group, id: string, entry: Entry): void {
     this.#expiring.delete(entry);
     group.entries.delete(id);
-    this.#size--;
-    this.#bytes -= entry.bytes;
+    this.#budget.remove(entry.bytes + (group.entries.size === 0 ? group.bytes : 0));
   }
 
-  /** `keys`: all keys that exist. The other entries stay until `removeAt`. */
-  keepOnly(keys: ReadonlySet<string>, removeAt: number): void {
-    for (const group of [...this.#groups.values()]) {
-      for (const [id, entry] of [...group.entries]) {
-        if (!keys.has(`${this.#prefix}${group.name}/${id}`))
-          this.#remove(group, id, entry, removeAt);
+  /** Must be called before everything is read again. */
+  beginRead(): void {
+    this.#read++;
+    this.#budget.retry();
+    this.#invalid.beginRead();
+  }
+
+  /**
+   * Must be called when everything was read. The entries that were not put since beginRead() stay
+   * until `removeAt`.
+   */
+  async endRead(removeAt: number): Promise<void> {
+    for (const group of this.#groups.values()) {
+      for (const [id, entry] of group.entries) {
+        if (spend(1)) await nextTurn();
+        if (entry.read !== this.#read) this.#remove(group, id, entry, removeAt);
       }
       this.#removeIfEmpty(group);
     }
     // An invalid entry that is deleted and written again is logged again.
-    this.#invalid.keepOnly((path) => keys.has(path));
+    this.#invalid.endRead((path) => this.#find(path) !== undefined);
   }
 
   /** Removes the entries whose `removeAt` has passed. */
-  removeExpired(): void {
-    if (this.#expiring.size === 0) return;
-    for (const group of [...this.#groups.values()]) {
-      for (const [id, entry] of [...group.entries]) {
-        if (this.#expiring.has(entry)) this.#remove(group, id, entry, entry.removeAt);
-      }
+  async removeExpired(): Promise<void> {
+    this.#nextRemovalAt = Number.POSITIVE_INFINITY;
+    for (const [entry, { group, id }] of this.#expiring) {
+      if (spend(1)) await nextTurn();
+      // It may have been put again meanwhile.
+      if (this.#expiring.has(entry)) this.#remove(group, id, entry, entry.removeAt);
       this.#removeIfEmpty(group);
     }
-  }
-
-  /** Must be called before everything is read again. */
-  beforeFullRead(): void {
-    this.#isFull = false;
-  }
-
-  #onFull(): void {
-    if (this.#isFull) return;
-    this.#isFull = true;
-    const { maxEntries, maxBytes, logger } = this.#options;
-    logger.warn(
-      { path: this.#prefix, maxEntries, maxBytes },
-      'registry: the cache is full, more entries are skipped',
-    );
   }
 
   /** undefined: the key is not that of a provider's entry. */
@@ -232,7 +242,7 @@ export class EntryCache {
         path === undefined ? '' : name,
       );
       if (attributes === undefined || attributes.role !== 'SRT_Provider') return undefined;
-      group = { name, attributes, entries: new Map() };
+      group = { name, attributes, bytes: groupBytes(name, attributes), entries: new Map() };
     }
     if (parts.length !== 2 || id === '') {
       this.#invalid.report(path ?? '', 'it is not ROOT/ATTRIBUTES/NODE_ID');
@@ -260,16 +270,6 @@ export class EntryCache {
     const attributes = readAttributes(name);
     if (!('why' in attributes)) return attributes;
     this.#invalid.report(path, attributes.why);
-    return undefined;
-  }
-}
-
-/** Returns the key as text. undefined: it is too long or not UTF-8. */
-export function keyText(key: Uint8Array): string | undefined {
-  if (key.length > MAX_KEY_BYTES) return undefined;
-  try {
-    return UTF8.decode(key);
-  } catch {
     return undefined;
   }
 }

@@ -23,7 +23,7 @@ import { type Endpoint, parseEndpoints } from './client/endpoints.js';
 import { registryFailed } from './client/errors.js';
 import { EtcdClient } from './client/etcd-client.js';
 import { readPages } from './client/range-pages.js';
-import { EntryCache } from './entry-cache.js';
+import { EntryCache, type EntryCacheOptions } from './entry-cache.js';
 import { Publisher } from './publisher.js';
 import { ETCD_DEFAULTS, ETCD_NAMES, ETCD_RANGES, type EtcdOptions } from './registry-options.js';
 
@@ -31,7 +31,7 @@ export { ETCD_DEFAULTS, ETCD_NAMES, type EtcdOptions } from './registry-options.
 
 class EtcdRegistry implements Registry {
   readonly #root: string;
-  readonly #limits: Pick<typeof ETCD_DEFAULTS, 'maxEntries' | 'maxBytes'>;
+  readonly #limits: EntryCacheOptions;
   readonly #client: EtcdClient;
   readonly #publisher: Publisher;
   readonly #cacheUpdater: CacheUpdater;
@@ -41,7 +41,7 @@ class EtcdRegistry implements Registry {
     const { username, password, tls, maxEntries, maxBytes } = options;
     const logger = guardedLogger(options.logger);
     this.#root = options.root;
-    this.#limits = { maxEntries, maxBytes };
+    this.#limits = { maxEntries, maxBytes, logger };
     this.#client = new EtcdClient(endpoints, {
       ...options,
       logger: options.logger === undefined ? undefined : logger,
@@ -88,15 +88,15 @@ class EtcdRegistry implements Registry {
   async list(): Promise<readonly ServiceNode[]> {
     const prefix = `${this.#root}/`;
     // Watches log invalid entries once; list() does not log them each time.
-    const cache = new EntryCache(prefix, { ...this.#limits, logger: SILENT });
+    const cache = new EntryCache(prefix, this.#limits, { invalid: SILENT });
     try {
       const connection = await this.#client.connection();
-      for await (const { kvs } of readPages(this.#client, connection, prefix))
-        for (const kv of kvs) cache.put(kv);
+      for await (const { kvs } of readPages(this.#client, connection, prefix, this.#limits))
+        await cache.putAll(kvs);
     } catch (error) {
       throw registryFailed(this.#client.endpoints, 'the entries cannot be read', error);
     }
-    return sortedNodes(cache.listAll());
+    return sortedNodes(await cache.listAll());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,7 @@ import type { Logger } from '../../core/logger.js';
 import type { NamesOf } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import type { TlsOptions } from '../../transport/types.js';
+import { ENTRY_LIMIT_RANGES, ENTRY_LIMITS } from '../shared/entry-budget.js';
 
 export interface EtcdOptions {
   /** The path above all entries. Default: `/getty`. */
@@ -53,11 +54,14 @@ export interface EtcdOptions {
    */
   goConsumers?: boolean | undefined;
   /**
-   * The most entries that are kept in memory, of all services; further ones are skipped. Default:
-   * 1,000,000.
+   * The most entries that are kept in memory, of all services; further ones are skipped. A list
+   * that is ten times longer than this, or than `maxBytes`, is refused. Default: 1,000,000.
    */
   maxEntries?: number | undefined;
-  /** The most bytes of their keys and values. Default: 536,870,912 (512 MiB). */
+  /**
+   * The most bytes of memory for them: their texts, and about 350 bytes for each entry and 800
+   * for each service. Default: 536,870,912 (512 MiB).
+   */
   maxBytes?: number | undefined;
   /**
    * Logs each of these once: etcd cannot be reached or answers again, an entry is invalid, refused
@@ -97,8 +101,7 @@ export const ETCD_DEFAULTS = {
   maxDelay: 2_000,
   waitForRegistry: true as boolean,
   goConsumers: false as boolean,
-  maxEntries: 1_000_000,
-  maxBytes: 512 * 1024 * 1024,
+  ...ENTRY_LIMITS,
 } satisfies EtcdOptions;
 
 export const ETCD_RANGES = {
@@ -109,6 +112,5 @@ export const ETCD_RANGES = {
   pingTimeout: [10, LONGEST_TIMER],
   initialDelay: [1, LONGEST_TIMER],
   maxDelay: [1, LONGEST_TIMER],
-  maxEntries: [1, 1e7, 'integer'],
-  maxBytes: [1, Number.MAX_SAFE_INTEGER, 'integer'],
+  ...ENTRY_LIMIT_RANGES,
 } as const;

@@ -27,6 +27,8 @@ export interface ListSource {
    * revision.
    */
   readonly hadOutage: boolean;
+  /** Whether a part of a change is in the lists. Then no list is offered. */
+  readonly isChanging: boolean;
 }
 
 /**
@@ -55,6 +57,10 @@ export class SnapshotWatches {
 
   get isEmpty(): boolean {
     return this.#watches.size === 0;
+  }
+
+  isWatched(service: string): boolean {
+    return this.#byService.has(service);
   }
 
   add(sink: SnapshotSink, query: ServiceQuery): void {
@@ -104,6 +110,7 @@ export class SnapshotWatches {
 
   /** Offers the first lists whose revision is reached. */
   offerFirst(): void {
+    if (this.#source.isChanging) return;
     for (const [sink, { hasList, minRevision }] of [...this.#watches])
       if (!hasList && minRevision !== undefined) this.offer(sink);
   }
@@ -131,6 +138,8 @@ export class SnapshotWatches {
 
   #offerChangedNow(): void {
     this.#offerTimer = undefined;
+    // The end of the change calls offerChanged().
+    if (this.#source.isChanging) return;
     let nodes = 0;
     for (const service of this.#changedServices) {
       for (const sink of [...(this.#byService.get(service) ?? [])]) nodes += this.offer(sink);

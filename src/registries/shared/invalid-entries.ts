@@ -14,6 +14,8 @@ export class InvalidEntries {
   readonly #logger: Logger | undefined;
   /** Why an entry is invalid, by path. */
   readonly #reasons = new Map<string, string>();
+  /** The paths of them that were reported since beginRead(). */
+  readonly #recent = new Set<string>();
 
   /** Without a logger, each invalid entry becomes a warning of the process, REGISTRY_FAILED. */
   constructor(logger: Logger | undefined) {
@@ -23,7 +25,10 @@ export class InvalidEntries {
   /** Reports an entry, unless it was reported with this reason, an error or a text. */
   report(path: string, reason: unknown): void {
     const text = messageOf(reason);
-    if (this.#reasons.get(path) === text || this.#reasons.size > MAX_INVALID) return;
+    const before = this.#reasons.get(path);
+    if (before === undefined && this.#reasons.size > MAX_INVALID) return;
+    this.#recent.add(path);
+    if (before === text || this.#reasons.size > MAX_INVALID) return;
     this.#reasons.set(path, text);
     if (this.#reasons.size > MAX_INVALID)
       this.#emit(path, `over ${MAX_INVALID} entries are invalid, no more are logged`);
@@ -37,11 +42,25 @@ export class InvalidEntries {
   /** The entry is valid or gone. If it becomes invalid, it is reported again. */
   forget(path: string): void {
     this.#reasons.delete(path);
+    this.#recent.delete(path);
+  }
+
+  /** Must be called before all entries are read. */
+  beginRead(): void {
+    this.#recent.clear();
+  }
+
+  /**
+   * Forgets the entries that were not reported since beginRead() and that `isLeft` does not return
+   * true for.
+   */
+  endRead(isLeft: (path: string) => boolean): void {
+    this.keepOnly((path) => this.#recent.has(path) || isLeft(path));
   }
 
   /** Forgets the entries that `isLeft` does not return true for. */
   keepOnly(isLeft: (path: string) => boolean): void {
-    for (const path of [...this.#reasons.keys()]) if (!isLeft(path)) this.#reasons.delete(path);
+    for (const path of [...this.#reasons.keys()]) if (!isLeft(path)) this.forget(path);
   }
 
   #emit(path: string, message: string, reason?: string, error?: unknown): void {

@@ -1,9 +1,11 @@
 /** The entries that match any watch of a registry, kept as the server has them. */
 import type { Logger } from '../../core/logger.js';
 import { startTimer } from '../../core/timers.js';
+import { nextTurn, spend } from '../../core/turn.js';
 import { type Attributes, matches, readAttributes } from '../../micro/registry-entry.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { EntryBudget, type EntryLimits } from '../shared/entry-budget.js';
 import { InvalidEntries } from '../shared/invalid-entries.js';
 import { MissingNodes } from '../shared/missing-nodes.js';
 import { ProblemLog } from '../shared/problem-log.js';
@@ -15,6 +17,8 @@ import { watchChildren } from './watch-children.js';
 
 /** The most ATTRIBUTES nodes that are read, so that forged ones cannot fill the memory. */
 const MAX_GROUPS = 2_000;
+/** Units of core/turn.ts for one name below the root. */
+const NAME_UNITS = 4;
 
 interface Watch {
   readonly query: ServiceQuery;
@@ -35,6 +39,7 @@ export class EntryCache {
   readonly #logger: Logger;
   readonly #invalid: InvalidEntries;
   readonly #problems: ProblemLog;
+  readonly #budget: EntryBudget;
   readonly #reconciler = new Reconciler(
     () => this.#refresh(),
     (error) => {
@@ -56,12 +61,13 @@ export class EntryCache {
   #graceTimer: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
 
   /** `root`: '' for `/`. */
-  constructor(client: ZooKeeperClient, root: string, logger: Logger) {
+  constructor(client: ZooKeeperClient, root: string, limits: EntryLimits, logger: Logger) {
     this.#client = client;
     this.#root = root;
     this.#logger = logger;
     this.#invalid = new InvalidEntries(logger);
     this.#problems = new ProblemLog(root || '/', logger);
+    this.#budget = new EntryBudget(root || '/', limits, logger);
   }
 
   /** Returns the function that ends the watch. */
@@ -95,6 +101,7 @@ export class EntryCache {
     for (const [name, group] of this.#groups) {
       if (!this.#isMatched(group.attributes)) this.#remove(name, group);
     }
+    this.#readSkipped();
     if (this.#watches.size > 0) return;
     this.#cancelGraceTimer();
     this.#graceEnd = 0;
@@ -106,6 +113,13 @@ export class EntryCache {
   #remove(name: string, group: EntryGroup): void {
     this.#groups.delete(name);
     group.stop();
+  }
+
+  /** Reads the entries that did not fit, if there is room now. */
+  #readSkipped(): void {
+    if (!this.#budget.hasRoomAgain) return;
+    this.#budget.retry();
+    for (const group of this.#groups.values()) group.readSkipped();
   }
 
   #isMatched(attributes: Attributes): boolean {
@@ -127,7 +141,8 @@ export class EntryCache {
     if (this.#mustList) await this.#list();
     // The last watch may have ended meanwhile.
     if (this.#watches.size === 0) return;
-    this.#updateGroups();
+    await this.#updateGroups();
+    if (this.#watches.size === 0) return;
     this.#isListed = true;
     for (const watch of newWatches)
       watch.requiredReads = new Map(
@@ -137,9 +152,10 @@ export class EntryCache {
   }
 
   /** Makes `#groups` those of the names that match a watch. */
-  #updateGroups(): void {
+  async #updateGroups(): Promise<void> {
     for (const [name, group] of this.#groups) if (!this.#names.has(name)) this.#remove(name, group);
     for (const [name, attributes] of this.#names) {
+      if (spend(1)) await nextTurn();
       if (attributes === undefined || !this.#isMatched(attributes)) continue;
       if (this.#groups.has(name)) continue;
       if (this.#groups.size === MAX_GROUPS)
@@ -169,8 +185,10 @@ export class EntryCache {
       attributes,
       this.#logger,
       this.#invalid,
+      this.#budget,
       () => {
         for (const watch of this.#watches) if (matches(attributes, watch.query)) this.#offer(watch);
+        this.#readSkipped();
       },
     );
   }
@@ -180,11 +198,16 @@ export class EntryCache {
     try {
       const names = await watchChildren(this.#client, this.#root || '/', this.#onChange);
       const before = this.#names;
-      this.#names = new Map(
-        names.map((name) => [name, before.has(name) ? before.get(name) : this.#parse(name)]),
-      );
-      for (const name of before.keys())
-        if (!this.#names.has(name)) this.#invalid.forget(`${this.#root}/${name}`);
+      const after = new Map<string, Attributes | undefined>();
+      for (const name of names) {
+        if (spend(NAME_UNITS)) await nextTurn();
+        after.set(name, before.has(name) ? before.get(name) : this.#parse(name));
+      }
+      this.#names = after;
+      for (const name of before.keys()) {
+        if (spend(1)) await nextTurn();
+        if (!after.has(name)) this.#invalid.forget(`${this.#root}/${name}`);
+      }
     } catch (error) {
       this.#mustList = true;
       throw error;

@@ -1,7 +1,8 @@
 /** The entries below one ATTRIBUTES node. They are read once, and again as they change. */
 import type { Logger } from '../../core/logger.js';
-import { type Attributes, parseEntry } from '../../micro/registry-entry.js';
+import { type Attributes, MAX_ENTRY_BYTES, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
+import { type EntryBudget, entryBytes } from '../shared/entry-budget.js';
 import type { InvalidEntries } from '../shared/invalid-entries.js';
 import { ProblemLog } from '../shared/problem-log.js';
 import { isConnectionError, zooKeeperReasonOf } from './client/errors.js';
@@ -14,14 +15,16 @@ export const READ_BATCH = 200;
 /** The most entries that are read, so that forged entries cannot fill the memory of consumers. */
 const MAX_ENTRIES = 20_000;
 
-/** One entry as it was last read. */
+/** One entry as it was last read, or that must be read. */
 interface Entry {
   /** Whether the entry has changed since it was read. */
   isStale: boolean;
   /** undefined: the entry is invalid. */
-  node?: ServiceNode;
-  isInvalid?: boolean;
-  readonly onEvent: () => void;
+  readonly node?: ServiceNode;
+  /** What the budget counts for it. */
+  readonly bytes: number;
+  /** The watch. undefined: the entry was not read yet. */
+  readonly onEvent?: () => void;
 }
 
 export class EntryGroup {
@@ -30,6 +33,7 @@ export class EntryGroup {
   readonly #path: string;
   readonly #name: string;
   readonly #invalid: InvalidEntries;
+  readonly #budget: EntryBudget;
   readonly #problems: ProblemLog;
   readonly #onChange: () => void;
   readonly #reconciler = new Reconciler(
@@ -41,7 +45,6 @@ export class EntryGroup {
   );
   /** The entries, by NODE_ID. */
   readonly #entries = new Map<string, Entry>();
-  #ids: readonly string[] = [];
   #mustList = true;
   #isStopped = false;
   /** The number of the read that began last, and of the read that `nodes` is from. */
@@ -57,6 +60,7 @@ export class EntryGroup {
     attributes: Attributes,
     logger: Logger,
     invalid: InvalidEntries,
+    budget: EntryBudget,
     onChange: () => void,
   ) {
     this.attributes = attributes;
@@ -64,6 +68,7 @@ export class EntryGroup {
     this.#path = `${root}/${name}`;
     this.#name = name;
     this.#invalid = invalid;
+    this.#budget = budget;
     this.#problems = new ProblemLog(this.#path, logger);
     this.#onChange = onChange;
     this.#reconciler.request();
@@ -84,10 +89,15 @@ export class EntryGroup {
    * that the server has reported so far.
    */
   refresh(): number {
-    if (!this.#mustList && !this.#ids.some((id) => this.#isStale(id))) return this.#readsBegun;
+    if (!this.#mustList && this.#staleIds().length === 0) return this.#readsBegun;
     const next = this.#readsBegun + 1;
     this.#reconciler.request();
     return next;
+  }
+
+  /** Reads the entries that did not fit into the budget, which has room now. */
+  readSkipped(): void {
+    this.#onChildren();
   }
 
   /** Ends the watches. */
@@ -96,13 +106,15 @@ export class EntryGroup {
     this.#reconciler.stop();
     this.#client.unwatch(this.#path, this.#onChildren);
     for (const [id, { onEvent }] of this.#entries) {
-      this.#client.unwatch(`${this.#path}/${id}`, onEvent);
+      if (onEvent !== undefined) this.#client.unwatch(`${this.#path}/${id}`, onEvent);
       this.#delete(id);
     }
   }
 
-  #isStale(id: string): boolean {
-    return this.#entries.get(id)?.isStale !== false;
+  #staleIds(): string[] {
+    const ids: string[] = [];
+    for (const [id, { isStale }] of this.#entries) if (isStale) ids.push(id);
+    return ids;
   }
 
   readonly #onChildren = (): void => {
@@ -114,7 +126,7 @@ export class EntryGroup {
     const read = ++this.#readsBegun;
     if (this.#mustList) await this.#list();
     if (this.#isStopped) return;
-    const stale = this.#ids.filter((id) => this.#isStale(id));
+    const stale = this.#staleIds();
     for (let at = 0; at < stale.length && !this.#isStopped; at += READ_BATCH) {
       const outcomes = await Promise.allSettled(
         stale.slice(at, at + READ_BATCH).map((id) => this.#read(id)),
@@ -133,42 +145,59 @@ export class EntryGroup {
 
   async #list(): Promise<void> {
     this.#mustList = false;
+    let ids: readonly string[];
     try {
-      this.#ids = await watchChildren(this.#client, this.#path, this.#onChildren);
+      ids = await watchChildren(this.#client, this.#path, this.#onChildren);
     } catch (error) {
       this.#mustList = true;
       throw error;
     }
     // stop() was called before this watch was set.
-    if (this.#isStopped) this.#client.unwatch(this.#path, this.#onChildren);
-    if (this.#ids.length > MAX_ENTRIES) {
-      this.#problems.logOnce(
-        `${this.#ids.length} entries are too many, the first ${MAX_ENTRIES} are read`,
-      );
-      this.#ids = this.#ids.slice(0, MAX_ENTRIES);
+    if (this.#isStopped) {
+      this.#client.unwatch(this.#path, this.#onChildren);
+      return;
     }
-    const ids = new Set(this.#ids);
-    for (const id of [...this.#entries.keys()]) if (!ids.has(id)) this.#delete(id);
+    if (ids.length > MAX_ENTRIES) {
+      this.#problems.logOnce(
+        `${ids.length} entries are too many, the first ${MAX_ENTRIES} are read`,
+      );
+      ids = ids.slice(0, MAX_ENTRIES);
+    }
+    const present = new Set(ids);
+    for (const id of [...this.#entries.keys()]) if (!present.has(id)) this.#delete(id);
+    for (const id of ids) {
+      if (this.#entries.has(id)) continue;
+      const bytes = entryBytes(`${this.#path}/${id}`, undefined, this.attributes);
+      if (!this.#budget.add(bytes)) return;
+      this.#entries.set(id, { isStale: true, bytes });
+    }
   }
 
   #delete(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) this.#budget.remove(entry.bytes);
     this.#entries.delete(id);
     this.#invalid.forget(`${this.#path}/${id}`);
   }
 
   async #read(id: string): Promise<void> {
     const path = `${this.#path}/${id}`;
-    const entry: Entry = {
-      isStale: false,
-      onEvent: () => {
-        entry.isStale = true;
-        // An entry that was replaced meanwhile needs no read.
-        if (this.#entries.get(id) === entry) this.#reconciler.request();
-      },
+    let [isStale, isInvalid] = [false, false];
+    let [value, node]: [string?, ServiceNode?] = [];
+    let entry: Entry | undefined;
+    const onEvent = (): void => {
+      isStale = true;
+      if (entry === undefined) return;
+      entry.isStale = true;
+      // An entry that was replaced meanwhile needs no read.
+      if (this.#entries.get(id) === entry) this.#reconciler.request();
     };
     try {
-      const { data } = await this.#client.getData(path, { watch: entry.onEvent });
-      entry.node = parseEntry({ attributes: this.#name, id }, data.toString());
+      const { data } = await this.#client.getData(path, { watch: onEvent });
+      if (data.length > MAX_ENTRY_BYTES)
+        throw new Error(`its value has ${data.length} bytes, at most ${MAX_ENTRY_BYTES} are read`);
+      value = data.toString();
+      node = parseEntry({ attributes: this.#name, id }, value);
       this.#invalid.forget(path);
     } catch (error) {
       if (zooKeeperReasonOf(error) === 'NO_NODE') {
@@ -176,16 +205,20 @@ export class EntryGroup {
         return;
       }
       // An entry without read permission has no watch, so each later run reads it again.
-      if (zooKeeperReasonOf(error) === 'NO_AUTH') entry.isStale = true;
+      if (zooKeeperReasonOf(error) === 'NO_AUTH') isStale = true;
       else if (zooKeeperReasonOf(error) !== undefined) throw error;
-      entry.isInvalid = true;
+      isInvalid = true;
       this.#invalid.report(path, error);
     }
-    if (this.#isStopped) {
-      this.#client.unwatch(path, entry.onEvent);
-      return;
-    }
+    const before = this.#entries.get(id);
+    if (this.#isStopped || before === undefined) return this.#client.unwatch(path, onEvent);
+    this.#budget.remove(before.bytes);
+    this.#entries.delete(id);
+    const kept = node === undefined ? undefined : value;
+    const bytes = entryBytes(path, kept, this.attributes);
+    if (!this.#budget.add(bytes)) return this.#client.unwatch(path, onEvent);
+    entry = { isStale, bytes, onEvent, ...(node !== undefined && { node }) };
     this.#entries.set(id, entry);
-    if (entry.isStale && !entry.isInvalid) this.#reconciler.request();
+    if (isStale && !isInvalid) this.#reconciler.request();
   }
 }

@@ -16,6 +16,7 @@ import type {
   ServiceNode,
   ServiceQuery,
 } from '../../micro/types.js';
+import { ENTRY_LIMIT_RANGES, EntryBudget } from '../shared/entry-budget.js';
 import { Outage } from '../shared/outage.js';
 import { Registration } from '../shared/registration.js';
 import { watchQuery } from '../shared/watch-query.js';
@@ -83,7 +84,7 @@ class ZooKeeperRegistry implements Registry {
       onState,
       maxPending: Number.POSITIVE_INFINITY,
     });
-    this.#cache = new EntryCache(this.#client, this.#root, this.#logger);
+    this.#cache = new EntryCache(this.#client, this.#root, options, this.#logger);
   }
 
   get failure(): Error | undefined {
@@ -203,7 +204,8 @@ class ZooKeeperRegistry implements Registry {
 
   async list(): Promise<readonly ServiceNode[]> {
     if (this.#closed !== undefined) throw this.#failure('it is closed');
-    const listed = listNodes(this.#client, this.#root);
+    const budget = new EntryBudget(this.#root || '/', this.#options, this.#logger);
+    const listed = listNodes(this.#client, this.#root, budget);
     try {
       const done = listed.then(() => {});
       done.catch(() => {});
@@ -269,6 +271,7 @@ export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {})
     sessionTimeout: [100, LONGEST_TIMER],
     operationTimeout: [1, LONGEST_TIMER],
     settleTime: [0, LONGEST_TIMER],
+    ...ENTRY_LIMIT_RANGES,
   } as const;
   checkNames('zookeeper()', options, ZOOKEEPER_NAMES);
   const resolved = withDefaults(ZOOKEEPER_DEFAULTS, options, ranges);

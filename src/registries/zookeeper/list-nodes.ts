@@ -1,24 +1,42 @@
 /** Reads every entry below a root once. */
-import { parseEntry, readAttributes } from '../../micro/registry-entry.js';
+import { nextTurn, spend } from '../../core/turn.js';
+import { MAX_ENTRY_BYTES, parseEntry, readAttributes } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
+import { type EntryBudget, entryBytes } from '../shared/entry-budget.js';
 import { zooKeeperReasonOf } from './client/errors.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import { READ_BATCH } from './entry-group.js';
 
+/** Units of core/turn.ts for one name below the root. */
+const NAME_UNITS = 4;
+
 /**
- * Returns all nodes, in any order, and skips invalid entries. `root`: '' for `/`. Rejects with a
- * ZooKeeperError.
+ * Returns all nodes, in any order, and skips invalid entries and those that do not fit. `root`: ''
+ * for `/`. Rejects with a ZooKeeperError.
  */
-export async function listNodes(client: ZooKeeperClient, root: string): Promise<ServiceNode[]> {
+export async function listNodes(
+  client: ZooKeeperClient,
+  root: string,
+  budget: EntryBudget,
+): Promise<ServiceNode[]> {
   await client.sync(root || '/');
   const nodes: ServiceNode[] = [];
-  for (const attributes of (await childrenOf(client, root || '/')).filter(isOfProviders)) {
-    const path = `${root}/${attributes}`;
-    const ids = await childrenOf(client, path);
+  for (const name of await childrenOf(client, root || '/')) {
+    if (spend(NAME_UNITS)) await nextTurn();
+    const attributes = readAttributes(name);
+    if ('why' in attributes || attributes.role !== 'SRT_Provider') continue;
+    const ids = await childrenOf(client, `${root}/${name}`);
     for (let at = 0; at < ids.length; at += READ_BATCH) {
-      const batch = ids.slice(at, at + READ_BATCH);
-      const read = batch.map((id) => readNode(client, path, attributes, id));
-      for (const node of await Promise.all(read)) if (node !== undefined) nodes.push(node);
+      const read = ids.slice(at, at + READ_BATCH).map(async (id) => {
+        const path = `${root}/${name}/${id}`;
+        const value = await readValue(client, path);
+        const node = value === undefined ? undefined : parse(name, id, value);
+        if (node === undefined) return true;
+        if (!budget.add(entryBytes(path, value, attributes))) return false;
+        nodes.push(node);
+        return true;
+      });
+      if ((await Promise.all(read)).includes(false)) return nodes;
     }
   }
   return nodes;
@@ -33,27 +51,22 @@ async function childrenOf(client: ZooKeeperClient, path: string): Promise<string
   }
 }
 
-function isOfProviders(attributes: string): boolean {
-  const read = readAttributes(attributes);
-  return 'role' in read && read.role === 'SRT_Provider';
-}
-
-async function readNode(
-  client: ZooKeeperClient,
-  path: string,
-  attributes: string,
-  id: string,
-): Promise<ServiceNode | undefined> {
-  let data: Buffer;
+/** undefined: the entry is gone, cannot be read, or is too large. */
+async function readValue(client: ZooKeeperClient, path: string): Promise<string | undefined> {
   try {
-    ({ data } = await client.getData(`${path}/${id}`));
+    const { data } = await client.getData(path);
+    return data.length > MAX_ENTRY_BYTES ? undefined : data.toString();
   } catch (error) {
     if (zooKeeperReasonOf(error) === 'NO_NODE' || zooKeeperReasonOf(error) === 'NO_AUTH')
       return undefined;
     throw error;
   }
+}
+
+/** undefined: the entry is invalid. */
+function parse(attributes: string, id: string, value: string): ServiceNode | undefined {
   try {
-    return parseEntry({ attributes, id }, data.toString());
+    return parseEntry({ attributes, id }, value);
   } catch {
     return undefined;
   }

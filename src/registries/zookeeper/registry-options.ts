@@ -2,6 +2,7 @@
 import type { Logger } from '../../core/logger.js';
 import type { NamesOf } from '../../core/options.js';
 import type { TlsOptions } from '../../transport/index.js';
+import { ENTRY_LIMITS } from '../shared/entry-budget.js';
 import { CLIENT_DEFAULTS } from './client/client-options.js';
 import type { Acl, AclName } from './types.js';
 
@@ -36,6 +37,16 @@ export interface ZooKeeperRegistryOptions {
    */
   settleTime?: number | undefined;
   /**
+   * The most entries that are kept in memory, of all watches; further ones are skipped. Default:
+   * 1,000,000.
+   */
+  maxEntries?: number | undefined;
+  /**
+   * The most bytes of memory for them: their texts, and about 350 bytes for each entry. Default:
+   * 536,870,912 (512 MiB).
+   */
+  maxBytes?: number | undefined;
+  /**
    * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks
    * that are not trusted. Default: none.
    */
@@ -59,6 +70,8 @@ export const ZOOKEEPER_NAMES = {
   waitForRegistry: true,
   goConsumers: true,
   settleTime: true,
+  maxEntries: true,
+  maxBytes: true,
   credentials: true,
   acl: true,
   tls: true,
@@ -73,4 +86,5 @@ export const ZOOKEEPER_DEFAULTS = {
   waitForRegistry: true as boolean,
   goConsumers: false as boolean,
   settleTime: 5_000,
+  ...ENTRY_LIMITS,
 } satisfies ZooKeeperRegistryOptions;

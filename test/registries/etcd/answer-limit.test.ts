@@ -11,6 +11,7 @@ import {
   RangeResponseSchema,
   WatchResponseSchema,
 } from '../../../src/registries/etcd/proto/rpc_pb.js';
+import { reachableBytes } from '../../fixtures/garbage.js';
 import { rejection } from '../../fixtures/transports.js';
 
 /** A message with its prefix. `length`: what the prefix says. */
@@ -87,6 +88,19 @@ test('an answer that is too large is refused before its bytes arrive', async () 
     code: Code.ResourceExhausted,
     rawMessage: expect.stringContaining(`${MAX_ANSWER_BYTES + 1} bytes`),
   });
+});
+
+test('an answer in pieces of one byte takes not much more memory than its bytes', async () => {
+  const size = 300_000;
+  let taken = 0;
+  function* pieces() {
+    yield framed(Buffer.alloc(0), size);
+    const before = reachableBytes();
+    for (let i = 0; i < size - 1; i++) yield Buffer.alloc(1);
+    taken = reachableBytes() - before;
+  }
+  await received(RANGE, pieces());
+  expect(taken).toBeLessThan(10 * size);
 });
 
 test('an answer that does not parse is refused', async () => {

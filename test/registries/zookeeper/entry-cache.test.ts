@@ -1,9 +1,12 @@
 import { expect, it } from 'vitest';
-import { entryPath } from '../../../src/micro/registry-entry.js';
+import { attributesOf, entryValue } from '../../../src/micro/registry-entry.js';
 import type { ServiceNode } from '../../../src/micro/types.js';
+import { ENTRY_LIMITS, EntryBudget } from '../../../src/registries/shared/entry-budget.js';
 import { JuteReader, type JuteWriter } from '../../../src/registries/zookeeper/client/jute.js';
 import { OPERATION_TYPE } from '../../../src/registries/zookeeper/client/operations.js';
 import { EntryCache } from '../../../src/registries/zookeeper/entry-cache.js';
+import type { ZooKeeperClient } from '../../../src/registries/zookeeper/index.js';
+import { listNodes } from '../../../src/registries/zookeeper/list-nodes.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, QUERY, RecordingLogger } from '../../fixtures/registries.js';
 import { answer, granted, openClient, useInvalidServer, xidOf } from './invalid-server.js';
@@ -11,18 +14,17 @@ import { answer, granted, openClient, useInvalidServer, xidOf } from './invalid-
 noLeaks();
 useInvalidServer();
 
-it('reads at most 2,000 of the ATTRIBUTES nodes that match, and logs it once', async () => {
-  const names = Array.from(
-    { length: 2_100 },
-    (_, i) => entryPath('', node('x', { group: `g${i}` })).split('/')[1] as string,
-  );
-  const read = new Set<string>();
-  const childrenOf = (path: string): readonly string[] => {
-    if (path === '/root') return names;
-    read.add(path);
-    return [];
-  };
-  const client = await openClient((session, request, number) => {
+/** The numbers of a Stat, each of 4 bytes. */
+const STAT_INTS = 17;
+
+/** The names of the children and the values, by path. */
+interface Tree {
+  childrenOf(path: string): readonly string[];
+  textOf?: (path: string) => string;
+}
+
+function openTree({ childrenOf, textOf = (): string => '' }: Tree): Promise<ZooKeeperClient> {
+  return openClient((session, request, number) => {
     if (number === 0) return void session.write(granted());
     const from = new JuteReader(request);
     from.int();
@@ -31,26 +33,101 @@ it('reads at most 2,000 of the ATTRIBUTES nodes that match, and logs it once', a
     if (from.rest === 0) return;
     const path = from.string();
     const body = (to: JuteWriter): void => {
-      if (type === OPERATION_TYPE.sync) to.string(path);
+      if (type === OPERATION_TYPE.sync) return to.string(path);
+      if (type === OPERATION_TYPE.getData) to.buffer(Buffer.from(textOf(path)));
       else to.vector(childrenOf(path), (name) => to.string(name));
+      for (let i = 0; i < STAT_INTS; i++) to.int(0);
     };
     session.write(answer(xidOf(request), 0, body));
   });
-  const log = new RecordingLogger();
-  const cache = new EntryCache(client, '/root', log);
-  const lists: (readonly ServiceNode[])[] = [];
-  await new Promise<void>((resolve) => {
-    cache.watch(QUERY, {
-      offer(list) {
-        lists.push(list);
-        resolve();
-      },
-      end() {},
-      fail() {},
-    });
+}
+
+const attributesAt = (i: number, service = QUERY.service): string =>
+  attributesOf(node('x', { service, group: `g${i}` }));
+
+/** Resolves with the first list. */
+function firstList(cache: EntryCache): Promise<readonly ServiceNode[]> {
+  return new Promise((resolve) => {
+    cache.watch(QUERY, { offer: resolve, end() {}, fail() {} });
   });
-  expect(lists).toEqual([[]]);
+}
+
+it('reads at most 2,000 of the ATTRIBUTES nodes that match, and logs it once', async () => {
+  const names = Array.from({ length: 2_100 }, (_, i) => attributesAt(i));
+  const read = new Set<string>();
+  const client = await openTree({
+    childrenOf(path) {
+      if (path === '/root') return names;
+      read.add(path);
+      return [];
+    },
+  });
+  const log = new RecordingLogger();
+  const cache = new EntryCache(client, '/root', ENTRY_LIMITS, log);
+  expect(await firstList(cache)).toEqual([]);
   expect(read.size).toBe(2_000);
   expect(log.linesWith('too many ATTRIBUTES nodes')).toHaveLength(1);
+  cache.stop();
+});
+
+it('keeps entries up to maxBytes, of which a character above U+00FF takes two', async () => {
+  const names = Array.from({ length: 8 }, (_, i) => attributesAt(i));
+  const ids = Array.from({ length: 50 }, (_, i) => `n${i}`);
+  const metadata = { a: `\u0100${'x'.repeat(30_000)}` };
+  const tree: Tree = {
+    childrenOf: (path) => (path === '/root' ? names : ids),
+    textOf(path) {
+      const [name = '', id = ''] = path.split('/').slice(2);
+      return entryValue(node(id, { group: `g${names.indexOf(name)}`, metadata }));
+    },
+  };
+  const limits = { maxEntries: 1_000_000, maxBytes: 3_000_000 };
+  const log = new RecordingLogger();
+  const client = await openTree(tree);
+  const cache = new EntryCache(client, '/root', limits, log);
+  const nodes = await firstList(cache);
+  expect(nodes.length).toBeGreaterThan(20);
+  expect(nodes.length).toBeLessThan(50);
+  expect(log.linesWith('the cache is full')).toHaveLength(1);
+  cache.stop();
+  const budget = new EntryBudget('/root', limits, log);
+  expect((await listNodes(client, '/root', budget)).length).toBe(49);
+  expect(log.linesWith('the cache is full')).toHaveLength(2);
+});
+
+it('keeps ids up to maxBytes, before their values are read', async () => {
+  const ids = Array.from({ length: 300 }, (_, i) => `${i}${'x'.repeat(3_000)}`);
+  let reads = 0;
+  const client = await openTree({
+    childrenOf: (path) => (path === '/root' ? [attributesAt(1)] : ids),
+    textOf: () => `${++reads}`,
+  });
+  const limits = { maxEntries: 1_000_000, maxBytes: 400_000 };
+  const cache = new EntryCache(client, '/root', limits, new RecordingLogger());
+  expect(await firstList(cache)).toEqual([]);
+  expect(reads).toBeGreaterThan(50);
+  expect(reads).toBeLessThan(150);
+  cache.stop();
+});
+
+it('reads the names of other services in several turns', async () => {
+  const names = Array.from({ length: 49_000 }, (_, i) => attributesAt(i, `Other${i}`));
+  // Without a connection, whose answers would arrive in turns of their own.
+  const client = {
+    state: 'connected',
+    sync: async () => {},
+    getChildren: async () => names,
+    unwatch() {},
+  } as unknown as ZooKeeperClient;
+  const cache = new EntryCache(client, '/root', ENTRY_LIMITS, new RecordingLogger());
+  let turns = 0;
+  const onTurn = (): void => {
+    turns++;
+    next = setImmediate(onTurn);
+  };
+  let next = setImmediate(onTurn);
+  expect(await firstList(cache)).toEqual([]);
+  clearImmediate(next);
+  expect(turns).toBeGreaterThan(2);
   cache.stop();
 });

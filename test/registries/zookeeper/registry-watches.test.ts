@@ -39,6 +39,18 @@ describe('the ZooKeeper registry', () => {
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
+  it('skips entries over maxEntries with one log line, and adds them when there is room', async () => {
+    useNextRoot();
+    const log = new RecordingLogger();
+    const registrations = [];
+    for (let i = 0; i < 12; i++) registrations.push(await open().register(node(`n${i}`)));
+    await using watch = new WatchReader(open({ logger: log, maxEntries: 10 }));
+    expect((await watch.next())?.length).toBe(10);
+    expect(log.linesWith('the cache is full').length).toBe(1);
+    for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
+    await watch.until((nodes) => nodes.length === 8, 'the eight remaining nodes');
+  });
+
   it('starts a watch with an empty list if the root does not exist, and lists nodes when it is created, also below a chroot', async () => {
     useNextRoot();
     await using watch = new WatchReader(open());

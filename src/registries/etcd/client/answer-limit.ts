@@ -38,20 +38,53 @@ export function limitAnswers(client: UniversalClientFn): UniversalClientFn {
   };
 }
 
+/**
+ * The bytes of a message that is not whole, in one buffer. Each chunk by itself would take about 50
+ * bytes of memory more, and a server may send one byte in each.
+ */
+class IncompleteMessage {
+  #buffer = Buffer.alloc(0);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** `needed`: the bytes of the whole message, if that is known. */
+  append(chunk: Uint8Array, needed: number): void {
+    const end = this.#length + chunk.length;
+    if (end > this.#buffer.length) {
+      const size = Math.max(end, Math.min(needed, 2 * end));
+      const grown = Buffer.allocUnsafeSlow(size);
+      grown.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = grown;
+    }
+    this.#buffer.set(chunk, this.#length);
+    this.#length = end;
+  }
+
+  /** Returns all bytes, and is empty afterwards. */
+  take(): Buffer {
+    const bytes = this.#buffer.subarray(0, this.#length);
+    this.#buffer = Buffer.alloc(0);
+    this.#length = 0;
+    return bytes;
+  }
+}
+
 /** Yields whole messages. What is left at the end is incomplete, which Connect reports. */
 async function* checkedMessages(
   schema: DescMessage,
   body: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  let chunks: Uint8Array[] = [];
-  let size = 0;
+  const incomplete = new IncompleteMessage();
   /** The bytes of the next message with its prefix, or of the prefix. */
   let needed = PREFIX_BYTES;
   for await (const chunk of body) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size < needed) continue;
-    let bytes: Buffer = Buffer.concat(chunks, size);
+    if (spend(1)) await nextTurn();
+    incomplete.append(chunk, needed);
+    if (incomplete.length < needed) continue;
+    let bytes = incomplete.take();
     for (;;) {
       needed = PREFIX_BYTES;
       if (bytes.length < needed) break;
@@ -65,10 +98,9 @@ async function* checkedMessages(
       yield bytes.subarray(0, needed);
       bytes = bytes.subarray(needed);
     }
-    chunks = [bytes];
-    size = bytes.length;
+    if (bytes.length > 0) incomplete.append(bytes, needed);
   }
-  if (size > 0) yield Buffer.concat(chunks, size);
+  if (incomplete.length > 0) yield incomplete.take();
 }
 
 async function check(schema: DescMessage, message: Buffer): Promise<void> {

@@ -144,7 +144,7 @@ export class EtcdClient {
 
   /**
    * As call(), for a long answer: when the time limit ends, it starts again if bytes have arrived
-   * during it.
+   * during it. The caller must call onAnswered() after the last part of the answer.
    */
   callWhileReading<T>(connection: MemberConnection, request: Request<T>): Promise<T> {
     return this.#call(connection, request, true);
@@ -157,10 +157,7 @@ export class EtcdClient {
   ): Promise<T> {
     try {
       const answer = await this.#callWithNewToken(connection, request, isExtendable);
-      this.#failures = 0;
-      this.#timeoutFactor = 1;
-      this.#hasAnswered = true;
-      this.#outage.end('etcd answers again');
+      if (!isExtendable) this.onAnswered();
       return answer;
     } catch (error) {
       // A cluster with very many new clients answers late. Retries at the same rate would delay
@@ -170,6 +167,14 @@ export class EtcdClient {
       this.onError(connection, error);
       throw error;
     }
+  }
+
+  /** A request was answered as a whole: there is no outage. */
+  onAnswered(): void {
+    this.#failures = 0;
+    this.#timeoutFactor = 1;
+    this.#hasAnswered = true;
+    this.#outage.end('etcd answers again');
   }
 
   async #callWithNewToken<T>(

@@ -1,8 +1,11 @@
 /** Reads all keys under a prefix in pages, all at one revision. */
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { EntryLimits } from '../../shared/entry-budget.js';
 import type { RangeResponse } from '../proto/rpc_pb.js';
 import { isTooLarge } from './errors.js';
 import type { EtcdClient } from './etcd-client.js';
 import type { MemberConnection } from './member-connection.js';
+import { PartLimit } from './part-limit.js';
 
 /** Entries per request; fewer if an answer is too large. */
 const FIRST_PAGE = 1_000;
@@ -10,12 +13,17 @@ const MAX_PAGE = 8_000;
 /** A key with this suffix is the next key in order. */
 const NEXT_KEY_SUFFIX = new Uint8Array([0]);
 
-/** All pages have the revision of the first one. Rejects with a ConnectError. */
+/**
+ * All pages have the revision of the first one. Rejects with a ConnectError, also if all pages
+ * together are far over the limits, or if a page has keys from before it.
+ */
 export async function* readPages(
   client: EtcdClient,
   connection: MemberConnection,
   prefix: string,
+  limits: EntryLimits,
 ): AsyncGenerator<RangeResponse> {
+  const total = new PartLimit(limits);
   const rangeEnd = prefixEnd(prefix);
   let key: Uint8Array = Buffer.from(prefix);
   let revision = 0n;
@@ -32,9 +40,14 @@ export async function* readPages(
       continue;
     }
     revision ||= page.header?.revision ?? 0n;
-    yield page;
+    await total.add(page.kvs);
     const last = page.kvs.at(-1);
-    if (!page.more || last === undefined) return;
+    if (last !== undefined && Buffer.compare(last.key, key) < 0)
+      throw new ConnectError('the server sent keys that were not requested', Code.Internal);
+    const isLast = !page.more || last === undefined;
+    if (isLast) client.onAnswered();
+    yield page;
+    if (isLast) return;
     key = Buffer.concat([last.key, NEXT_KEY_SUFFIX]);
     limit = Math.min(MAX_PAGE, limit * 2);
   }

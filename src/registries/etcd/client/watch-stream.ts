@@ -63,12 +63,12 @@ export class WatchStream<Tag> {
   }
 
   /**
-   * Runs until end() is called. Calls `onAnswer` with each answer of a watch. Calls `onCompacted`
-   * if the start revision of a watch is compacted; that watch has ended. Rejects if the stream or
+   * Runs until end() is called. Calls `onAnswer` with each answer of a watch, and waits for its
+   * result before it reads the next answer. Calls `onCompacted` if the start revision of a watch is compacted; that watch has ended. Rejects if the stream or
    * the connection fails, or if a watch is refused.
    */
   async run(
-    onAnswer: (tag: Tag, answer: WatchResponse) => void,
+    onAnswer: (tag: Tag, answer: WatchResponse) => unknown,
     onCompacted: (tag: Tag) => void,
     onProgress: (answer: WatchResponse) => void = () => {},
   ): Promise<void> {
@@ -89,7 +89,7 @@ export class WatchStream<Tag> {
       for await (const answer of answers) {
         if (answer.watchId === PROGRESS_WATCH_ID && !answer.created && !answer.canceled)
           onProgress(answer);
-        else this.#onAnswer(answer, onAnswer, onCompacted);
+        else await this.#onAnswer(answer, onAnswer, onCompacted);
       }
       if (!this.#abort.signal.aborted)
         throw new ConnectError('the server ended the watch', Code.Unavailable);
@@ -101,11 +101,11 @@ export class WatchStream<Tag> {
     }
   }
 
-  #onAnswer(
+  async #onAnswer(
     answer: WatchResponse,
-    onAnswer: (tag: Tag, answer: WatchResponse) => void,
+    onAnswer: (tag: Tag, answer: WatchResponse) => unknown,
     onCompacted: (tag: Tag) => void,
-  ): void {
+  ): Promise<void> {
     const { watchId, created, canceled, compactRevision, cancelReason } = answer;
     if (created) this.#onCreated(watchId, canceled);
     const tag = this.#byId.get(watchId);
@@ -115,7 +115,7 @@ export class WatchStream<Tag> {
     } else if (canceled && (created || tag !== undefined)) {
       throw new ConnectError(`the watch is refused: ${cancelReason}`, refusalOf(cancelReason));
     } else if (tag !== undefined && !canceled) {
-      onAnswer(tag, answer);
+      await onAnswer(tag, answer);
     }
   }
 

@@ -1,0 +1,70 @@
+/** What the cache of entries takes: memory, and time of one turn. */
+import { create } from '@bufbuild/protobuf';
+import { expect, test } from 'vitest';
+import { SILENT } from '../../../src/core/logger.js';
+import { attributesOf, entryValue } from '../../../src/micro/registry-entry.js';
+import type { ServiceNode } from '../../../src/micro/types.js';
+import { EntryCache } from '../../../src/registries/etcd/entry-cache.js';
+import { type KeyValue, KeyValueSchema } from '../../../src/registries/etcd/proto/kv_pb.js';
+import { reachableBytes } from '../../fixtures/garbage.js';
+import { node } from '../../fixtures/registries.js';
+
+const MIB = 1024 * 1024;
+
+function entryOf(given: ServiceNode, value = entryValue(given)): KeyValue {
+  const key = Buffer.from(`/getty/${attributesOf(given)}/${given.id}`);
+  return create(KeyValueSchema, { key, value: Buffer.from(value) });
+}
+
+function pairs(count: number, i: number): Record<string, string> {
+  return Object.fromEntries(
+    Array.from({ length: count }, (_, at) => [`${at}`, `${(i + at) % 1_000}`]),
+  );
+}
+
+test.each<[string, (i: number) => KeyValue]>([
+  ['small entries of one service', (i) => entryOf(node(`n${i}`))],
+  ['empty entries of many services', (i) => entryOf(node('x', { service: `Service-${i}` }), '')],
+  ['long services', (i) => entryOf(node('x', { service: `${i}${'s'.repeat(2_000)}` }), '')],
+  ['long groups', (i) => entryOf(node('x', { group: `${i}${'\u0100'.repeat(300)}` }))],
+  ['long ids', (i) => entryOf(node(`\u0100${i}${'x'.repeat(8_000)}`))],
+  ['large values', (i) => entryOf(node(`${i}`, { metadata: { a: 'x'.repeat(30_000) } }))],
+  [
+    'two-byte texts',
+    (i) => entryOf(node(`${i}`, { metadata: { a: `\u0100${'x'.repeat(30_000)}` } })),
+  ],
+  ['much metadata', (i) => entryOf(node(`${i}`, { metadata: pairs(3_000, i) }))],
+])('%s take no more memory than maxBytes, as text and as nodes', async (_, entryAt) => {
+  const maxBytes = 8 * MIB;
+  const before = reachableBytes();
+  const cache = new EntryCache('/getty/', { maxEntries: 1e6, maxBytes, logger: SILENT });
+  let size = 0;
+  for (let i = 0; i < 40_000 && size < 2 * maxBytes; i++) {
+    const entry = entryAt(i);
+    size += entry.key.length + entry.value.length;
+    cache.put(entry);
+  }
+  const asText = reachableBytes() - before;
+  const nodes = await cache.listAll();
+  const asNodes = reachableBytes() - before;
+  expect(nodes.length).toBeLessThan(size);
+  for (const bytes of [asText, asNodes]) expect(bytes).toBeLessThan(1.2 * maxBytes);
+  expect(Math.max(asText, asNodes)).toBeGreaterThan(maxBytes / 4);
+});
+
+test('entries of other services are put in several turns', async () => {
+  const entries = Array.from({ length: 20_000 }, (_, i) =>
+    entryOf(node('x', { service: `Service-${i}` }), '{}'),
+  );
+  const cache = new EntryCache('/getty/', { maxEntries: 1e6, maxBytes: 1e9, logger: SILENT });
+  let turns = 0;
+  let done = false;
+  const count = (): void => {
+    turns++;
+    if (!done) setImmediate(count);
+  };
+  setImmediate(count);
+  await cache.putAll(entries);
+  done = true;
+  expect(turns).toBeGreaterThan(1);
+});
