@@ -64,8 +64,9 @@ export class WatchStream<Tag> {
 
   /**
    * Runs until end() is called. Calls `onAnswer` with each answer of a watch, and waits for its
-   * result before it reads the next answer. Calls `onCompacted` if the start revision of a watch is compacted; that watch has ended. Rejects if the stream or
-   * the connection fails, or if a watch is refused.
+   * result before it reads the next answer. Calls `onCompacted` if the start revision of a watch is
+   * compacted; that watch has ended. Rejects if the stream or the connection fails, or if a watch
+   * is refused.
    */
   async run(
     onAnswer: (tag: Tag, answer: WatchResponse) => unknown,
