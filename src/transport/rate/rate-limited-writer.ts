@@ -73,6 +73,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
 
   override flushBeforeClose(): void {
     if (!this.#isFirstCounted && !this.isStopped) this.#release(false);
+    super.flushBeforeClose();
   }
 
   override flushAll(): void {
@@ -136,8 +137,9 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
       units = 0;
     }
     this.#send(parts);
-    if (this.#held.first === undefined && this.#end !== undefined)
-      super.end(this.#end.code, this.#end.reason);
+    if (this.#held.first !== undefined || this.#end === undefined) return;
+    this.flushPending();
+    super.end(this.#end.code, this.#end.reason);
   }
 
   #flushInNextTurn(): void {
@@ -154,7 +156,9 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     for (const { buffer, start, end } of parts) {
       // A send() that waits does not know in which write() its message is.
       this.connection.requestWriteAck?.();
-      this.writeNow(buffer.subarray(start, end));
+      const bytes = buffer.subarray(start, end);
+      if (this.writesEachMessage) this.writeNow(bytes);
+      else this.writeOrKeep(bytes);
     }
   }
 }

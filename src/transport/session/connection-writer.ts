@@ -156,6 +156,16 @@ export class ConnectionWriter {
     }
   }
 
+  /**
+   * Writes `bytes`, which are never overwritten. While the connection has unsent bytes, a copy of a
+   * small chunk waits instead: many small chunks would take much more memory than their bytes.
+   */
+  protected writeOrKeep(bytes: Uint8Array): void {
+    if (this.#buffered > 0 && bytes.length < PENDING_CHUNK) return this.#addPending(bytes);
+    this.flushPending();
+    this.writeNow(bytes);
+  }
+
   protected writeNow(bytes: Uint8Array): void {
     // A stream of the program can throw. The caller may be the handler of another connection.
     try {

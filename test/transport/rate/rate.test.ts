@@ -1,5 +1,6 @@
 /** The option `rate` on single transports: invalid values, memory, timeouts and closing. */
-import { describe, expect, it } from 'vitest';
+import type { Socket } from 'node:net';
+import { describe, expect, it, vi } from 'vitest';
 import { spend } from '../../../src/core/turn.js';
 import { connect, lines, type RateOptions, raw, serve } from '../../../src/transport/index.js';
 import { CLIENT_TLS } from '../../fixtures/certificates.js';
@@ -381,6 +382,30 @@ it('a message that waits when its session ends takes nothing from rate.in', asyn
   expect(events.messages.all.length).toBeLessThan(others.length);
   for (const { client } of [first, ...others]) client.destroy();
   events.errors.dismiss();
+});
+
+it('messages of many ticks wait in few buffers while the peer does not read', async () => {
+  await using p = await pair(row('tcp'), {
+    clientSide: { rate: { out: { messages: 1_000_000 } } },
+  });
+  p.serverSession.pause();
+  const large = 'x'.repeat(500_000);
+  let count = 0;
+  for (let before = 0; before < 3_000_000; before = p.clientSession.queuedBytes, count++) {
+    p.clientSession.write(large);
+    await untilQuiet();
+  }
+  const writes = vi.spyOn(p.clientSession.socket as Socket, 'write');
+  const small = Array.from({ length: 200 }, (_, i) => `${i}`);
+  for (const text of small) {
+    p.clientSession.write(text);
+    await new Promise(setImmediate);
+  }
+  expect(writes.mock.calls.length).toBeLessThan(5);
+  const closed = p.clientSession.close();
+  p.serverSession.resume();
+  expect((await p.serverEvents.messages.take(count + small.length)).slice(count)).toEqual(small);
+  await closed;
 });
 
 describe('empty datagrams', () => {
