@@ -17,7 +17,7 @@ function textOf(name: string, value: unknown): string {
   if (typeof value !== 'number')
     return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;
   if (name.endsWith('Bytes') && value % (1024 * 1024) === 0) return `${value / 1024 / 1024} MiB`;
-  if (name.startsWith('max')) return value.toLocaleString('en');
+  if (/^max(?:Bytes|Entries|Pending)$|Bytes$/.test(name)) return value.toLocaleString('en');
   return value % 1_000 === 0 ? `${value / 1_000} s` : `${value} ms`;
 }
 
