@@ -2,7 +2,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Logger } from '../../core/logger.js';
+import { type Logger, SILENT } from '../../core/logger.js';
 import { nextTurn, spend } from '../../core/turn.js';
 import {
   type Attributes,
@@ -12,10 +12,12 @@ import {
   readAttributes,
 } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { EntryBudget, type EntryLimits, entryBytes, textBytes } from '../shared/entry-budget.js';
 import { InvalidEntries } from '../shared/invalid-entries.js';
 import { readEntryFile } from './entry-file.js';
 import { ttlOf } from './entry-ttl.js';
 import { errorCode } from './error-code.js';
+import type { KnownFile } from './known-file.js';
 import { TEMPORARY_PREFIX } from './published-file.js';
 
 /**
@@ -37,30 +39,6 @@ const NAME_UNITS = 4;
 /** Errors that concern one file and not the registry. */
 const FILE_ERRORS = ['EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 
-/**
- * A file as the last scan saw it. Times are those of performance.now(), which does not jump as the
- * clock of the machine does.
- */
-interface KnownFile {
-  /** Differs whenever the file was touched or replaced. */
-  readonly version: string;
-  readonly inode: number;
-  /** Milliseconds: that of the publisher, or of this reader if that one is unknown. */
-  readonly ttl: number;
-  /** When the entry was last known to be alive. -Infinity: never. */
-  readonly aliveAt: number;
-  /** When this version was first seen. */
-  readonly firstSeen: number;
-  /** undefined: not read yet, because the entry is not alive. */
-  readonly content: Content | undefined;
-}
-
-interface Content {
-  readonly text: string | undefined;
-  /** undefined: the file is no valid entry. */
-  readonly node: ServiceNode | undefined;
-}
-
 export class DirectoryScanner {
   readonly #root: string;
   readonly #ttl: number;
@@ -72,6 +50,8 @@ export class DirectoryScanner {
   /** Identifies the directory, which another one with the same path may replace. */
   #directoryId = '';
   readonly #invalid: InvalidEntries;
+  /** Counts the files of one scan. */
+  readonly #budget: EntryBudget;
   /** The paths that this scan has skipped. */
   #skipped = new Set<string>();
   /** The attributes of the names in the root at the last scan. */
@@ -81,9 +61,14 @@ export class DirectoryScanner {
    * `ttl`: milliseconds, for files whose publisher is unknown. Without a logger, an invalid entry
    * is a warning of the process.
    */
-  constructor(root: string, ttl: number, logger: Logger | undefined) {
+  constructor(
+    root: string,
+    { ttl, ...limits }: EntryLimits & { readonly ttl: number },
+    logger: Logger | undefined,
+  ) {
     this.#root = root;
     this.#ttl = ttl;
+    this.#budget = new EntryBudget(root, limits, logger ?? SILENT);
     this.#invalid = new InvalidEntries(logger);
   }
 
@@ -97,6 +82,7 @@ export class DirectoryScanner {
   ): Promise<{ nodes: ServiceNode[]; isReplaced: boolean }> {
     const skipped = new Set<string>();
     this.#skipped = skipped;
+    this.#budget.restart();
     const knownNames = new Map<string, Attributes | BadAttributes>();
     const knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
     const temporaryFiles = new Map<string, KnownFile>();
@@ -114,7 +100,7 @@ export class DirectoryScanner {
       const attributes = this.#knownNames.get(name) ?? readAttributes(name);
       if (knownNames.size < MAX_KNOWN_NAMES) knownNames.set(name, attributes);
       if (this.#isRequested(name, attributes, entry.isDirectory(), queries))
-        knownFiles.set(name, await this.#scanAttributes(name, nodes, now));
+        knownFiles.set(name, await this.#scanAttributes(name, attributes, nodes, now));
     }
     this.#knownNames = knownNames;
     this.#invalid.keepOnly((path) => skipped.has(path));
@@ -143,7 +129,7 @@ export class DirectoryScanner {
     attributes: Attributes | BadAttributes,
     isDirectory: boolean,
     queries: readonly ServiceQuery[] | 'all',
-  ): boolean {
+  ): attributes is Attributes {
     if ('why' in attributes || !isDirectory) {
       const why = 'why' in attributes ? attributes.why : 'it is not a directory';
       this.#skip(join(this.#root, name), why);
@@ -157,6 +143,7 @@ export class DirectoryScanner {
   /** Adds the living nodes of one ATTRIBUTES directory to `nodes`. Returns its files. */
   async #scanAttributes(
     attributes: string,
+    read: Attributes,
     nodes: ServiceNode[],
     now: number,
   ): Promise<ReadonlyMap<string, KnownFile>> {
@@ -179,6 +166,7 @@ export class DirectoryScanner {
           await unlink(path);
           continue;
         }
+        if (!this.#budget.add(bytesOf(path, file, read))) continue;
         after.set(id, file);
         if (isAlive && file.content?.node !== undefined) nodes.push(file.content.node);
       } catch (error) {
@@ -286,4 +274,10 @@ export class DirectoryScanner {
       if (errorCode(error) !== 'ENOENT') this.#skip(path, error);
     }
   }
+}
+
+/** The text of a file is kept besides its node. */
+function bytesOf(path: string, { content }: KnownFile, attributes: Attributes): number {
+  const { text } = content ?? {};
+  return entryBytes(path, text, attributes) + (text === undefined ? 0 : textBytes(text));
 }

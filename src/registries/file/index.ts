@@ -7,7 +7,7 @@
 import { join, resolve } from 'node:path';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { entryPath, entryValue, matches } from '../../micro/registry-entry.js';
 import { type SnapshotSink, sortedNodes } from '../../micro/snapshots.js';
@@ -18,6 +18,7 @@ import type {
   ServiceNode,
   ServiceQuery,
 } from '../../micro/types.js';
+import { ENTRY_LIMIT_RANGES } from '../shared/entry-budget.js';
 import { MissingNodes } from '../shared/missing-nodes.js';
 import { Outage } from '../shared/outage.js';
 import { Registration } from '../shared/registration.js';
@@ -26,37 +27,18 @@ import { DirectoryScanner } from './directory-scanner.js';
 import { SHORTEST_TTL } from './entry-ttl.js';
 import { errorCode } from './error-code.js';
 import { PublishedFile } from './published-file.js';
+import {
+  FILE_REGISTRY_DEFAULTS,
+  FILE_REGISTRY_NAMES,
+  type FileRegistryOptions,
+} from './registry-options.js';
 
-export interface FileRegistryOptions {
-  /**
-   * Milliseconds without a heartbeat after which the entries of this process leave the lists of all
-   * processes, for example because its event loop is blocked. It sends a heartbeat each quarter of
-   * this time. Entries of other processes are judged by their own ttl, and by this one only if
-   * theirs is unknown, for example because a person wrote the file. A node that is missing after an
-   * outage of the directory stays in the lists of this process for this time. Default: 2,000.
-   */
-  ttl?: number | undefined;
-  /** Milliseconds between two scans of the directory while there is a watch. Default: 200. */
-  pollInterval?: number | undefined;
-  /**
-   * Logs each of these once: the directory cannot be read or can be read again, an entry is invalid
-   * (up to a thousand of them), an entry cannot be kept alive. Default: none; then each failure is
-   * one warning of the process.
-   */
-  logger?: Logger | undefined;
-}
+export {
+  FILE_REGISTRY_DEFAULTS,
+  FILE_REGISTRY_NAMES,
+  type FileRegistryOptions,
+} from './registry-options.js';
 
-export const FILE_REGISTRY_NAMES = {
-  ttl: true,
-  pollInterval: true,
-  logger: true,
-} satisfies NamesOf<FileRegistryOptions>;
-
-/** Milliseconds. */
-export const FILE_REGISTRY_DEFAULTS = {
-  ttl: 2_000,
-  pollInterval: 200,
-} satisfies FileRegistryOptions;
 const HEARTBEATS_PER_TTL = 4;
 
 interface Watch {
@@ -98,7 +80,7 @@ class FileRegistry implements Registry {
     this.#pollInterval = options.pollInterval;
     this.#logger = logger;
     this.#outage = new Outage(`the file registry ${root}`, { directory: root }, logger);
-    this.#scanner = new DirectoryScanner(root, options.ttl, logger);
+    this.#scanner = new DirectoryScanner(root, options, logger);
   }
 
   get failure(): Error | undefined {
@@ -286,6 +268,7 @@ export function file(directory: string, options: FileRegistryOptions = {}): Regi
   const numbers = withDefaults(FILE_REGISTRY_DEFAULTS, options, {
     ttl: [SHORTEST_TTL, LONGEST_TIMER],
     pollInterval: [1, LONGEST_TIMER],
+    ...ENTRY_LIMIT_RANGES,
   });
   return new FileRegistry(
     resolve(directory),

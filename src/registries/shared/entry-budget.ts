@@ -37,7 +37,7 @@ const NOT_ASCII = /[\u0080-\uffff]/;
 const ROOM_AGAIN = 0.9;
 
 /** One character above U+00FF makes all characters of a text take two bytes. */
-function textBytes(text: string): number {
+export function textBytes(text: string): number {
   return TEXT_BYTES + text.length * (NOT_ASCII.test(text) ? 2 : 1);
 }
 
@@ -72,6 +72,8 @@ export class EntryBudget {
   #entries = 0;
   #bytes = 0;
   #isFull = false;
+  /** Whether an entry did not fit since restart(). */
+  #wasSkipped = false;
 
   /** `path`: the root, for the log line. */
   constructor(path: string, { maxEntries, maxBytes }: EntryLimits, logger: Logger) {
@@ -112,7 +114,18 @@ export class EntryBudget {
     this.#isFull = false;
   }
 
+  /**
+   * Counts all entries anew. If some do not fit again, that is not logged again.
+   */
+  restart(): void {
+    if (!this.#wasSkipped) this.#isFull = false;
+    this.#wasSkipped = false;
+    this.#entries = 0;
+    this.#bytes = 0;
+  }
+
   #onFull(): void {
+    this.#wasSkipped = true;
     if (this.#isFull) return;
     this.#isFull = true;
     this.#logger.warn(

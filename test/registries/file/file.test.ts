@@ -207,6 +207,30 @@ describe('the file registry', () => {
     expect(log.lines).toHaveLength(1_002);
   });
 
+  it('skips entries over maxEntries with one log line, and adds them when there is room', async () => {
+    const log = new RecordingLogger();
+    const registry = open();
+    const registrations = [];
+    for (let i = 0; i < 12; i++) registrations.push(await registry.register(node(`n${i}`)));
+    await using limited = file(directory, { pollInterval: 10, maxEntries: 10, logger: log });
+    await using watch = new WatchReader(limited);
+    expect((await watch.next())?.length).toBe(10);
+    expect((await limited.list()).length).toBe(10);
+    expect(log.linesWith('the cache is full').length).toBe(1);
+    for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
+    await watch.until(({ length }) => length === 8, 'the eight remaining nodes');
+  });
+
+  it('counts the texts of entries for maxBytes', async () => {
+    const log = new RecordingLogger();
+    const registry = open();
+    const metadata = { fill: 'x'.repeat(50_000) };
+    for (let i = 0; i < 10; i++) await registry.register(node(`n${i}`, { metadata }));
+    await using limited = file(directory, { maxBytes: 350_000, logger: log });
+    expect((await limited.list()).length).toBe(3);
+    expect(log.linesWith('the cache is full').length).toBe(1);
+  });
+
   it('warns of an invalid entry once without a logger', async () => {
     const emitted = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
