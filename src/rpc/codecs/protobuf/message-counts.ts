@@ -23,13 +23,13 @@ const NUMBER_WORDS = 3;
 /** V8 copies the properties after so many each time that one is added. */
 const MAX_IN_OBJECT = 250;
 /**
- * protobuf-es sets properties by their name. After so many, V8 converts the message to a dictionary,
- * which takes up to 74 bytes for each property.
+ * protobuf-es sets properties by their name. After so many, V8 converts the message to a
+ * dictionary, which takes up to 74 bytes for each property.
  */
 const MAX_FAST_PROPERTIES = 12;
 /**
- * Fields with presence are added in the order of the bytes, and V8 makes a hidden class for each new
- * order. From so many fields on there are thousands of orders, so each value counts one more.
+ * Fields with presence are added in the order of the bytes, and V8 makes a hidden class for each
+ * new order. From so many fields on there are thousands of orders, so each value counts one more.
  */
 const MANY_PRESENCE_FIELDS = 5;
 /** From so many fields on a hidden class takes twice the time. */
