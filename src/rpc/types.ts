@@ -558,9 +558,10 @@ export interface RpcOptions {
    * event loop. A message with more does not parse. From 1. Default: 100,000.
    *
    * In JSON each value and each property name counts as one, an empty array or object as two. In
-   * Protobuf each message, list, map, oneof, string, bytes field and 64-bit integer of a list
-   * counts as one, a map entry as two, and 8 other numbers of a list as one. In the JSON form of
-   * Protobuf, and where code generation is forbidden, most of them count several times. docs/rpc.md
+   * Protobuf each message, list, map, oneof, string, bytes field and 64-bit integer counts as one,
+   * a map entry as two, and 8 other numbers of a list as one. A message counts one more for each 8
+   * fields of its type, and for each value of a field with presence. In the JSON form of Protobuf,
+   * and where code generation is forbidden, most of them count several times. docs/rpc.md
    * has the full table.
    */
   maxDecodedObjects?: number | undefined;

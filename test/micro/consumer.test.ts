@@ -158,6 +158,23 @@ it.each([
   );
 });
 
+it('fails with INTERNAL when the picker returns a node of another address, or a strategy none', async () => {
+  await using cluster = new Cluster();
+  await cluster.add('a', 'b');
+  const forging = cluster.consume({
+    balancer: () => (nodes) => ({ ...(nodes[0] as ServiceNode), address: 'memory://nobody' }),
+  });
+  await expect(forging.stub(Greeter).hello('x')).rejects.toMatchObject({
+    code: 'INTERNAL',
+    message: expect.stringContaining('returned no node of the list'),
+  });
+  await forging.close();
+  const careless = cluster.consume({
+    strategy: (_, nodes) => (call) => nodes.call(undefined as never, call),
+  });
+  await expect(careless.stub(Greeter).hello('x')).rejects.toMatchObject({ code: 'INTERNAL' });
+});
+
 it('makes one picker for each service, the first at consume()', async () => {
   let pickers = 0;
   await using registry = memory();

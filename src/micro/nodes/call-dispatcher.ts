@@ -65,6 +65,8 @@ export class CallDispatcher {
     },
     call: async (node, call) => {
       const pool = this.#openPoolOf(call);
+      if (typeof node?.address !== 'string')
+        throw new RpcError('INTERNAL', 'the strategy called no node', { unsent: true });
       const client = this.#clients.of(node.address);
       while (!client.isConnected) {
         if (spend(DIAL_UNITS)) await nextTurn();

@@ -115,7 +115,10 @@ export class NodePool implements HealthHooks {
     // connection.
     if (nodes.length === 0)
       nodes = this.nodesFor(tried).filter((node) => this.#clients.isConnected(node.address));
-    return nodes.length === 0 ? undefined : this.#pickFrom(nodes, call);
+    if (nodes.length === 0) return undefined;
+    const node = this.#pickFrom(nodes, call);
+    if (!this.#clients.isConnected(node.address) && !nodes.includes(node)) throw unlistedError();
+    return node;
   }
 
   /** All nodes of the list. Throws UNAVAILABLE when there is none. */
@@ -141,10 +144,7 @@ export class NodePool implements HealthHooks {
     const listed = this.#subset?.members ?? this.#nodes;
     const node = this.#picker(nodes, call, this.#loadOf, listed);
     promiseOf(node)?.catch(() => {});
-    if (typeof node?.address !== 'string')
-      throw new RpcError('INTERNAL', 'the balancer returned no node of the list that it got', {
-        unsent: true,
-      });
+    if (typeof node?.address !== 'string') throw unlistedError();
     return node;
   }
 
@@ -285,4 +285,10 @@ function ejectionReason(health: NodeHealth | undefined): string | undefined {
   if (health?.phase === 'ejected')
     return `ejected after ${health.failures} failed calls in a row, for another ${Math.ceil(health.ejectionTimeLeft)} ms`;
   return health?.phase === 'probing' ? 'ejected; a probe is in flight' : undefined;
+}
+
+function unlistedError(): RpcError {
+  return new RpcError('INTERNAL', 'the balancer returned no node of the list that it got', {
+    unsent: true,
+  });
 }

@@ -2,7 +2,9 @@
 import { callAsync, checkCallback } from '../../core/callbacks.js';
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
+import { withinUnlessAborted } from '../../core/timers.js';
 import { cancelledError } from '../../rpc/calls/call-errors.js';
+import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import { isStreaming } from '../../rpc/method-kind.js';
 import type { NodeAccess, ServiceNode, Strategy } from '../types.js';
@@ -28,7 +30,9 @@ export interface BroadcastStrategyOptions {
   concurrency?: number | undefined;
   /**
    * Makes the reply of the call from all outcomes, in the order of the list. It may return a
-   * promise. An error that it throws is the error of the call. Default: the first reply.
+   * promise, for which the call waits until its deadline: then it fails with DEADLINE_EXCEEDED. An
+   * RpcError that it throws is the error of the call, anything else the cause of UNKNOWN. Default:
+   * the first reply.
    */
   combine?: ((outcomes: readonly NodeOutcome[], call: Call) => unknown) | undefined;
 }
@@ -76,8 +80,30 @@ export function broadcast(options: BroadcastStrategyOptions = {}): Strategy {
       outcomes.length - 1,
     );
     if (failed.length > allowed) throw failureOf(failed, outcomes.length, call);
-    return callAsync(() => combine(outcomes, call));
+    return combine === firstReply ? firstReply(outcomes) : combineInTime(combine, outcomes, call);
   };
+}
+
+/** Waits for `combine` until the deadline of the call, or until the caller cancels it. */
+async function combineInTime(
+  combine: NonNullable<BroadcastStrategyOptions['combine']>,
+  outcomes: readonly NodeOutcome[],
+  call: Call,
+): Promise<unknown> {
+  const { service, name } = call.method;
+  const lateError = (): RpcError =>
+    new RpcError('DEADLINE_EXCEEDED', `combine of ${service}.${name} took longer than its timeout`);
+  try {
+    return await withinUnlessAborted(
+      timeLeft(call),
+      callAsync(() => combine(outcomes, call)),
+      lateError,
+      call.signal,
+      () => cancelledError(call, false),
+    );
+  } catch (error) {
+    throw RpcError.from(error);
+  }
 }
 
 function firstReply(outcomes: readonly NodeOutcome[]): unknown {

@@ -32,8 +32,9 @@ export interface Credentials {
 }
 
 /**
- * Returns the identity that belongs to the credentials. When it throws or rejects, the caller gets
- * UNAUTHENTICATED without the reason; an RpcError reaches the caller unchanged.
+ * Returns the identity that belongs to the credentials. When it throws or rejects, or its
+ * result cannot be read, the caller gets UNAUTHENTICATED without the reason; an RpcError reaches the
+ * caller unchanged.
  */
 export type Authenticate = (credentials: Credentials) => Identity | Promise<Identity>;
 
@@ -116,7 +117,11 @@ export function auth(options: AuthOptions): Interceptor {
 
   const interceptor: Interceptor = (next) => async (call) => {
     if (!isReceived(call)) return next(call);
-    setIdentity(call, await identify(call));
+    try {
+      setIdentity(call, await identify(call));
+    } catch (error) {
+      throw isInstance(error, RpcError) ? error : unacceptedError(call, error);
+    }
     if (authorize !== undefined && (await isAuthorized(authorize, call)) !== true) {
       throw new RpcError(
         'PERMISSION_DENIED',
@@ -142,10 +147,23 @@ function setIdentity(call: CallContext, identity: Identity): void {
   (call.channel as Partial<SubjectHolder> | undefined)?.setSubject?.(identity.subject);
 }
 
+/**
+ * The error of a call whose `authenticate` has failed, or whose identity cannot be read. The reason
+ * would help an attacker to guess credentials. It stays on this side, as the cause.
+ */
+function unacceptedError({ metadata }: CallContext, cause: unknown): RpcError {
+  const hint = tokenOf(metadata) === undefined ? ': the call has no bearer token' : '';
+  return new RpcError('UNAUTHENTICATED', `the credentials were not accepted${hint}`, { cause });
+}
+
+function tokenOf(metadata: Metadata): string | undefined {
+  return BEARER.exec(metadata[AUTHORIZATION] ?? '')?.[1];
+}
+
 function credentialsOf({ metadata, channel, peer }: CallContext): Credentials {
   const { certificate, request } = channel;
   return {
-    token: BEARER.exec(metadata[AUTHORIZATION] ?? '')?.[1],
+    token: tokenOf(metadata),
     metadata,
     certificate,
     request,
@@ -161,17 +179,7 @@ async function authenticateCredentials(
   authenticate: Authenticate,
   credentials: Credentials,
 ): Promise<Identity> {
-  let identity: Identity;
-  try {
-    identity = await authenticate(credentials);
-  } catch (error) {
-    if (isInstance(error, RpcError)) throw error;
-    // The reason would help an attacker to guess credentials. It stays on this side, as the cause.
-    const hint = credentials.token === undefined ? ': the call has no bearer token' : '';
-    throw new RpcError('UNAUTHENTICATED', `the credentials were not accepted${hint}`, {
-      cause: error,
-    });
-  }
+  const identity = await authenticate(credentials);
   if (typeof identity?.subject !== 'string') {
     throw new RpcError('INTERNAL', 'authenticate returned no identity', {
       cause: new TypeError(`got ${typeof identity}, expected { subject }`),

@@ -110,13 +110,17 @@ export class StdioConnection implements Connection {
 
   #deliverEnd(): void {
     clearTimeout(this.#timer);
-    if (this.#isFinished || this.#isEndDelivered) return;
-    // After the end of this side, the child exits as it likes.
-    if (this.#child !== undefined && exitOf(this.#child)?.isFailure && !this.#isEnding)
-      return this.#finish(this.#lossError());
-    this.#isEndDelivered = true;
-    this.#run(() => this.#events?.onEnd());
-    this.#finishWhenBothEnded();
+    if (this.#isFinished) return;
+    const exit = this.#child === undefined ? undefined : exitOf(this.#child);
+    if (!this.#isEndDelivered) {
+      // After the end of this side, the child exits as it likes.
+      if (exit?.isFailure && !this.#isEnding) return this.#finish(this.#lossError());
+      this.#isEndDelivered = true;
+      this.#run(() => this.#events?.onEnd());
+    }
+    // The process does not read what is still to be written.
+    if (exit !== undefined) this.#finish();
+    else this.#finishWhenBothEnded();
   }
 
   pause(): void {

@@ -242,3 +242,42 @@ describe('broadcast of a consumer', () => {
     ).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true });
   });
 });
+
+describe('combine', () => {
+  it('fails the call with DEADLINE_EXCEEDED when it does not settle in time', async () => {
+    const never = new Promise(() => {});
+    const call = { ...callOf(), timeout: 20, deadline: performance.now() + 20 } as Call;
+    await expect(invoke(access(), { combine: () => never }, call)).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      unsent: false,
+    });
+  });
+
+  it('ends when the caller cancels', async () => {
+    const controller = new AbortController();
+    const combine = (): Promise<unknown> => {
+      controller.abort();
+      return new Promise(() => {});
+    };
+    const call = callOf('unary', controller.signal);
+    await expect(invoke(access(), { combine }, call)).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it.each([undefined, null, 'a text', new TypeError('no number')])(
+    'fails the call with UNKNOWN when it throws %s, and with an RpcError as it is',
+    async (thrown) => {
+      const throws = (error: unknown) => () => {
+        throw error;
+      };
+      await expect(invoke(access(), { combine: throws(thrown) })).rejects.toMatchObject({
+        code: 'UNKNOWN',
+        ...(thrown !== undefined && { cause: thrown }),
+      });
+      await expect(
+        invoke(access(), { combine: () => Promise.reject(thrown) }),
+      ).rejects.toBeInstanceOf(RpcError);
+      const refusal = failure('ABORTED');
+      await expect(invoke(access(), { combine: throws(refusal) })).rejects.toBe(refusal);
+    },
+  );
+});

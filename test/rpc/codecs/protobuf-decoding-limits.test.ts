@@ -18,6 +18,8 @@ const {
   TreeSchema: Tree,
 } = proto3;
 const WellKnown = proto3.WellKnownSchema;
+const MAP_OF_INT64 = MapValues.field.int64Field.number;
+const MAP_BY_INT64 = MapKeys.field.int64Field.number;
 
 describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
   ['compiled Protobuf', (schema, bytes) => protobufCodec(schema).decode(bytes, 0, bytes.length)],
@@ -44,6 +46,9 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
     ['texts', Lists, repeated([...tag(9, 2), 1, 65])],
     ['bytes', Lists, repeated([...tag(10, 2), 0])],
     ['repeated occurrences of a text field', Scalars, repeated([...tag(9, 2), 2, 0xd0, 0x90])],
+    ['repeated occurrences of a 64-bit field', Scalars, repeated([...tag(3, 0), 1])],
+    ['64-bit values of one map entry', MapValues, delimited(MAP_OF_INT64, repeated([16, 1]))],
+    ['64-bit keys of one map entry', MapKeys, delimited(MAP_BY_INT64, repeated([8, 1]))],
     ['repeated occurrences of a message field', Tree, repeated([...tag(2, 2), 0])],
     ['repeated occurrences of a wrapper', WellKnown, repeated([...tag(15, 2), 0])],
     ['messages', Lists, repeated([...tag(17, 2), 0])],

@@ -22,6 +22,10 @@ import { byToken, openVault, Vault } from './vault.js';
 
 noLeaks();
 
+/** Returns the result of a call, or the code and the message of its error without the hint. */
+const outcomeOf = (call: Promise<string>): Promise<string> =>
+  call.catch(({ code, message }) => `${code}: ${message.split(':')[0]}`);
+
 describe('auth()', () => {
   test('identifies a call by its token, and refuses a missing or wrong token before the handler', async () => {
     await using s = await openVault({ authenticate: byToken });
@@ -48,6 +52,31 @@ describe('auth()', () => {
       ]);
     }
   });
+
+  test.each(['subject', 'expires'] as const)(
+    'refuses an identity whose %s cannot be read, without the reason',
+    async (name) => {
+      for (const readsBefore of [0, 1]) {
+        let reads = 0;
+        const authenticate = (): { subject: string } => {
+          const found = { subject: 'anna', expires: Number.POSITIVE_INFINITY };
+          return Object.defineProperty({ ...found }, name, {
+            get: () => {
+              if (reads++ < readsBefore) return found[name];
+              throw new Error('a secret');
+            },
+          });
+        };
+        await using s = await openVault({ authenticate, per: 'session' });
+        const calls = [await outcomeOf(s.stub.open()), await outcomeOf(s.stub.open())];
+        for (const outcome of calls)
+          expect(['it is open', 'UNAUTHENTICATED: the credentials were not accepted']).toContain(
+            outcome,
+          );
+        expect(calls.at(-1)).toContain('UNAUTHENTICATED');
+      }
+    },
+  );
 
   test('identifies a stream by its token', async () => {
     await using s = await openVault({ authenticate: byToken });

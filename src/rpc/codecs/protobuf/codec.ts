@@ -17,7 +17,8 @@ import { MAX_DECODED_OBJECTS } from '../../../transport/codecs/json-text.js';
 import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
 import { compiledOf } from './compiled-schema.js';
-import { COUNT_PER_OBJECT, checkObjectCount } from './object-counter.js';
+import { countsOf } from './message-counts.js';
+import { checkObjectCount } from './object-counter.js';
 import type { AnyMessage, CompiledSchema } from './types.js';
 import { beginDecoding, cursor } from './value-reader.js';
 
@@ -43,6 +44,8 @@ export function protobufCodec<Desc extends DescMessage>(
 
 function compiledCodec(compiled: CompiledSchema): MessageCodec {
   const { Message } = compiled;
+  // The message itself does not count, but its fields do.
+  const fieldObjects = countsOf(compiled.schema).objects - 1;
   return {
     encode(output, message) {
       const start = output.length;
@@ -58,7 +61,7 @@ function compiledCodec(compiled: CompiledSchema): MessageCodec {
       beginDecoding(end, maxObjects);
       const message = new Message();
       compiled.decode(bytes, start, end, end, message, 1, 0);
-      decoded.objects = maxObjects - cursor.left;
+      decoded.objects = maxObjects - cursor.left + fieldObjects;
       return message;
     },
   };
@@ -76,8 +79,7 @@ function libraryCodec(schema: DescMessage): MessageCodec {
       );
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      checkObjectCount(schema, bytes, start, end, maxObjects);
-      decoded.objects = (maxObjects - cursor.left) / COUNT_PER_OBJECT;
+      decoded.objects = checkObjectCount(schema, bytes, start, end, maxObjects);
       return fromBinary(schema, keepable(bytes, start, end));
     },
   };

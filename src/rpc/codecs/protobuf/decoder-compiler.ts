@@ -7,6 +7,7 @@
 
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { keepDictionary } from '../../../core/records.js';
+import { countsOf, presenceCountOf } from './message-counts.js';
 import { END_GROUP, LENGTH_DELIMITED, scalarOf, valueScalar, zeroLiteral } from './scalars.js';
 import { structFromJson, structToJson } from './struct.js';
 import {
@@ -19,7 +20,6 @@ import {
   MAP_ENTRY,
   memberCode,
   NUMBERS_PER_OBJECT,
-  objectsOf,
   own,
   setEntry,
 } from './types.js';
@@ -148,11 +148,11 @@ const LENGTH = `${UINT32} n = at + x; if (n > limit) throwTruncated();`;
 /** Generates code that counts objects before they are made. */
 const count = (objects: number | string): string =>
   `if ((cursor.left -= ${objects}) < 0) throwTooManyObjects();`;
-const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
+const countMessage = (schema: DescMessage): string => count(countsOf(schema).objects);
 
-/** Generates code that reads a scalar into `x`. */
+/** Generates code that reads a scalar into `x`, and counts it when it is an object. */
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
-  const { name } = scalarOf(type);
+  const { name, big } = scalarOf(type);
   if (name === 'string')
     return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
   if (name === 'bytes') return `${LENGTH} ${count(1)} x = keepBytes(b, at, n); at = n;`;
@@ -161,7 +161,7 @@ function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): 
   if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;
   if (name === 'bool')
     return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) throwTruncated();';
-  return `x = ${name}(b, at); at = cursor.at; if (at > limit) throwTruncated();`;
+  return `${big ? count(1) : ''} x = ${name}(b, at); at = cursor.at; if (at > limit) throwTruncated();`;
 }
 
 function fieldCode(scope: Scope, field: DescField): string {
@@ -169,7 +169,11 @@ function fieldCode(scope: Scope, field: DescField): string {
   if (field.fieldKind === 'list') return listCode(scope, field, name);
   if (field.fieldKind === 'map') return mapCode(scope, field, name);
   let existing = memberCode('m', field.localName);
-  let set = (value: string): string => `${name} = ${value};`;
+  const { big, wireType } = valueScalar(field);
+  const hasObjects = field.message !== undefined || big === true || wireType === LENGTH_DELIMITED;
+  const presence = presenceCountOf(field, hasObjects);
+  let set = (value: string): string =>
+    `${presence === 0 ? '' : count(presence)} ${name} = ${value};`;
   if (field.oneof !== undefined) {
     const oneof = `m[${literal(field.oneof.localName)}]`;
     existing = `${oneof}.case === ${literal(field.localName)} ? ${oneof}.value : undefined`;
@@ -228,11 +232,10 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
     return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'structToJson(e)' : 'e'});`;
   }
   const { big, wireType } = valueScalar(field);
-  // Text and bytes are counted where they are read. A 64-bit integer is an object. Other numbers
-  // are no objects, so a group of them counts as one.
-  const counted = big
-    ? count(1)
-    : wireType === LENGTH_DELIMITED
+  // Text, bytes and 64-bit integers are counted where they are read. Other numbers are no objects,
+  // so a group of them counts as one.
+  const counted =
+    big || wireType === LENGTH_DELIMITED
       ? ''
       : `if ((list.length & ${NUMBERS_PER_OBJECT - 1}) === 0) { ${count(1)} }`;
   const one = `${scalarCode(field)} list.push(${fromBigint(field, 'x')}); ${counted}`;

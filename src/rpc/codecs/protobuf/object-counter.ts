@@ -4,14 +4,9 @@
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
+import { countsOf, presenceCountOf } from './message-counts.js';
 import { END_GROUP, LENGTH_DELIMITED, START_GROUP, scalarOf, valueScalar } from './scalars.js';
-import {
-  isStructField,
-  LONG_KEY_SHIFT,
-  MAP_ENTRY,
-  NUMBERS_PER_OBJECT,
-  objectsOf,
-} from './types.js';
+import { isStructField, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT } from './types.js';
 import { skipField } from './unknown-fields.js';
 import {
   cursor,
@@ -27,7 +22,8 @@ import {
 /**
  * Throws RangeError when the message has more than `maxObjects`, or is malformed. An object counts
  * as four and a field as one, because protobuf-es takes about four times as long as a compiled
- * decoder. The result is at least the count of the compiled decoder.
+ * decoder. The count is at least that of the compiled decoder. Returns the objects of the message
+ * for `maxPendingBytes`.
  */
 export function checkObjectCount(
   schema: DescMessage,
@@ -35,10 +31,16 @@ export function checkObjectCount(
   start: number,
   end: number,
   maxObjects: number,
-): void {
+): number {
   cursor.left = cursor.limit = maxObjects;
+  const { objects, libraryObjects } = countsOf(schema);
+  retained = objects - 1 + libraryObjects;
   countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
+  return (maxObjects - cursor.left) / COUNT_PER_OBJECT + retained;
 }
+
+/** The objects of the message that take memory and are not in `cursor.left`. */
+let retained = 0;
 
 /** Whether the last checkObjectCount() threw for more than `maxObjects`. */
 export function isOverLimit(): boolean {
@@ -46,7 +48,7 @@ export function isOverLimit(): boolean {
 }
 
 /** How much one object adds to the count. */
-export const COUNT_PER_OBJECT = 4;
+const COUNT_PER_OBJECT = 4;
 /** Bytes of an unknown group that count as one. protobuf-es skips a group field by field. */
 const BYTES_PER_GROUP_COUNT = 4;
 
@@ -57,6 +59,12 @@ function count(objects: number): void {
 function charge(units: number): void {
   cursor.left -= units;
   if (cursor.left < 0) throwTooManyObjects();
+}
+
+function countEmpty(schema: DescMessage): void {
+  const { objects, libraryObjects } = countsOf(schema);
+  count(objects);
+  retained += libraryObjects;
 }
 
 type Fields = ReadonlyMap<number, DescField>;
@@ -128,6 +136,9 @@ function countField(
 ): number {
   if (field.oneof !== undefined) count(1);
   if (field.fieldKind === 'map') return countEntry(field, bytes, at, limit, depth);
+  const { name, big, wireType } = valueScalar(field);
+  const hasObjects = field.message !== undefined || big === true || wireType === LENGTH_DELIMITED;
+  count(presenceCountOf(field, hasObjects));
   if (field.message !== undefined)
     return countMessage(
       field.message,
@@ -137,11 +148,9 @@ function countField(
       depth,
       'delimitedEncoding' in field && field.delimitedEncoding ? field.number : 0,
     );
-  const { name, big, wireType } = valueScalar(field);
-  const isList = field.fieldKind === 'list';
   // A value that a closed enum does not have is kept as an unknown field.
-  const isObject = field.enum?.open === false || (isList && big === true);
-  if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED)
+  const isObject = field.enum?.open === false || big === true;
+  if (field.fieldKind === 'list' && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED)
     return skipPacked(bytes, at, limit, wireType, isObject);
   if (isObject || name === 'bytes' || name === 'string') count(1);
   return skipField(bytes, at, limit, (field.number << 3) | wireType, MAX_DEPTH - depth);
@@ -175,7 +184,7 @@ function countMessage(
   depth: number,
   group: number,
 ): number {
-  count(objectsOf(schema));
+  countEmpty(schema);
   const fields = fieldsOf(schema);
   if (group !== 0) return countFields(fields, bytes, at, limit, limit, depth + 1, group);
   const to = endOf(bytes, at, limit);
@@ -196,7 +205,8 @@ function countEntry(
   limit: number,
   depth: number,
 ): number {
-  count(MAP_ENTRY + (field.message === undefined ? 0 : objectsOf(field.message)));
+  count(MAP_ENTRY);
+  if (field.message !== undefined) countEmpty(field.message);
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
   while (next < to) {
@@ -207,11 +217,13 @@ function countEntry(
       const from = next;
       next = skipField(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, MAX_DEPTH - depth);
       if (field.mapKey === ScalarType.STRING) count(1 + ((next - from) >> LONG_KEY_SHIFT));
+      else if (scalarOf(field.mapKey).big) count(1);
     } else if (number === 2 && field.message !== undefined)
       next = countMessage(field.message, bytes, next, limit, depth, 0);
     else if (number === 2) {
-      if (valueScalar(field).wireType === LENGTH_DELIMITED) count(1);
-      next = skipField(bytes, next, limit, 16 | valueScalar(field).wireType, MAX_DEPTH - depth);
+      const { big, wireType } = valueScalar(field);
+      if (big || wireType === LENGTH_DELIMITED) count(1);
+      next = skipField(bytes, next, limit, 16 | wireType, MAX_DEPTH - depth);
     }
   }
   return next;

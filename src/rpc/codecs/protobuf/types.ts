@@ -1,5 +1,5 @@
 /**
- * The types of compiled schemas, the counts of objects, and helpers for names in generated code.
+ * The types of compiled schemas, what a value counts as, and helpers for names in generated code.
  */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
@@ -65,18 +65,7 @@ export function own(object: object, name: string): unknown {
   return Object.hasOwn(object, name) ? (object as AnyMessage)[name] : undefined;
 }
 
-/** Returns how many objects an empty message has: itself, its lists, maps and oneofs. */
-export function objectsOf({ members }: DescMessage): number {
-  return (
-    1 +
-    members.filter(
-      (member) =>
-        member.kind === 'oneof' || member.fieldKind === 'list' || member.fieldKind === 'map',
-    ).length
-  );
-}
-
-/** How many objects a map entry counts as, without its value and without a text key. */
+/** How many objects a map entry counts as, without its value and without a text or 64-bit key. */
 export const MAP_ENTRY = 2;
 /** A text key counts as one object more for each 2 ** 5 characters. */
 export const LONG_KEY_SHIFT = 5;

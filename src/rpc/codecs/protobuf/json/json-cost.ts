@@ -12,7 +12,8 @@ import {
 } from '@bufbuild/protobuf';
 import { tooManyObjects } from '../../../../transport/codecs/json-text.js';
 import { decoded } from '../../decoded.js';
-import { type AnyMessage, objectsOf, WRAPPERS } from '../types.js';
+import { countsOf } from '../message-counts.js';
+import { type AnyMessage, WRAPPERS } from '../types.js';
 import { jsonFieldsOf } from './json-fields.js';
 
 type Field = DescField | DescExtension;
@@ -20,8 +21,10 @@ type Field = DescField | DescExtension;
 /** The count of a scalar in a field or a list. */
 const SCALAR = 1;
 const BYTES = 3;
-/** The count of a message, in addition to its lists, maps and oneofs. */
+/** The count of a message, in addition to its fields. */
 const MESSAGE = 5;
+/** Words of the other fields of a message that are set in the time of one object. */
+const WORDS = 2;
 /** The additional count of a message of google.protobuf. */
 const WELL_KNOWN = 3;
 const WRAPPER = 3;
@@ -76,6 +79,8 @@ const CUSTOM_JSON_TYPES =
 class JsonCost {
   /** How many properties the value has, at all depths. */
   propertyCount = 0;
+  /** The objects of messages that take memory and are not in `left`. */
+  libraryObjects = 0;
   /** How many objects may still be counted. */
   left: number;
   readonly #limit: number;
@@ -93,7 +98,9 @@ class JsonCost {
   }
 
   countMessage(schema: DescMessage, json: unknown): void {
-    this.#count(MESSAGE + objectsOf(schema));
+    const { containers, words, libraryObjects } = countsOf(schema);
+    this.#count(MESSAGE + containers + words / WORDS);
+    this.libraryObjects += libraryObjects;
     if (schema.typeName.startsWith('google.protobuf.')) {
       this.#count(WELL_KNOWN);
       if (this.#countWellKnown(schema, json)) return;
@@ -288,6 +295,6 @@ export function checkJsonCost(
 ): number {
   const cost = new JsonCost(maxObjects - values, maxObjects, escaped ? ESCAPED : 1, registry);
   cost.countMessage(schema, json);
-  decoded.objects = (maxObjects - cost.left) / RETAINED_SHARE;
+  decoded.objects = (maxObjects - cost.left) / RETAINED_SHARE + cost.libraryObjects;
   return cost.propertyCount;
 }
