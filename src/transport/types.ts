@@ -323,7 +323,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   startTls(options?: StartTlsOptions): Promise<Peer>;
   /**
    * Send what is queued, end this side, read until the peer ends its side, and close. After
-   * waitTime the session is destroyed. Settles when the session has ended.
+   * waitTime the session is destroyed. Settles when the session has ended. Messages that arrive
+   * meanwhile still reach onMessage; `closed` is true then.
    *
    * A WebSocket sends the code and the reason in `options` to the peer; other transports ignore
    * them. Only the first call has an effect. Throws BAD_OPTION.
@@ -331,7 +332,9 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   close(options?: CloseOptions): Promise<void>;
   /**
    * Close now. Queued bytes are lost. `error` is reported to onError; an error that is no
-   * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
+   * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called. The
+   * peer of a WebSocket receives a close code for BAD_FRAME, MESSAGE_TOO_LARGE, SESSION_REFUSED,
+   * RATE_EXCEEDED, IDLE_TIMEOUT and MESSAGE_TIMEOUT, and none for others.
    */
   destroy(error?: Error): void;
   /**
@@ -1223,6 +1226,12 @@ export interface Connection extends Peer {
   end(code?: number, reason?: string): void;
   /** Release everything now. onClose follows. */
   destroy(): void;
+  /**
+   * As destroy(), but tell the peer why, with a close code and a reason of at most 123 bytes,
+   * behind the written bytes. The peer has a limited time to read them. Without this method
+   * destroy() is called.
+   */
+  abort?(closeCode: number, reason: string): void;
 
   // ---- accepted connections of a server: TLS, WebSocket ----
 
