@@ -179,6 +179,12 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    */
   readonly remoteAddress: string;
   /**
+   * The host of remoteAddress, such as `10.0.0.7` or `2001:db8::7`, in the form that AddressRules
+   * get: without brackets, port and zone; `10.0.0.7` also for `::ffff:10.0.0.7`. A host name if
+   * remoteAddress has one. Undefined at `unix://`, `memory://`, a message port and `{ stdio }`.
+   */
+  readonly remoteHost: string | undefined;
+  /**
    * Whether the connection of this process uses TLS, also when startTls() has begun it. A server
    * with TlsOptions.allowPlain has both kinds of sessions. False behind a proxy that ends TLS.
    */

@@ -12,6 +12,7 @@ import { badOption, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
+import { hostOf } from '../address.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
 import { checkCloseOptions, closeCodeOf, NORMAL_CLOSE } from '../close-code.js';
 import type { SessionRates } from '../rate/session-rates.js';
@@ -123,6 +124,10 @@ export class TransportSession<In, Out>
 
   get remoteAddress(): string {
     return this.#connection.remoteAddress;
+  }
+
+  get remoteHost(): string | undefined {
+    return hostOf(this.#connection.remoteAddress);
   }
 
   get encrypted(): boolean {
