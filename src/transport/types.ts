@@ -713,16 +713,16 @@ export interface ServerOptions {
    */
   behindProxy?: BehindProxyOptions | undefined;
   /**
-   * IP addresses and ranges (CIDR) whose peers may connect, such as `['10.0.0.0/8', '::1']`, or a
-   * BlockList of `node:net`, whose later changes have an effect. Other peers are refused with the
-   * reason `address`. An IPv6 address that stands for an IPv4 address, such as `::ffff:10.0.0.7`,
-   * counts as that one. BAD_OPTION at `unix://` and `memory://`, and for an empty array. Default:
-   * all addresses.
+   * IP addresses and ranges (CIDR) whose peers may connect, such as `['10.0.0.0/8', '::1']`, or
+   * AddressRules, such as a BlockList of `node:net`, whose later changes have an effect. Other
+   * peers are refused with the reason `address`. An IPv6 address that stands for an IPv4 address,
+   * such as `::ffff:10.0.0.7`, counts as that one. BAD_OPTION at `unix://` and `memory://`, and for
+   * an empty array. Default: all addresses.
    */
   allow?: readonly string[] | AddressRules | undefined;
   /**
-   * As `allow`: addresses and ranges whose peers are refused, also if `allow` has them. Open
-   * sessions continue. Default: none.
+   * As `allow`: addresses and ranges whose peers are refused, also if `allow` has them. An empty
+   * array refuses none. Open sessions continue. Default: none.
    */
   deny?: readonly string[] | AddressRules | undefined;
   /**
@@ -762,8 +762,8 @@ export interface AddressRules {
 /** Which peers are proxies, and how they say who their client is; see ServerOptions. */
 export interface BehindProxyOptions {
   /**
-   * Required: IP addresses and ranges (CIDR) of the proxies, or a BlockList of `node:net`. Only
-   * these may name a client: any other peer could name any address.
+   * Required: IP addresses and ranges (CIDR) of the proxies, or AddressRules. Only these may name a
+   * client: any other peer could name any address.
    */
   trusted: readonly string[] | AddressRules;
   /**
