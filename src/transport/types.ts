@@ -397,7 +397,10 @@ export interface SessionOptions {
    * 2,147,483,647. Default: 1,048,576 (1 MiB).
    */
   maxMessageBytes?: number | undefined;
-  /** How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 60,000. */
+  /**
+   * How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 45,000,
+   * because many proxies close a connection that is silent for 60 s.
+   */
   cronPeriod?: number | undefined;
   /**
    * Close the session (IDLE_TIMEOUT) when nothing arrives from the peer for this long, in ms. The
