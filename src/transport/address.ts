@@ -279,6 +279,20 @@ export function withoutZone(host: string): string {
   return host.includes(':') ? host.replace(/%.*$/, '') : host;
 }
 
+/** Groups: an IPv6 address without its zone, another host. */
+const HOST =
+  /^(?!unix|memory|port|stdio)[a-z]+:\/\/(?:[^/@]*@)?(?:\[([^\]%]+)[^\]]*\]|([^/:?[\]]+))/;
+
+/**
+ * The host of an address that formatAddress() has made, as AddressRules.check() gets it. Undefined:
+ * the scheme has no hosts.
+ */
+export function hostOf(address: string): string | undefined {
+  const [, ipv6, other] = HOST.exec(address) ?? [];
+  // An IPv6 address that stands for an IPv4 address is that one.
+  return ipv6?.replace(/^::ffff:(?=\d+\.)/, '') ?? other;
+}
+
 /** A name that can be the host of an address. */
 const HOST_NAME = /^[\w.-]{1,64}$/;
 

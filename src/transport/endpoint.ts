@@ -8,7 +8,7 @@ import type { RateLimits } from './rate/rate-limiter.js';
 import type { SessionRates } from './rate/session-rates.js';
 import { type SessionOwner, TransportSession } from './session/session.js';
 import { type ResolvedSetup, resolveSetup } from './session/session-options.js';
-import type { Connection, Session, Setup } from './types.js';
+import type { CloseOptions, Connection, Session, Setup } from './types.js';
 
 /** close() closes this number of sessions before it returns. */
 const CLOSED_AT_ONCE = 16;
@@ -25,6 +25,8 @@ export function exchangeState(next = 0): number {
 export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly id = ++lastId;
   abstract readonly type: 'server' | 'client';
+  /** How close() and destroy() close the sessions. */
+  protected readonly closeOptions: CloseOptions | undefined;
   readonly sessions = new Set<TransportSession<In, Out>>();
   /** Of all sessions together. */
   readonly #rateLimits: RateLimits | undefined;
@@ -139,11 +141,13 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   /** Closes the present sessions: the first ones at once, the others in turns. */
   #closeSessions(): Promise<unknown> {
     const sessions = [...this.sessions];
-    const closing = sessions.splice(0, CLOSED_AT_ONCE).map((session) => session.close());
+    const closing = sessions
+      .splice(0, CLOSED_AT_ONCE)
+      .map((session) => session.close(this.closeOptions));
     return new Promise((resolve) =>
       inTurns([...sessions, undefined], (session) => {
         if (session === undefined) resolve(Promise.all(closing));
-        else closing.push(session.close());
+        else closing.push(session.close(this.closeOptions));
       }),
     );
   }

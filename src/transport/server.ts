@@ -5,6 +5,7 @@ import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
 import { AdmissionControl, type AdmissionLimits } from './admission.js';
+import { GOING_AWAY } from './close-code.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { addressList, type Platform, rateLimitsOf, type Target, targetOf } from './platform.js';
@@ -33,6 +34,7 @@ type ResolvedServerOptions = Omit<ListenOptions, 'admission'>;
 
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
+  protected override readonly closeOptions = { code: GOING_AWAY };
   /** In the order of the addresses. */
   readonly #listeners: Listener[] = [];
   /** The listener of writeTo(), and its scheme. */

@@ -179,6 +179,12 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    */
   readonly remoteAddress: string;
   /**
+   * The host of remoteAddress, such as `10.0.0.7` or `2001:db8::7`, in the form that AddressRules
+   * get: without brackets, port and zone; `10.0.0.7` also for `::ffff:10.0.0.7`. A host name if
+   * remoteAddress has one. Undefined at `unix://`, `memory://`, a message port and `{ stdio }`.
+   */
+  readonly remoteHost: string | undefined;
+  /**
    * Whether the connection of this process uses TLS, also when startTls() has begun it. A server
    * with TlsOptions.allowPlain has both kinds of sessions. False behind a proxy that ends TLS.
    */
@@ -323,7 +329,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   startTls(options?: StartTlsOptions): Promise<Peer>;
   /**
    * Send what is queued, end this side, read until the peer ends its side, and close. After
-   * waitTime the session is destroyed. Settles when the session has ended.
+   * waitTime the session is destroyed. Settles when the session has ended. Messages that arrive
+   * meanwhile still reach onMessage; `closed` is true then.
    *
    * A WebSocket sends the code and the reason in `options` to the peer; other transports ignore
    * them. Only the first call has an effect. Throws BAD_OPTION.
@@ -331,7 +338,9 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   close(options?: CloseOptions): Promise<void>;
   /**
    * Close now. Queued bytes are lost. `error` is reported to onError; an error that is no
-   * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
+   * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called. The
+   * peer of a WebSocket receives a close code for BAD_FRAME, MESSAGE_TOO_LARGE, SESSION_REFUSED,
+   * RATE_EXCEEDED, IDLE_TIMEOUT and MESSAGE_TIMEOUT, and none for others.
    */
   destroy(error?: Error): void;
   /**
@@ -388,7 +397,10 @@ export interface SessionOptions {
    * 2,147,483,647. Default: 1,048,576 (1 MiB).
    */
   maxMessageBytes?: number | undefined;
-  /** How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 60,000. */
+  /**
+   * How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 45,000,
+   * because many proxies close a connection that is silent for 60 s.
+   */
   cronPeriod?: number | undefined;
   /**
    * Close the session (IDLE_TIMEOUT) when nothing arrives from the peer for this long, in ms. The
@@ -705,16 +717,16 @@ export interface ServerOptions {
    */
   behindProxy?: BehindProxyOptions | undefined;
   /**
-   * IP addresses and ranges (CIDR) whose peers may connect, such as `['10.0.0.0/8', '::1']`, or a
-   * BlockList of `node:net`, whose later changes have an effect. Other peers are refused with the
-   * reason `address`. An IPv6 address that stands for an IPv4 address, such as `::ffff:10.0.0.7`,
-   * counts as that one. BAD_OPTION at `unix://` and `memory://`, and for an empty array. Default:
-   * all addresses.
+   * IP addresses and ranges (CIDR) whose peers may connect, such as `['10.0.0.0/8', '::1']`, or
+   * AddressRules, such as a BlockList of `node:net`, whose later changes have an effect. Other
+   * peers are refused with the reason `address`. An IPv6 address that stands for an IPv4 address,
+   * such as `::ffff:10.0.0.7`, counts as that one. BAD_OPTION at `unix://` and `memory://`, and for
+   * an empty array. Default: all addresses.
    */
   allow?: readonly string[] | AddressRules | undefined;
   /**
-   * As `allow`: addresses and ranges whose peers are refused, also if `allow` has them. Open
-   * sessions continue. Default: none.
+   * As `allow`: addresses and ranges whose peers are refused, also if `allow` has them. An empty
+   * array refuses none. Open sessions continue. Default: none.
    */
   deny?: readonly string[] | AddressRules | undefined;
   /**
@@ -757,8 +769,8 @@ export interface AddressRules {
 /** Which peers are proxies, and how they say who their client is; see ServerOptions. */
 export interface BehindProxyOptions {
   /**
-   * Required: IP addresses and ranges (CIDR) of the proxies, or a BlockList of `node:net`. Only
-   * these may name a client: any other peer could name any address.
+   * Required: IP addresses and ranges (CIDR) of the proxies, or AddressRules. Only these may name a
+   * client: any other peer could name any address.
    */
   trusted: readonly string[] | AddressRules;
   /**
@@ -1228,6 +1240,12 @@ export interface Connection extends Peer {
   end(code?: number, reason?: string): void;
   /** Release everything now. onClose follows. */
   destroy(): void;
+  /**
+   * As destroy(), but tell the peer why, with a close code and a reason of at most 123 bytes,
+   * behind the written bytes. The peer has a limited time to read them. Without this method
+   * destroy() is called.
+   */
+  abort?(closeCode: number, reason: string): void;
 
   // ---- accepted connections of a server: TLS, WebSocket ----
 

@@ -15,8 +15,8 @@ import type {
 import {
   ABNORMAL_CLOSE,
   type BrowserSocket,
-  describeClose,
-  isOrderlyClose,
+  describeSocketClose,
+  isOrderlySocketClose,
   NO_STATUS,
   OPEN,
   type SocketCloseEvent,
@@ -203,8 +203,8 @@ export class BrowserConnection implements Connection {
       this.closeCode = code === NO_STATUS ? undefined : code;
       this.closeReason = reason;
     }
-    if (!isOrderlyClose(code)) {
-      const what = `the connection with ${this.remoteAddress} ${describeClose(code, reason)}`;
+    if (!isOrderlySocketClose(code)) {
+      const what = `the connection with ${this.remoteAddress} ${describeSocketClose(code, reason)}`;
       return this.#finish(
         code === ABNORMAL_CLOSE
           ? gettyError('CONNECTION_LOST', what)
@@ -229,10 +229,15 @@ export class BrowserConnection implements Connection {
     this.#abort();
   }
 
+  /** A page may not send `_closeCode`. */
+  abort(_closeCode: number, reason: string): void {
+    this.#abort(undefined, reason);
+  }
+
   /** Ends the connection at once. The browser may still send written bytes and a close frame. */
-  #abort(error?: GettyError): void {
+  #abort(error?: GettyError, reason = 'destroyed'): void {
     this.#finish(error);
-    this.#socket.close(DESTROYED_CODE, 'destroyed');
+    this.#socket.close(DESTROYED_CODE, reason);
   }
 
   #finish(error?: Error): void {

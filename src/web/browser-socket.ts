@@ -1,5 +1,5 @@
 /** The part of the browser's WebSocket class that this package uses, and its close codes. */
-import { NORMAL_CLOSE } from '../transport/close-code.js';
+import { describeClose, isOrderlyClose } from '../transport/close-code.js';
 
 export interface BrowserSocket {
   binaryType: string;
@@ -26,19 +26,17 @@ export type BrowserSocketClass = new (url: string, protocols: string[]) => Brows
 export const OPEN = 1;
 
 // Close codes, RFC 6455, section 7.4.1.
-const GOING_AWAY = 1001;
 /** A browser reports it for a close frame without a code. No close frame contains it. */
 export const NO_STATUS = 1005;
 /** A browser reports it when no close frame arrived. No close frame contains it. */
 export const ABNORMAL_CLOSE = 1006;
-const ORDERLY_CODES: readonly number[] = [NORMAL_CLOSE, GOING_AWAY, NO_STATUS];
 
-export function isOrderlyClose(code: number): boolean {
-  return ORDERLY_CODES.includes(code);
+export function isOrderlySocketClose(code: number): boolean {
+  return code === NO_STATUS || isOrderlyClose(code);
 }
 
 /** The end of a connection as words that follow `the connection`. */
-export function describeClose(code: number, reason: string): string {
+export function describeSocketClose(code: number, reason: string): string {
   if (code === ABNORMAL_CLOSE) return 'failed; a browser does not report the reason';
-  return `closed with code ${code}${reason === '' ? '' : `: ${JSON.stringify(reason)}`}`;
+  return describeClose(code, reason);
 }

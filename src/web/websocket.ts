@@ -6,7 +6,11 @@ import { type Address, formatAddress } from '../transport/address.js';
 import type { ClientOptions, Connection, Transport } from '../transport/types.js';
 import { checkWebSocketOptions } from '../transport/websocket/websocket-options.js';
 import { BrowserConnection } from './browser-connection.js';
-import { type BrowserSocket, type BrowserSocketClass, describeClose } from './browser-socket.js';
+import {
+  type BrowserSocket,
+  type BrowserSocketClass,
+  describeSocketClose,
+} from './browser-socket.js';
 
 /** The options of `websocket` that a page cannot set. */
 const REFUSED = [
@@ -101,7 +105,7 @@ async function dial(
     // A close event with the code follows each error event.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) =>
-      fail(new Error(`the connection ${describeClose(code, reason)}`));
+      fail(new Error(`the connection ${describeSocketClose(code, reason)}`));
     socket.onopen = () => {
       const { protocol } = socket;
       if (protocol === '' ? protocols.length > 0 : !protocols.includes(protocol)) {

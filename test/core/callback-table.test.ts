@@ -27,7 +27,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map(LAYERS.flatMap((rows) => Object.e
 
 /** Callbacks without a row, each with the reason. */
 const WITHOUT_ROW: Readonly<Record<string, string>> = {
-  'AddressRules.check': 'only a BlockList of node:net is accepted',
+  'AddressRules.check': 'a failure refuses the peer: see test/transport/proxies/peer-lists.test.ts',
   'WatchOptions.watch': 'it needs a ZooKeeper server: see test/registries/zookeeper/client.test.ts',
   Watcher: 'the type of WatchOptions.watch',
   'AdaptiveLimitOptions.onLimit':

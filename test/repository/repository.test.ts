@@ -39,6 +39,12 @@ test('no file has a path of one machine, a host of a package registry or an issu
   expect(found).toEqual([]);
 });
 
+test('README has the number of programs in examples', () => {
+  const entries = readdirSync(join(ROOT, 'examples'), { withFileTypes: true });
+  const programs = entries.filter((entry) => entry.isDirectory() && entry.name !== 'node_modules');
+  expect(/\| (\d+) programs;/.exec(read('README.md'))?.[1]).toBe(String(programs.length));
+});
+
 test('each dependency has an exact version, except @bufbuild/protobuf', () => {
   const manifest = JSON.parse(read('package.json'));
   const versions = [manifest.dependencies, manifest.devDependencies].flatMap((list) =>

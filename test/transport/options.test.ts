@@ -3,7 +3,7 @@
  * allowed.
  */
 import { expect, it } from 'vitest';
-import { formatAddress, parseAddress } from '../../src/transport/address.js';
+import { formatAddress, hostOf, parseAddress } from '../../src/transport/address.js';
 import {
   type ClientOptions,
   connect,
@@ -211,6 +211,23 @@ it.each([
   ['memory://', { scheme: 'memory', host: '', port: 0 }],
 ])('parses the address %s', (text, expected) => {
   expect(parseAddress(text, ['tcp', 'memory'])).toEqual({ path: '', ...expected, text });
+});
+
+it.each([
+  ['tcp://10.0.0.7:80', '10.0.0.7'],
+  ['ws://[2001:db8::7]:80/live', '2001:db8::7'],
+  ['tls://[::ffff:10.0.0.7]:0', '10.0.0.7'],
+  ['udp://[fe80::1%eth0]:9', 'fe80::1'],
+  ['wss://***@game.example/live?***', 'game.example'],
+  ['sim://client:1', 'client'],
+  ['memory://name', undefined],
+  ['unix:///tmp/a:1', undefined],
+  ['unix://@name', undefined],
+  ['port://primes', undefined],
+  ['stdio://12', undefined],
+  ['tcp://:0', undefined],
+])('hostOf(%o) is %o', (address, host) => {
+  expect(hostOf(address)).toBe(host);
 });
 
 it('parses an address that formatAddress() returned', () => {

@@ -99,7 +99,19 @@ describe('a WebSocket request', () => {
       url: '/live',
       headers: { origin: 'https://evil.example' },
     });
-    expect(error.message).toBe('the origin "https://evil.example" is not allowed');
+    expect(error.message).toBe(
+      `the origin "https://evil.example" is not allowed: the request is for the host "${new URL(server.address).host}", and websocket.allowOrigin does not have the origin`,
+    );
+  });
+
+  it('is refused by the function allowOrigin, and the message says so', async () => {
+    await using server = await serveRecording('ws://127.0.0.1:0/live', {
+      websocket: { allowOrigin: () => false },
+    });
+    await upgradeStatus(server.address, ['Origin: https://evil.example']);
+    expect((await server.refusals.next()).error.message).toBe(
+      'the origin "https://evil.example" is not allowed by the function websocket.allowOrigin',
+    );
   });
 });
 

@@ -146,6 +146,17 @@ describe('the end of a session of a page', () => {
     await expect(page.session.drained()).rejects.toMatchObject({ code: 'SESSION_CLOSED' });
   });
 
+  it('an error that the peer caused closes with code 4000 and the code of the error', async () => {
+    await using server = await echo();
+    await using page = await connectPage(server.address);
+    page.session.idleTimeout = 20;
+    expect((await page.events.errors.next()).code).toBe('IDLE_TIMEOUT');
+    expect(await server.events.errors.next()).toMatchObject({
+      closeCode: 4000,
+      closeReason: 'IDLE_TIMEOUT',
+    });
+  });
+
   it('destroy() closes with code 4000 and delivers nothing more', async () => {
     await using server = await echo();
     await using page = await connectPage(server.address);

@@ -4,6 +4,7 @@ import { type GettyError, gettyError } from '../../core/errors.js';
 import { checkSignal, followSignal, reasonOf } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
 import { settleInTurns } from '../../core/turn.js';
+import { describeClose, isOrderlyClose } from '../close-code.js';
 import { BaseEndpoint } from '../endpoint.js';
 import { checkClientNames } from '../option-names.js';
 import { addressList, type Platform, rateLimitsOf, type Target, targetOf } from '../platform.js';
@@ -254,7 +255,7 @@ class TransportClient<In, Out>
     if (isReplaced || !hasServed) this.#servers.skip(address);
     const reason = isReplaced
       ? gettyError('CONNECTION_LOST', `the server at ${address} is closing`)
-      : this.#lossError(age, address);
+      : this.#lossError(describeEnd(session, age), address);
     this.#lastFailure = this.#schedule.countLoss(reason, age);
     // A server that ends each session within MIN_SESSION_AGE is dialed with delays.
     if (isReplaced && age >= MIN_SESSION_AGE && this.#attempt === undefined)
@@ -263,15 +264,10 @@ class TransportClient<In, Out>
     this.#updateState();
   }
 
-  /** `age`: how long the session was open, in ms. `address`: of its server. */
-  #lossError(age = Number.POSITIVE_INFINITY, address = this.#text): GettyError {
-    // A server that is full, or that rejects the certificate, closes without a reason.
-    const hint =
-      age < MIN_SESSION_AGE
-        ? ` ${Math.round(age)} ms after it was opened; did the server refuse it?`
-        : '';
+  /** `how`: see describeEnd(). `address`: of the server. */
+  #lossError(how = '', address = this.#text): GettyError {
     const suffix = this.#schedule.isEnabled ? '' : ', and reconnect is off';
-    return gettyError('CONNECTION_LOST', `the session with ${address} was lost${hint}${suffix}`);
+    return gettyError('CONNECTION_LOST', `the session with ${address} was lost${how}${suffix}`);
   }
 
   #closedError(): GettyError {
@@ -297,6 +293,16 @@ class TransportClient<In, Out>
     this.#attemptAbort?.abort(this.#closedError());
     await this.#attempt?.catch(() => {});
   }
+}
+
+/** How a session was lost, as the end of a sentence. `age`: how long it was open, in ms. */
+function describeEnd({ closeCode, closeReason }: Session<never>, age: number): string {
+  // Undefined: no close frame of a WebSocket has arrived.
+  if (closeReason !== undefined)
+    return isOrderlyClose(closeCode) ? '' : `: the server ${describeClose(closeCode, closeReason)}`;
+  // A server that is full, or that rejects the certificate, closes without a reason.
+  if (age >= MIN_SESSION_AGE) return '';
+  return ` ${Math.round(age)} ms after it was opened; did the server refuse it?`;
 }
 
 /** connect() with the transports of `platform`. */

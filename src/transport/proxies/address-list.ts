@@ -1,10 +1,10 @@
 /** A list of IP addresses and ranges of them, such as `10.0.0.0/8`. */
-import { BlockList } from 'node:net';
 import { refusePromise } from '../../core/callbacks.js';
-import { badOption, isArray } from '../../core/options.js';
+import { badOption, checkReadable, isArray, type NamesOf } from '../../core/options.js';
 import type { AddressRules } from '../types.js';
-import { type IpAddress, parseIp } from './ip-address.js';
+import { canonicalIp, type IpAddress, parseIp } from './ip-address.js';
 
+const RULE_NAMES = { check: true } satisfies NamesOf<AddressRules>;
 const EXPECTED = 'an IP address or a range of them, such as 10.0.0.0/8 or 2001:db8::/32';
 
 /**
@@ -60,21 +60,20 @@ function bitsOf({ family }: IpAddress): number {
 export type IncludesHost = (host: string) => boolean;
 
 /**
- * Reads an option that is a list: an array, or a BlockList of `node:net`, whose later changes have
- * an effect. `minEntries`: entries that an array must have. Throws BAD_OPTION. The result throws
- * what check() of a BlockList throws, and BAD_OPTION if that returns no boolean.
+ * Reads an option that is a list: an array, or AddressRules, whose later changes have an effect.
+ * `minEntries`: entries that an array must have. Throws BAD_OPTION. The result throws what check()
+ * of AddressRules throws, and BAD_OPTION if that returns no boolean.
  */
 export function readAddressList(
   name: string,
   given: readonly string[] | AddressRules,
   minEntries = 0,
 ): IncludesHost {
-  if (given instanceof BlockList) {
+  if (isRules(name, given)) {
     return (host) => {
-      const family = parseIp(host)?.family;
-      const text = host.replace(/%.*$/, '');
-      if (family === undefined) return false;
-      const includes: unknown = given.check(text, text.includes(':') ? 'ipv6' : 'ipv4');
+      const address = canonicalIp(host.replace(/%.*$/, ''));
+      if (address === undefined) return false;
+      const includes: unknown = given.check(address, address.includes(':') ? 'ipv6' : 'ipv4');
       if (typeof includes === 'boolean') return includes;
       const method = `check() of ${name}`;
       refusePromise('BAD_OPTION', method, includes);
@@ -82,9 +81,20 @@ export function readAddressList(
     };
   }
   if (typeof given !== 'object' || given === null || !isArray(given))
-    throw badOption(name, given, `an array of texts, each ${EXPECTED}, or a BlockList of node:net`);
+    throw badOption(
+      name,
+      given,
+      `an array of texts, each ${EXPECTED}, or an object with a method check(), such as a BlockList of node:net`,
+    );
   const entries = given as readonly string[];
   if (entries.length < minEntries) throw badOption(name, given, `at least one entry: ${EXPECTED}`);
   const list = new AddressList(name, entries);
   return (host) => list.has(host);
+}
+
+/** Throws BAD_OPTION if the method cannot be read. */
+function isRules(name: string, given: unknown): given is AddressRules {
+  if (typeof given !== 'object' || given === null || isArray(given)) return false;
+  checkReadable(name, given, RULE_NAMES);
+  return typeof (given as Partial<AddressRules>).check === 'function';
 }

@@ -30,7 +30,7 @@ const EVENTS = Object.keys(EVENT_NAMES) as (keyof typeof EVENT_NAMES)[];
 export const SESSION_DEFAULTS = {
   name: '',
   maxMessageBytes: 1024 * 1024,
-  cronPeriod: 60_000,
+  cronPeriod: 45_000,
   idleTimeout: 0,
   messageTimeout: 60_000,
   allowHalfOpen: false as boolean,

@@ -11,8 +11,9 @@ import { badOption, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
 import { warn } from '../../core/warning.js';
+import { hostOf } from '../address.js';
 import type { SharedMessage } from '../buffers/shared-message.js';
-import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
+import { checkCloseOptions, closeCodeOf, NORMAL_CLOSE } from '../close-code.js';
 import type { SessionRates } from '../rate/session-rates.js';
 import type {
   AttributeMap,
@@ -129,6 +130,10 @@ export class TransportSession<In, Out>
 
   get remoteAddress(): string {
     return this.#connection.remoteAddress;
+  }
+
+  get remoteHost(): string | undefined {
+    return hostOf(this.#connection.remoteAddress);
   }
 
   get encrypted(): boolean {
@@ -471,15 +476,23 @@ export class TransportSession<In, Out>
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#stop();
+    const reason =
+      error && asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error');
     try {
-      if (error !== undefined)
-        this.#reportReason(
-          asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
-        );
+      if (reason !== undefined) this.#reportReason(reason);
     } finally {
-      this.#connection.destroy();
+      this.#abortConnection(reason);
       if (this.#isConnectionClosed) queueMicrotask(() => this.#finish());
     }
+  }
+
+  /** The peer receives only the code of the error: its message may have secrets. */
+  #abortConnection(reason: GettyError | undefined): void {
+    const connection = this.#connection;
+    const closeCode = reason && closeCodeOf(reason.code);
+    if (reason === undefined || closeCode === undefined || connection.abort === undefined)
+      connection.destroy();
+    else connection.abort(closeCode, reason.code);
   }
 
   /** Called by the reader: sends what was written, and destroys the session. */

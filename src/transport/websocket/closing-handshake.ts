@@ -1,7 +1,5 @@
-import { CloseError, NORMAL_CLOSE } from '../close-code.js';
+import { CloseError, describeClose, isOrderlyClose } from '../close-code.js';
 import type { ReceivedClose } from './frames/frame-event.js';
-
-const GOING_AWAY = 1001;
 
 /** The close frames of both ends of a connection (RFC 6455, section 7.1). */
 export class ClosingHandshake {
@@ -21,8 +19,7 @@ export class ClosingHandshake {
     this.isReceived = true;
     this.code = code;
     this.reason = reason;
-    if (code === undefined || code === NORMAL_CLOSE || code === GOING_AWAY) return undefined;
-    const quoted = reason === '' ? '' : `: ${JSON.stringify(reason)}`;
-    return new CloseError(`${remoteAddress} closed with code ${code}${quoted}`, code, reason);
+    if (code === undefined || isOrderlyClose(code)) return undefined;
+    return new CloseError(`${remoteAddress} ${describeClose(code, reason)}`, code, reason);
   }
 }

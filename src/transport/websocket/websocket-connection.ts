@@ -186,11 +186,28 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     this.events?.onClosing?.();
     const { message, code, closeCode, cause } = violation;
     const error = new GettyError(code, `${this.remoteAddress}: ${message}`, cause);
-    if (!this.closing.isSent) this.#sendClose(closeCode);
+    this.#endWithReason(closeCode, code);
+    this.#close(error);
+  }
+
+  abort(closeCode: number, reason: string): void {
+    if (this.isClosed) return;
+    // The peer has a close frame already, and has had its time to read.
+    if (this.closing.isSent) return this.destroy();
+    this.#endWithReason(closeCode, reason);
+    this.isClosed = true;
+    this.stopReading();
+    queueMicrotask(() => this.events?.onClose());
+  }
+
+  /** Sends a close frame. The session ends before the stream, which takes 1 s at most. */
+  #endWithReason(closeCode: number, reason: string): void {
+    if (!this.closing.isSent) this.#sendClose(closeCode, reason);
     this.stream.end();
+    // What the peer sends is dropped. Unread bytes would make the system reset the connection.
+    this.stream.resume();
     this.#lingerTimer = destroyAfterLinger(this.stream);
     this.stream.onSessionEnd?.();
-    this.#close(error);
   }
 
   /** The end of the stream is regular only after both close frames. */

@@ -58,6 +58,8 @@ runForEveryTransport({
     expect(p.serverSession.id).not.toBe(p.clientSession.id);
     expect(p.clientSession.remoteAddress).toBe(p.server.address);
     expect(p.serverSession.localAddress).toBe(p.server.address);
+    for (const { remoteHost, remoteAddress } of [p.serverSession, p.clientSession])
+      expect(remoteHost).toBe(/^\w+:\/\/([\w.]+):\d+/.exec(remoteAddress)?.[1]);
     expect(p.clientSession.localAddress).not.toBe(p.clientSession.remoteAddress);
     expect(p.serverSession.maxMessageBytes).toBe(1024 * 1024);
     p.clientSession.attributes.set('table', 7);

@@ -78,7 +78,10 @@ describe('the option', () => {
     [['10.0.0.1', undefined], 'deny[1]: got undefined'],
     ['10.0.0.1', 'deny: got "10.0.0.1", expected an array'],
     [null, 'deny: got null'],
-    [{ check: () => true }, 'deny: got an object'],
+    [{}, 'deny: got an object, expected an array'],
+    [{ check: true }, 'deny: got an object'],
+    [new Set(['10.0.0.1']), 'deny: got an object'],
+    [() => true, 'deny: got a function'],
   ])('%j is BAD_OPTION', (given, message) => {
     expect(thrown(() => readAddressList('deny', given as string[]))).toMatchObject({
       code: 'BAD_OPTION',
@@ -99,6 +102,40 @@ describe('the option', () => {
       false,
       false,
     ]);
+  });
+
+  it('may be an object with check(), which gets each address in one form', () => {
+    const given: unknown[] = [];
+    const rules = {
+      banned: new Set(['10.0.0.7', '2001:db8::7']),
+      check(...args: (string | undefined)[]) {
+        given.push(args);
+        return this.banned.has(args[0] as string);
+      },
+    };
+    const has = readAddressList('deny', rules);
+    const hosts = ['10.0.0.7', '::FFFF:10.0.0.7', '2001:DB8:0::7', 'fe80::1%eth0', '', 'localhost'];
+    expect(hosts.map(has)).toEqual([true, true, true, false, false, false]);
+    expect(given).toEqual([
+      ['10.0.0.7', 'ipv4'],
+      ['10.0.0.7', 'ipv4'],
+      ['2001:db8::7', 'ipv6'],
+      ['fe80::1', 'ipv6'],
+    ]);
+    rules.banned.delete('10.0.0.7');
+    expect(has('10.0.0.7')).toBe(false);
+  });
+
+  it('is BAD_OPTION if check cannot be read', () => {
+    const rules = Object.defineProperty({}, 'check', {
+      get() {
+        throw new Error('no');
+      },
+    });
+    expect(thrown(() => readAddressList('deny', rules as string[]))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: 'deny: got an object that throws: no',
+    });
   });
 
   it('may require an entry', () => {

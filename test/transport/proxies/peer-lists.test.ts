@@ -164,6 +164,19 @@ it('a BlockList can change while the server runs', async () => {
   socket.destroy();
 });
 
+it('an object with check() can ban an address and permit it again', async () => {
+  const banned = new Set<string>();
+  const deny = { check: (address: string) => banned.has(address) };
+  await using server = await serveRecording('ws://127.0.0.1:0', { deny });
+  expect(await upgradeStatus(server.address)).toBe(101);
+  banned.add('127.0.0.1');
+  const socket = silentPeer(server.address);
+  expect((await server.refusals.next()).error.message).toBe('deny has the address 127.0.0.1');
+  socket.destroy();
+  banned.delete('127.0.0.1');
+  expect(await upgradeStatus(server.address)).toBe(101);
+});
+
 it('udp counts each datagram of a refused peer', async () => {
   await using server = await serveRecording('udp://127.0.0.1:0', { deny: ['127.0.0.1'] });
   await using client = await connect(server.address, RAW_SETUP, { reconnect: false });

@@ -107,12 +107,12 @@ it('close() of a client sends the code 1000 after its messages', async () => {
   expect(ours.events.log).toEqual(['open', 'close']);
 });
 
-it('close() of a server sends the code 1000', async () => {
+it('close() of a server sends the code 1001', async () => {
   await using server = await echo();
   using peer = wsClient(server.address);
   await peer.opened;
   await server.server.close();
-  expect(await peer.closed.next()).toBe('1000');
+  expect(await peer.closed.next()).toBe('1001');
   expect(server.events.log).toEqual(['open', 'close']);
 });
 

@@ -52,6 +52,10 @@ export const closeWith = (code: number, reason: Payload = ''): Buffer =>
 export const ECHO_A = '810161';
 export const ECHO_ABC = '8103616263';
 export const PONG = '8a00';
-export const closed = (code: number): string => `8802${code.toString(16).padStart(4, '0')}`;
-export const PROTOCOL_ERROR = closed(1002);
-export const INVALID_TEXT = closed(1007);
+export const closed = (code: number, reason = ''): string =>
+  Buffer.of(0x88, 2 + reason.length, code >> 8, code & 0xff, ...Buffer.from(reason)).toString(
+    'hex',
+  );
+export const PROTOCOL_ERROR = closed(1002, 'BAD_FRAME');
+export const INVALID_TEXT = closed(1007, 'BAD_FRAME');
+export const TOO_LARGE = closed(1009, 'MESSAGE_TOO_LARGE');

@@ -94,7 +94,7 @@ it('fails with IDLE_TIMEOUT when the peer does not answer pings', async () => {
   await using server = await wsServer({ autoPong: false });
   await using ours = await ourClient(server.address, { cronPeriod: 20, idleTimeout: 100 });
   expect((await ours.events.errors.next()).code).toBe('IDLE_TIMEOUT');
-  expect(await (await server.peers.next()).closed.next()).toBe('1006');
+  expect(await (await server.peers.next()).closed.next()).toBe('1008 IDLE_TIMEOUT');
 });
 
 it('agrees on the first subprotocol of the client that the server supports', async () => {

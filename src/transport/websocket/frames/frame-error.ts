@@ -1,7 +1,12 @@
 import { type ErrorCode, GettyError } from '../../../core/errors.js';
+import { INVALID_DATA, TOO_LARGE } from '../../close-code.js';
 
 /** The close codes of violations (RFC 6455, section 7.4.1). */
-export const CLOSE_CODE = { protocolError: 1002, invalidData: 1007, tooLarge: 1009 } as const;
+export const CLOSE_CODE = {
+  protocolError: 1002,
+  invalidData: INVALID_DATA,
+  tooLarge: TOO_LARGE,
+} as const;
 
 /** The peer violated the protocol or exceeded a limit. The close frame contains `closeCode`. */
 export class FrameError extends GettyError {

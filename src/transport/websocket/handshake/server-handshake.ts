@@ -6,7 +6,7 @@ import type { RefusalReason, WebSocketOptions, WebSocketRequest } from '../../ty
 import { acceptOffer } from '../deflate/deflate-negotiation.js';
 import { acceptKeyOf, type HandshakeResult, WEBSOCKET_VERSION } from './handshake.js';
 import { checkOrigin } from './origin-policy.js';
-import { hasBody, targetOf, type UpgradeRequest } from './upgrade-request.js';
+import { hasBody, type RequestTarget, targetOf, type UpgradeRequest } from './upgrade-request.js';
 
 /** Subprotocols of a request that are read. */
 const MAX_PROTOCOLS = 64;
@@ -65,7 +65,7 @@ export function answerUpgrade(
     return refuse(404, 'path', 'no server listens at this path');
   const decision = checkOrigin(headers.origin, target, listenHost, options);
   if (decision === 'host refused') return refuseHost(target.hostname);
-  if (decision === 'origin refused') return refuseOrigin(headers.origin);
+  if (decision === 'origin refused') return refuseOrigin(headers.origin, target);
   const protocol = chooseProtocol(headers['sec-websocket-protocol'], options.protocols);
   const { compression = 'none' } = options;
   const accepted =
@@ -133,12 +133,21 @@ function refuseHost(hostname: string): RefusedUpgrade {
   };
 }
 
-export function refuseOrigin(origin: string | undefined): RefusedUpgrade {
-  const message = `the origin ${JSON.stringify(origin)} is not allowed`;
+/** `target`: of the request. Undefined: the function `allowOrigin` has refused the origin. */
+export function refuseOrigin(origin: string | undefined, target?: RequestTarget): RefusedUpgrade {
+  const refused = `the origin ${JSON.stringify(origin)} is not allowed`;
+  const message =
+    target === undefined
+      ? `${refused} by the function websocket.allowOrigin`
+      : `${refused}: the request is for the host ${JSON.stringify(hostAndPort(target))}, and websocket.allowOrigin does not have the origin`;
   return {
     response: statusResponse(403, 'this origin is not allowed'),
     refusal: new RefusedError(message, { reason: 'origin' }),
   };
+}
+
+function hostAndPort({ hostname, port }: RequestTarget): string {
+  return port === undefined ? hostname : `${hostname}:${port}`;
 }
 
 function responseHeader(status: number, lines: readonly string[]): string {
