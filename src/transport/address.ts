@@ -284,11 +284,11 @@ const HOST =
   /^(?!unix|memory|port|stdio)[a-z]+:\/\/(?:[^/@]*@)?(?:\[([^\]%]+)[^\]]*\]|([^/:?[\]]+))/;
 
 /**
- * The host of an address that formatAddress() has made, as AddressRules.check() gets it. Undefined:
- * the scheme has no hosts.
+ * The host of the address `text`, which formatAddress() has made, as AddressRules.check() gets it.
+ * Undefined: the scheme has no hosts.
  */
-export function hostOf(address: string): string | undefined {
-  const [, ipv6, other] = HOST.exec(address) ?? [];
+export function hostOf(text: string): string | undefined {
+  const [, ipv6, other] = HOST.exec(text) ?? [];
   // An IPv6 address that stands for an IPv4 address is that one.
   return ipv6?.replace(/^::ffff:(?=\d+\.)/, '') ?? other;
 }

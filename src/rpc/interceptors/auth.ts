@@ -32,8 +32,8 @@ export interface Credentials {
 }
 
 /**
- * Returns the identity that belongs to the credentials. When it throws or rejects, or its
- * result cannot be read, the caller gets UNAUTHENTICATED without the reason; an RpcError reaches the
+ * Returns the identity that belongs to the credentials. When it throws or rejects, or its result
+ * cannot be read, the caller gets UNAUTHENTICATED without the reason. An RpcError reaches the
  * caller unchanged.
  */
 export type Authenticate = (credentials: Credentials) => Identity | Promise<Identity>;
