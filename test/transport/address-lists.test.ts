@@ -140,7 +140,10 @@ describe('a server with several addresses', () => {
     const events = new Recorder<string>('the client');
     const setup = { codec: lines(), listener: events };
     // Each of them is used by a client whose other address has no server.
-    for (const given of [[{ port: port2 }, memory()], [memory(), server.address]]) {
+    for (const given of [
+      [{ port: port2 }, memory()],
+      [memory(), server.address],
+    ]) {
       await using client = await connect(given, setup);
       (await client.session()).write('hello');
       expect(await events.messages.next()).toBe('hello');
