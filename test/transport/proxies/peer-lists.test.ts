@@ -177,6 +177,33 @@ it('an object with check() can ban an address and permit it again', async () => 
   expect(await upgradeStatus(server.address)).toBe(101);
 });
 
+describe('a peer is refused as fault', () => {
+  const list = {
+    check(): boolean {
+      throw new Error('no list');
+    },
+  };
+  it.each<[string, ServerOptions]>([
+    ['allow', { allow: list }],
+    ['deny', { deny: list }],
+    ['behindProxy.trusted', { behindProxy: { trusted: list, header: 'forwarded' } }],
+  ])('when check() of %s throws', async (_, options) => {
+    await using http = await listenHttp();
+    for (const address of ['ws://127.0.0.1:0', { server: http.server, path: '/live' }] as const) {
+      await using server = await serveRecording(address, options);
+      const peer = silentPeer(typeof address === 'string' ? server.address : http.url);
+      if (typeof address !== 'string') peer.write(handshakeRequest('ws://127.0.0.1/live'));
+      const closed = new Promise((resolve) => peer.once('close', resolve));
+      expect((await server.refusals.next()).error).toMatchObject({
+        reason: 'fault',
+        message: expect.stringContaining('no list'),
+      });
+      await within(closed, 'the close');
+      expect(server.server.sessions.size).toBe(0);
+    }
+  });
+});
+
 it('udp counts each datagram of a refused peer', async () => {
   await using server = await serveRecording('udp://127.0.0.1:0', { deny: ['127.0.0.1'] });
   await using client = await connect(server.address, RAW_SETUP, { reconnect: false });
