@@ -759,20 +759,15 @@ export interface ServerOptions {
 }
 
 /**
-<<<<<<< HEAD
- * A BlockList of `node:net`. If check() of a subclass throws or returns no boolean, the peer is
- * refused with the reason `fault`.
-=======
  * Decides whether an address is in a list: a BlockList of `node:net`, or an object of yours, whose
  * list can also shrink. For example `{ check: (address) => banned.has(address) }`.
->>>>>>> efcc867457dccc874ba91c4f09e315f59db33686
  */
 export interface AddressRules {
   /**
    * Returns true if the list has the address: an IP address in its shortest form, in lower case and
    * without a zone, such as `2001:db8::7` or `10.0.0.7`, also for a peer at `::ffff:10.0.0.7`.
    * Called for each peer, on UDP without a session for each datagram, so it must be fast. If it
-   * throws, the peer is refused with the reason `fault`.
+   * throws or returns no boolean, the peer is refused with the reason `fault`.
    */
   check(address: string, family?: 'ipv4' | 'ipv6'): boolean;
 }
