@@ -146,7 +146,7 @@ describe('a session of a page', () => {
     peer.socket.send(Buffer.alloc(1_001));
     expect(await page.events.errors.next()).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
     await page.events.closed.next();
-    expect(await peer.closed.next()).toBe('4000 destroyed');
+    expect(await peer.closed.next()).toBe('4000 MESSAGE_TOO_LARGE');
   });
 
   it('leaves permessage-deflate to the browser, and rejects snappy with BAD_OPTION', async () => {

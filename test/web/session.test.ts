@@ -28,7 +28,7 @@ describe('a session of a page', () => {
     await using page = await connectPage(server.address, { idleTimeout: 20 });
     const peer = await server.peers.next();
     expect(await page.events.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
-    expect(await peer.closed.next()).toBe('4000 destroyed');
+    expect(await peer.closed.next()).toBe('4000 IDLE_TIMEOUT');
   });
 
   it('reports a callback that fails without an onError, or in it, as an uncaught error, and stays open', async () => {
