@@ -93,7 +93,7 @@ const sources = [
   'src/transport/rooms/topics.ts',
   'src/registries/etcd/registry-options.ts',
   'src/registries/static/index.ts',
-  'src/registries/file/index.ts',
+  'src/registries/file/registry-options.ts',
   ...RPC,
   ...INTERCEPTORS,
   ...MICRO,
