@@ -46,7 +46,8 @@ describe('the ttl of an entry of the file registry', () => {
     };
   }
 
-  const scannerOf = (ttl: number): DirectoryScanner => new DirectoryScanner(directory, { ...FILE_REGISTRY_DEFAULTS, ttl }, SILENT);
+  const scannerOf = (ttl: number): DirectoryScanner =>
+    new DirectoryScanner(directory, { ...FILE_REGISTRY_DEFAULTS, ttl }, SILENT);
   const scan = async (scanner: DirectoryScanner): Promise<string[]> =>
     (await scanner.scan('all')).nodes.map(({ id }) => id);
 
