@@ -33,7 +33,7 @@ const OTHER_COMMAS = 8;
 const TEXT_BYTES = 16;
 const COMMA = 44;
 const NOT_ASCII = /[\u0080-\uffff]/;
-/** Entries are read again when this part of a limit that was reached is used. */
+/** Entries are read again when this part is left of those that were there when one was refused. */
 const ROOM_AGAIN = 0.9;
 
 /** One character above U+00FF makes all characters of a text take two bytes. */
@@ -72,6 +72,8 @@ export class EntryBudget {
   #entries = 0;
   #bytes = 0;
   #isFull = false;
+  /** What was counted when an entry did not fit the last time. */
+  #whenRefused = { entries: 0, bytes: 0 };
   /** Whether an entry did not fit since restart(). */
   #wasSkipped = false;
 
@@ -101,11 +103,14 @@ export class EntryBudget {
     this.#bytes -= bytes;
   }
 
-  /** Whether entries did not fit and there is room now. Then everything must be read again. */
+  /**
+   * Whether entries did not fit, and others were removed since. Then everything must be read again.
+   * An entry that is larger than the room that is left does not count as removed.
+   */
   get hasRoomAgain(): boolean {
-    const { maxEntries, maxBytes } = this.#limits;
+    const { entries, bytes } = this.#whenRefused;
     return (
-      this.#isFull && this.#entries < maxEntries * ROOM_AGAIN && this.#bytes < maxBytes * ROOM_AGAIN
+      this.#isFull && (this.#entries < entries * ROOM_AGAIN || this.#bytes < bytes * ROOM_AGAIN)
     );
   }
 
@@ -126,6 +131,7 @@ export class EntryBudget {
 
   #onFull(): void {
     this.#wasSkipped = true;
+    this.#whenRefused = { entries: this.#entries, bytes: this.#bytes };
     if (this.#isFull) return;
     this.#isFull = true;
     this.#logger.warn(
