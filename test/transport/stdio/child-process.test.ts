@@ -51,19 +51,25 @@ it('calls a child and is called by it; the child ends when the session is closed
   expect(await exited).toBe(0);
 });
 
-it.each([10, 500_000])(
-  'fails a call with an argument of %i bytes at once when the child exits with 0',
-  async (length) => {
-    await using exiting = start('-e', "process.stdin.once('data', () => process.exit(0))");
-    await using client = await connect(
-      { stdio: exiting.child },
-      { timeout: LONG_TIMEOUT, session: { waitTime: LONG_TIMEOUT } },
-    );
-    expect(await rejection(client.stub(Greeter).hello('x'.repeat(length)))).toMatchObject({
-      code: 'UNAVAILABLE',
-    });
-  },
-);
+it.each([
+  ['that it has read', 10, "data.includes('hello')"],
+  // So much is not sent before the answer to the first heartbeat.
+  ['that waits to be sent', 500_000, 'true'],
+])('fails a call %s at once when the child exits with 0', async (_, length, condition) => {
+  const program = `process.stdin.on('data', (data) => ${condition} && process.exit(0))`;
+  await using exiting = start('-e', program);
+  await using client = await connect(
+    { stdio: exiting.child },
+    {
+      timeout: LONG_TIMEOUT,
+      heartbeatTimeout: LONG_TIMEOUT,
+      session: { waitTime: LONG_TIMEOUT },
+    },
+  );
+  expect(await rejection(client.stub(Greeter).hello('x'.repeat(length)))).toMatchObject({
+    code: 'UNAVAILABLE',
+  });
+});
 
 it('closes with CONNECTION_LOST when the child exits with an error', async () => {
   await using greeter = start(GREETER_FILE);
