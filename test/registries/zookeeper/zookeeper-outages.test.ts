@@ -81,8 +81,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
           .join(),
       ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
       // Every list has the living providers.
-      for (const list of scenario.lists.slice(scenario.lists.indexOf('a,b,c')))
-        expect(list).toMatch(/^a,b/);
+      scenario.expectLists('a,b,c', /^a,b/);
       console.info(
         `killed for ${downtime} ms: published after ${Math.round(published)} ms, listed after ${Math.round(listed)} ms`,
       );
@@ -112,8 +111,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
       const listed = performance.now() - restart;
       await scenario.untilPublished(['a', 'b']);
       expect(scenario.failures).toEqual([]);
-      for (const list of scenario.lists.slice(scenario.lists.indexOf('a,b,c')))
-        expect(list).toMatch(/^a,b/);
+      scenario.expectLists('a,b,c', /^a,b/);
       console.info(
         `frozen for ${frozen} ms: logged after ${Math.round(logged)} ms, listed ${Math.round(listed)} ms after the end`,
       );
@@ -135,8 +133,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     frozen.thaw();
     await elapse(1_000);
     expect(scenario.failures).toEqual([]);
-    for (const list of scenario.lists.slice(scenario.lists.indexOf('a,b,c,d,e')))
-      expect(list).toBe('a,b,c,d,e');
+    scenario.expectLists('a,b,c,d,e', /^a,b,c,d,e$/);
     await scenario.untilPublished(['a', 'b', 'c', 'd', 'e']);
   });
 

@@ -1,5 +1,6 @@
 /** Providers on ZooKeeper servers, and a consumer that calls them during an outage. */
 import type { ChildProcess } from 'node:child_process';
+import { expect } from 'vitest';
 import {
   type Consumer,
   consume,
@@ -41,6 +42,8 @@ export class ZooKeeperScenario implements AsyncDisposable {
   readonly resolver: Resolver;
   /** The ids of every list. */
   readonly lists: string[] = [];
+  /** What happened when, for a test that fails. */
+  readonly #history: string[] = [];
   #calls: Promise<void> | undefined;
   #isStopped = false;
 
@@ -52,24 +55,41 @@ export class ZooKeeperScenario implements AsyncDisposable {
     this.#servers = servers;
     this.#hosts = hosts;
     this.#options = options;
-    this.consumer = consume({ registry: this.#open(this.log) });
+    this.consumer = consume({ registry: this.#open('consumer', this.log) });
     this.resolver = this.consumer.resolver(Who);
-    this.resolver.onChange((_, nodes) => void this.lists.push(nodes.map(({ id }) => id).join()));
+    this.resolver.onChange((_, nodes) => {
+      const list = nodes.map(({ id }) => id).join();
+      this.lists.push(list);
+      this.#note(`the list is ${list}`);
+    });
   }
 
-  #open(logger?: RecordingLogger): Registry {
+  #note(event: string): void {
+    this.#history.push(`${Math.round(performance.now())} ms: ${event}`);
+  }
+
+  /** `name` is for the history. */
+  #open(name: string, log?: RecordingLogger): Registry {
+    const write =
+      (level: 'info' | 'warn') =>
+      (details: object, message: string): void => {
+        this.#note(`${name}: ${message}`);
+        log?.[level](details, message);
+      };
+    const logger = { info: write('info'), warn: write('warn') };
     const registry = zookeeper(this.#hosts, { root: ROOT, logger, ...this.#options });
     this.#registries.push(registry);
     return registry;
   }
 
   async provide(id: string): Promise<Provider> {
-    const registry = this.#open();
+    const registry = this.#open(id);
     const provider = await provide({
       registry,
       id,
       address: 'tcp://127.0.0.1:0',
       services: [implement(Who, { who: () => id })],
+      onPublish: (nodes) => this.#note(`${id} has ${nodes.length} published nodes`),
     });
     this.#providers.push(provider);
     return provider;
@@ -111,6 +131,12 @@ export class ZooKeeperScenario implements AsyncDisposable {
       },
       () => `the server has the entries [${ids}], it has [${found}]`,
     );
+  }
+
+  /** Expects that every list since the first one that is `first` matches. */
+  expectLists(first: string, pattern: RegExp): void {
+    const wrong = this.lists.slice(this.lists.indexOf(first)).filter((list) => !pattern.test(list));
+    expect(wrong, this.#history.join('\n')).toEqual([]);
   }
 
   /** Makes calls at equal intervals until the scenario is disposed. */
