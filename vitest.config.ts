@@ -1,5 +1,27 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/**
+ * Short files whose tests take more than 15 s. Without durations of an earlier run, vitest starts
+ * with the longest files, and these would run alone at the end.
+ */
+const SLOW_FILES = [
+  'test/runtimes/runtimes.test.ts',
+  'test/simulation/cluster.test.ts',
+  'test/testing/simulation/determinism.test.ts',
+  'test/examples/http-servers.test.ts',
+  'test/cli/guide.test.ts',
+];
+
+class SlowFilesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isSlow = ({ moduleId }: TestSpecification): boolean =>
+      SLOW_FILES.some((path) => moduleId.endsWith(`/${path}`));
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isSlow), ...sorted.filter((file) => !isSlow(file))];
+  }
+}
 
 export default defineConfig({
   test: {
@@ -7,6 +29,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // A process for each file: what one file leaves behind cannot disturb another.
     pool: 'forks',
+    sequence: { sequencer: SlowFilesFirst },
     // Many tests wait for other processes: one file more than there are cores. Four are enough,
     // since each may start servers of its own.
     maxWorkers: Math.min(availableParallelism() + 1, 4),
