@@ -1,4 +1,6 @@
 /** Messages with many fields count more objects, in each form of Protobuf. */
+
+import { setFlagsFromString } from 'node:v8';
 import { create, createFileRegistry, type DescMessage } from '@bufbuild/protobuf';
 import * as wkt from '@bufbuild/protobuf/wkt';
 import {
@@ -12,6 +14,12 @@ import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-co
 import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
 import { MAX_DECODED_OBJECTS } from '../../../src/transport/codecs/json-text.js';
 import { delimited, expectRefused, tag } from './expensive-messages.js';
+
+setFlagsFromString('--allow-natives-syntax');
+const haveSameMap = new Function('a', 'b', 'return %HaveSameMap(a, b)') as (
+  a: unknown,
+  b: unknown,
+) => boolean;
 
 interface ItemOptions {
   type?: Type;
@@ -110,6 +118,27 @@ test('counts fields of fractions three times, because V8 keeps their values in o
   for (const type of [Type.DOUBLE, Type.FLOAT, Type.UINT32, Type.FIXED32])
     expect(objectsOf(type), Type[type]).toBe(1 + 100 * (1 + 30));
 });
+
+test.each([
+  [Type.DOUBLE, [0, 0, 0, 0, 0, 0, 0xf8, 0x3f], 1],
+  [Type.FLOAT, [0, 0, 0xc0, 0x3f], 5],
+  [Type.FIXED32, [0xff, 0xff, 0xff, 0xff], 5],
+  [Type.UINT32, [0xff, 0xff, 0xff, 0xff, 0x0f], 0],
+])(
+  'a fraction or large number in a field of type %i makes no new hidden class',
+  (type, value, wireType) => {
+    const schema = listOf(200, { type });
+    const all = Array.from({ length: 200 }, (_, i) => [...tag(i + 1, wireType), ...value]).flat();
+    const bytes = Buffer.concat([delimited(1, Buffer.alloc(0)), delimited(1, Buffer.from(all))]);
+    const { items } = protobufCodec(schema).decode(bytes, 0, bytes.length) as unknown as {
+      items: { f0: number; f199: number }[];
+    };
+    // Reading a property would convert the first item.
+  expect(haveSameMap(items[0], items[1])).toBe(true);
+  expect(items[0]).toMatchObject({ f0: 0, f199: 0 });
+    expect(items[1]?.f199).toBe(type === Type.DOUBLE || type === Type.FLOAT ? 1.5 : 2 ** 32 - 1);
+    },
+);
 
 test('counts the fields of the argument itself for maxPendingBytes, and not as a limit', () => {
   const schema = listOf(100).fields[0]?.message as DescMessage;

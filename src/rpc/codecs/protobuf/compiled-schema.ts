@@ -2,10 +2,16 @@
 import { create, type DescMessage, protoInt64, ScalarType } from '@bufbuild/protobuf';
 import { compileDecoder } from './decoder-compiler.js';
 import { compileEncoder } from './encoder-compiler.js';
-import { zeroLiteral } from './scalars.js';
+import { mayBeDouble, zeroLiteral } from './scalars.js';
 import { type AnyMessage, type CompiledSchema, IMPLICIT, literal } from './types.js';
 
 const EMPTY = new Uint8Array(0);
+/**
+ * When a field that had only 32-bit integers gets its first other number, V8 makes a new hidden
+ * class and copies all fields. From so many of these fields on, the first message would take
+ * milliseconds; with 1,000 fields it takes seconds.
+ */
+const MANY_NUMBER_FIELDS = 50;
 const compiledSchemas = new WeakMap<DescMessage, CompiledSchema>();
 let canCompile: boolean | undefined;
 
@@ -73,6 +79,7 @@ function compiledCodeOf(schema: DescMessage): CompiledSchema {
  * fields of a constructed object in the object itself, also those that are set later.
  */
 function messageClass(schema: DescMessage, prototype: object): new () => AnyMessage {
+  const isPrepared = schema.fields.filter(mayBeDouble).length >= MANY_NUMBER_FIELDS;
   const lines = [`this.$typeName = ${literal(schema.typeName)};`];
   for (const member of schema.members) {
     const name = `this[${literal(member.localName)}]`;
@@ -81,14 +88,17 @@ function messageClass(schema: DescMessage, prototype: object): new () => AnyMess
     else if (member.fieldKind === 'map') lines.push(`${name} = {};`);
     else if (member.presence === IMPLICIT && member.scalar === ScalarType.BYTES)
       lines.push(`${name} = EMPTY;`);
-    else if (member.presence === IMPLICIT) lines.push(`${name} = ${zeroLiteral(member)};`);
+    else if (member.presence === IMPLICIT)
+      lines.push(`${name} = ${isPrepared && mayBeDouble(member) ? 'zero' : zeroLiteral(member)};`);
   }
   // Lists, maps and oneofs are made for each message, because a program may change them in place.
   // An empty Uint8Array can be shared.
-  const Message = new Function(
+  const make = new Function(
     'EMPTY',
-    `"use strict"; return function Message() { ${lines.join(' ')} };`,
-  )(EMPTY);
-  Message.prototype = prototype;
-  return Message;
+    'prototype',
+    // The first instance decides how V8 keeps the fields.
+    `"use strict"; function Message() { ${lines.join(' ')} }; Message.prototype = prototype;
+${isPrepared ? 'let zero = 0.5; new Message(); zero = 0;' : ''} return Message;`,
+  );
+  return make(EMPTY, prototype);
 }

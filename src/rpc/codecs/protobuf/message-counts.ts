@@ -2,7 +2,8 @@
  * How many objects a message of a schema counts as, for `maxDecodedObjects` and `maxPendingBytes`.
  * One object stands for 64 bytes of memory and about 0.25 µs.
  */
-import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { mayBeDouble } from './scalars.js';
 import { IMPLICIT } from './types.js';
 
 /** The counts of one empty message: create() and the compiled decoder set all its fields. */
@@ -54,7 +55,7 @@ function makeCounts({ members }: DescMessage): MessageCounts {
   for (const member of members) {
     if (member.kind === 'oneof' || member.fieldKind === 'list' || member.fieldKind === 'map')
       containers++;
-    else if (member.presence === IMPLICIT) words += wordsOf(member);
+    else if (member.presence === IMPLICIT) words += mayBeDouble(member) ? NUMBER_WORDS : 1;
     else continue;
     properties++;
   }
@@ -65,18 +66,6 @@ function makeCounts({ members }: DescMessage): MessageCounts {
       containers + Math.round(words / WORDS_PER_OBJECT) + Math.max(0, properties - MAX_IN_OBJECT),
     libraryObjects: properties > MAX_FAST_PROPERTIES ? properties : 0,
   };
-}
-
-function wordsOf({ scalar }: DescField): number {
-  switch (scalar) {
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-    case ScalarType.UINT32:
-    case ScalarType.FIXED32:
-      return NUMBER_WORDS;
-    default:
-      return 1;
-  }
 }
 
 /**

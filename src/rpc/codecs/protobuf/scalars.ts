@@ -57,6 +57,16 @@ export const scalarOf = (type: ScalarType): Scalar => SCALARS[type];
 /** Returns the scalar of a field's values; an enum is an int32 on the wire. */
 export const valueScalar = (field: DescField): Scalar => SCALARS[field.scalar ?? ScalarType.INT32];
 
+/** Whether values of the field can be numbers that are no signed 32-bit integers. */
+export function mayBeDouble({ scalar }: DescField): boolean {
+  return (
+    scalar === ScalarType.DOUBLE ||
+    scalar === ScalarType.FLOAT ||
+    scalar === ScalarType.UINT32 ||
+    scalar === ScalarType.FIXED32
+  );
+}
+
 /** Returns the zero value as code. */
 export function zeroLiteral(field: DescField, type: ScalarType | undefined = field.scalar): string {
   if (type === undefined) return String((field.enum?.values[0]?.number ?? 0) | 0);
