@@ -49,14 +49,13 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   }
 
   test.each([
-    ['1 s, less than a session', 8_000, 1_000],
-    ['9 s, more than a session', 5_000, 9_000],
-    ['20 s, with the default session', 10_000, 20_000],
+    ['1 s, less than a session', 1_000],
+    ['20 s, more than a session', 20_000],
   ])(
     'is killed for %s, no call fails, and the list has the living providers afterwards',
-    async (_, sessionTimeout, downtime) => {
+    async (_, downtime) => {
       const server = await startServer();
-      const { scenario, c } = await openScenario(server, { sessionTimeout });
+      const { scenario, c } = await openScenario(server, {});
       await using _ended = scenario;
       await server.kill();
       await scenario.log.waitFor('ZooKeeper cannot be reached');
@@ -73,13 +72,11 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
       await scenario.untilListed('a', 'b', 'd');
       const listed = performance.now() - restart;
       expect(scenario.failures).toEqual([]);
-      // The log has one line for each change. On a busy machine a short session can be lost again.
-      expect(
-        scenario.log
-          .linesWith('registry: ZooKeeper ')
-          .map(({ level }) => level)
-          .join(),
-      ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
+      // The log has one line for each change.
+      expect(scenario.log.linesWith('registry: ZooKeeper ').map(({ level }) => level)).toEqual([
+        'warn',
+        'info',
+      ]);
       // Every list has the living providers.
       scenario.expectLists('a,b,c', /^a,b/);
       console.info(
@@ -88,47 +85,41 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     },
   );
 
-  test.each([
-    // A busy machine must not lose these sessions.
-    ['9 s, more than a session', 5_000, 9_000],
-    ['15 s, with the default session', 10_000, 15_000],
-  ])(
-    'is frozen for %s, the outage is logged, and the list has the living providers afterwards',
-    async (_, sessionTimeout, frozen) => {
-      const server = await startServer();
-      const { scenario, c } = await openScenario(server, { sessionTimeout });
-      await using _ended = scenario;
-      const outages = scenario.log.linesWith('ZooKeeper cannot be reached').length;
-      await server.freeze();
-      const start = performance.now();
-      await scenario.log.waitFor('ZooKeeper cannot be reached', outages + 1);
-      const logged = performance.now() - start;
-      c.kill('SIGKILL');
-      await elapse(frozen - logged);
-      server.thaw();
-      const restart = performance.now();
-      await scenario.untilListed('a', 'b');
-      const listed = performance.now() - restart;
-      await scenario.untilPublished(['a', 'b']);
-      expect(scenario.failures).toEqual([]);
-      scenario.expectLists('a,b,c', /^a,b/);
-      console.info(
-        `frozen for ${frozen} ms: logged after ${Math.round(logged)} ms, listed ${Math.round(listed)} ms after the end`,
-      );
-    },
-  );
+  // The session has its default timeout. A busy machine loses shorter ones again.
+  test('is frozen for more than a session, the outage is logged, and the list has the living providers afterwards', async () => {
+    const server = await startServer();
+    const { scenario, c } = await openScenario(server, {});
+    await using _ended = scenario;
+    const outages = scenario.log.linesWith('ZooKeeper cannot be reached').length;
+    await server.freeze();
+    const start = performance.now();
+    await scenario.log.waitFor('ZooKeeper cannot be reached', outages + 1);
+    const logged = performance.now() - start;
+    c.kill('SIGKILL');
+    await elapse(15_000 - logged);
+    server.thaw();
+    const restart = performance.now();
+    await scenario.untilListed('a', 'b');
+    const listed = performance.now() - restart;
+    await scenario.untilPublished(['a', 'b']);
+    expect(scenario.failures).toEqual([]);
+    scenario.expectLists('a,b,c', /^a,b/);
+    console.info(
+      `frozen for 15 s: logged after ${Math.round(logged)} ms, listed ${Math.round(listed)} ms after the end`,
+    );
+  });
 
   test('has one of three servers frozen, the sessions move to the others, and no call fails', async () => {
     const ensemble = await startEnsemble(3);
     servers.push(...ensemble);
-    const scenario = new ZooKeeperScenario(ensemble, { sessionTimeout: 4_000 });
+    const scenario = new ZooKeeperScenario(ensemble, { sessionTimeout: 8_000 });
     await using _ended = scenario;
     for (const id of ['a', 'b', 'c', 'd', 'e']) await scenario.provide(id);
     await scenario.untilListed('a', 'b', 'c', 'd', 'e');
     scenario.startCalls();
     const frozen = ensemble[1] as ZooKeeperServer;
     await frozen.freeze();
-    await elapse(6_000);
+    await elapse(12_000);
     await scenario.untilPublished(['a', 'b', 'c', 'd', 'e']);
     frozen.thaw();
     await elapse(1_000);
