@@ -13,7 +13,11 @@ const below = Number(values.below);
 
 const worker = new Worker(new URL('./worker.js', import.meta.url));
 const progress = implement(Progress, { report: (percent) => console.log(`${percent} %`) });
-const client = await connect({ port: worker, name: 'primes' }, { services: [progress] });
+const client = await connect(
+  { port: worker, name: 'primes' },
+  // The timeout includes the time in which the worker loads.
+  { services: [progress], connectTimeout: 30_000 },
+);
 
 const count = await client.stub(Primes).count(below, { timeout: 300_000 });
 console.log(`${count} primes below ${below}, from ${client.address}`);
