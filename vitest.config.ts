@@ -30,9 +30,9 @@ export default defineConfig({
     // A process for each file: what one file leaves behind cannot disturb another.
     pool: 'forks',
     sequence: { sequencer: SlowFilesFirst },
-    // Many tests wait for other processes: one file more than there are cores. Four are enough,
-    // since each may start servers of its own.
-    maxWorkers: Math.min(availableParallelism() + 1, 4),
+    // Many tests wait for other processes or timers: two files more than there are cores. Four are
+    // enough, since each may start servers of its own.
+    maxWorkers: Math.min(availableParallelism() + 2, 4),
     // A machine may be slow and busy. Each wait in a test has a shorter limit of its own
     // (test/fixtures/waiting.ts), and says what it waited for.
     testTimeout: 120_000,
