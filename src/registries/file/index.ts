@@ -125,16 +125,13 @@ class FileRegistry implements Registry {
   }
 
   #scheduleHeartbeats(): void {
-    if (this.#heartbeatTimer !== undefined || this.#heartbeats !== undefined) return;
-    if (this.#files.size === 0) return;
+    if (this.#heartbeatTimer !== undefined || this.#files.size === 0) return;
     this.#heartbeatTimer = startTimer(() => {
       this.#heartbeatTimer = undefined;
       this.#heartbeats = Promise.all(
         [...this.#files.values()].map((publishedFile) => publishedFile.heartbeat()),
-      ).finally(() => {
-        this.#heartbeats = undefined;
-        if (this.#closed === undefined) this.#scheduleHeartbeats();
-      });
+      );
+      this.#scheduleHeartbeats();
     }, this.#heartbeatInterval).unref();
   }
 

@@ -37,6 +37,8 @@ export class PublishedFile {
    */
   #file: FileHandle | undefined;
   #inode = 0;
+  #touching: Promise<void> | undefined;
+  #checking: Promise<void> | undefined;
   /**
    * When a file that could not be deleted has expired, by performance.now(). 0: none is left.
    */
@@ -88,12 +90,18 @@ export class PublishedFile {
     }
   }
 
-  /** Touches the file, or writes it again. A failure is logged; the next heartbeat tries again. */
+  /**
+   * Touches the file now, and checks it in several turns of the event loop, or writes it again. In
+   * a process that computes, each turn may take so long that the entry would expire during the
+   * check. A failure is logged; the next heartbeat tries again.
+   */
   heartbeat(): Promise<void> {
-    return this.#enqueue(async () => {
+    const touched = this.#touch();
+    this.#checking ??= this.#enqueue(async () => {
       if (this.#value === undefined) return;
       try {
-        this.#registration?.report(await this.#refresh(this.#value));
+        await touched;
+        this.#registration?.report(await this.#check(this.#value));
       } catch (error) {
         this.#registration?.report(false);
         this.#problems.logOnce(
@@ -103,7 +111,23 @@ export class PublishedFile {
           errorCode(error),
         );
       }
+    }).finally(() => {
+      this.#checking = undefined;
     });
+    return this.#checking;
+  }
+
+  /** The file may have been replaced or deleted, which the check finds out; this harms nothing. */
+  #touch(): Promise<void> | undefined {
+    if (this.#file === undefined || this.#value === undefined) return undefined;
+    if (this.#touching === undefined) {
+      this.#touching = touch(this.#file, this.#ttl).finally(() => {
+        this.#touching = undefined;
+      });
+      // The check may be one that does not wait for it.
+      this.#touching.catch(() => {});
+    }
+    return this.#touching;
   }
 
   /**
@@ -138,16 +162,14 @@ export class PublishedFile {
   }
 
   /** Resolves with whether the entry of this process is published. */
-  async #refresh(value: string): Promise<boolean> {
+  async #check(value: string): Promise<boolean> {
     const stats = await this.#stat();
     const isOwn = stats !== undefined && stats.ino === this.#inode;
-    if (isOwn && this.#file !== undefined && (await this.#isUndamaged(value))) {
-      await touch(this.#file, this.#ttl);
-    } else if (stats !== undefined && !isOwn && this.#isAlive(stats)) {
-      // To touch the other file would keep it alive after the other process is gone.
+    if (stats !== undefined && !isOwn && this.#isAlive(stats)) {
       this.#problems.logOnce(TAKEN_OVER);
       return false;
-    } else {
+    }
+    if (!isOwn || this.#file === undefined || !(await this.#isUndamaged(value))) {
       await this.#write(value);
       this.#logger?.info({ path: this.#path }, 'registry: published the entry again');
     }

@@ -3,7 +3,7 @@
  * behavior of all registries.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
@@ -33,6 +33,25 @@ describe('the file registry', () => {
       expect(existsSync(written)).toBe(false);
     }
     expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('touches an entry in each second turn of the event loop while each turn takes long', async () => {
+    await using registry = file(directory, { ttl: 400 });
+    await registry.register(node('a'));
+    const path = pathOf(node('a'));
+    let { mtimeMs } = statSync(path);
+    let turns = 0;
+    let most = 0;
+    for (let turn = 0; turn < 30; turn++) {
+      // A handler that computes for more than the time between two heartbeats.
+      for (const start = performance.now(); performance.now() - start < 110; );
+      await new Promise((resolve) => setImmediate(resolve));
+      const touched = statSync(path).mtimeMs;
+      turns = touched === mtimeMs ? turns + 1 : 0;
+      mtimeMs = touched;
+      most = Math.max(most, turns);
+    }
+    expect(most).toBeLessThan(4);
   });
 
   it('tells that an entry that cannot be deleted is left, until it has expired', async () => {
