@@ -35,8 +35,8 @@ export default defineConfig({
     maxWorkers: Math.min(availableParallelism() + 2, 4),
     // A machine may be slow and busy. Each wait in a test has a shorter limit of its own
     // (test/fixtures/waiting.ts), and says what it waited for.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     teardownTimeout: 30_000,
   },
 });
