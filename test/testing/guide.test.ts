@@ -52,6 +52,6 @@ describe('with the leak check of the guide', () => {
       import { assertNoLeaks } from 'getty-ts/testing';
       afterEach(() => assertNoLeaks());`,
     );
-    expect(run('--test', combined)).toMatch(/^# fail 0$/m);
+    expect(run('--test', combined)).toMatch(/^[#ℹ] fail 0$/m);
   });
 });

@@ -8,6 +8,7 @@ import {
 } from '@bufbuild/protobuf';
 import type { FrameDescription } from '../../rpc/wire/frame-description.js';
 import type { Direction } from '../../testing/proxy/index.js';
+import { parseJson } from '../../transport/codecs/json-text.js';
 import type { ObservedCall } from './open-calls.js';
 import type { TrafficRecord } from './traffic-record.js';
 
@@ -54,9 +55,9 @@ export class BodyView {
     const text = body.toString('utf8', 0, Math.min(body.length, this.#limit * 4));
     if (text.length > this.#limit || body.length < bodyBytes) return this.#cut(text);
     try {
-      const value: unknown = JSON.parse(text);
-      // JSON.stringify() is recursive: it refuses arrays in thousands of arrays.
-      JSON.stringify(value);
+      // No call has arrays in more arrays than this permits. JSON.stringify(), which writes the
+      // record, may be recursive.
+      const value = parseJson(body, 0, body.length, Number.MAX_SAFE_INTEGER);
       return { body: value };
     } catch {
       return { bodyText: text };

@@ -77,7 +77,8 @@ describe('the etcd registry', () => {
     await once(faultyServer.listen(0, '127.0.0.1'), 'listening');
     cleanUpLater(async () => {
       for (const socket of sockets) socket.destroy();
-      await once(faultyServer.close(), 'close');
+      faultyServer.close();
+      await once(faultyServer, 'close');
     });
     const log = new RecordingLogger();
     const registry = open(

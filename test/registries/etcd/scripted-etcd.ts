@@ -100,6 +100,7 @@ export class ScriptedEtcd {
 
   async close(): Promise<void> {
     for (const session of this.#sessions) session.destroy();
-    await once(this.#server.close(), 'close');
+    this.#server.close();
+    await once(this.#server, 'close');
   }
 }

@@ -134,10 +134,10 @@ test.each([
       items: { f0: number; f199: number }[];
     };
     // Reading a property would convert the first item.
-  expect(haveSameMap(items[0], items[1])).toBe(true);
-  expect(items[0]).toMatchObject({ f0: 0, f199: 0 });
+    expect(haveSameMap(items[0], items[1])).toBe(true);
+    expect(items[0]).toMatchObject({ f0: 0, f199: 0 });
     expect(items[1]?.f199).toBe(type === Type.DOUBLE || type === Type.FLOAT ? 1.5 : 2 ** 32 - 1);
-    },
+  },
 );
 
 test('counts the fields of the argument itself for maxPendingBytes, and not as a limit', () => {

@@ -37,6 +37,9 @@ function connectionAt(port: object) {
 
 const makePort = () => Object.assign(new EventEmitter(), { postMessage() {}, close() {} });
 
+/** Bytes with a buffer of their own, as those of a message are. */
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text).slice();
+
 function useUpTurn(): void {
   while (!spend(64));
 }
@@ -65,7 +68,7 @@ describe('messages after the work of a turn', () => {
     const port = makePort();
     const { log } = connectionAt(port);
     useUpTurn();
-    for (const text of ['one', 'two']) port.emit('message', Buffer.from(text));
+    for (const text of ['one', 'two']) port.emit('message', bytesOf(text));
     port.emit('message', 'end');
     expect(log).toEqual([]);
     await until(() => log.length === 3, 'the end was delivered');
@@ -76,7 +79,7 @@ describe('messages after the work of a turn', () => {
     const port = makePort();
     const { log } = connectionAt(port);
     useUpTurn();
-    port.emit('message', Buffer.from('last'));
+    port.emit('message', bytesOf('last'));
     port.emit('close');
     expect(log).toEqual([]);
     await until(() => log.length === 2, 'the connection was closed');
@@ -97,8 +100,8 @@ it('a page closes ports that are transferred with a message, and the connection'
   const { log } = connectionAt(port);
   let closed = 0;
   const unused = { close: () => void closed++ };
-  receive({ data: Buffer.from('one'), ports: [] });
-  receive({ data: Buffer.from('two'), ports: [unused, unused] });
+  receive({ data: bytesOf('one'), ports: [] });
+  receive({ data: bytesOf('two'), ports: [unused, unused] });
   await turns(2);
   expect(log).toEqual(['one', 'BAD_FRAME']);
   expect(closed).toBe(2);

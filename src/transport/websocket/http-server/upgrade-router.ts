@@ -49,13 +49,21 @@ class UpgradeRouter {
   }
 
   readonly #onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
-    const socket = stream as Socket;
     const path = pathAndQueryOf(request.url ?? '')?.split('?', 1)[0];
     const handler = path === undefined ? undefined : this.#handlers.get(encodePath(path));
-    if (handler !== undefined) handler(request, socket, head);
+    if (handler !== undefined) handler(request, socketOf(request, stream), head);
     // Another listener may answer. Without one, the peer would wait for ever.
-    else if (this.#server.listenerCount('upgrade') === 1) answerNotFound(socket);
+    else if (this.#server.listenerCount('upgrade') === 1) answerNotFound(socketOf(request, stream));
   };
+}
+
+/**
+ * Since Node.js 26, the stream of a request whose body has not arrived is no socket. Its errors are
+ * those of the socket.
+ */
+function socketOf(request: IncomingMessage, stream: Duplex): Socket {
+  if (stream !== request.socket) stream.on('error', () => {});
+  return request.socket;
 }
 
 function answerNotFound(socket: Socket): void {
