@@ -71,6 +71,7 @@ const FOR_CLI = [
   'rpc/wire/frame-description.ts',
   'rpc/wire/frame-scanner.ts',
   'testing/proxy/index.ts',
+  'transport/codecs/json-text.ts',
   'transport/websocket/deflate/message-inflater.ts',
   'transport/websocket/frames/frame-parser.ts',
 ];
@@ -124,7 +125,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   ],
   'transport/close-code.ts': [['web'], 'one list of close codes'],
   'transport/codecs/index.ts': [['web'], 'the ready codecs run in a page too'],
-  'transport/codecs/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
+  'transport/codecs/json-text.ts': [['rpc', 'cli'], 'one set of limits for JSON of a peer'],
   'transport/endpoint.ts': [['testing'], 'each simulated process has its own module state'],
   'transport/node.ts': [
     ['rpc', 'testing'],
