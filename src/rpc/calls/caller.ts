@@ -246,9 +246,14 @@ export class Caller {
   /** Keeps a request until its answer. `isRepeatable`: a lost datagram of it is sent again. */
   #addRequest(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pendingRequests.add(request);
-    // The sweep keeps the process running. Some connections do not, such as memory connections.
-    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
+    if (this.#stopSweep === undefined) this.#startSweep();
     if (isRepeatable) this.#resendQueue?.add(request, now());
+  }
+
+  /** A separate method, because a closure in #addRequest() would allocate in each call. */
+  #startSweep(): void {
+    // The sweep keeps the process running. Some connections do not, such as memory connections.
+    this.#stopSweep = every(SWEEP_PERIOD, () => this.#sweep(), true);
   }
 
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {
