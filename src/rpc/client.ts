@@ -10,7 +10,13 @@ import type { Client, ClientAddress, ClientOptions, Setup } from '../transport/t
 import { unsentTimeoutError, waitToSend } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
-import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
+import type { CallObserver } from './calls/outgoing-request.js';
+import {
+  CONSUMER_CONNECTION,
+  type ConsumerConnection,
+  type NodeConnection,
+  SEND_OBSERVED,
+} from './consumer-connection.js';
 import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError, withMethod } from './errors.js';
@@ -44,7 +50,7 @@ export type Dial = <In, Out>(
   options?: ClientOptions,
 ) => Promise<Client<In, Out>>;
 
-class ContractClient extends RpcEndpoint implements RpcClient {
+class ContractClient extends RpcEndpoint implements NodeConnection {
   readonly invoke: Invoke;
   readonly #options: ResolvedRpcOptions;
   readonly #asyncContext: AsyncContext | undefined;
@@ -142,12 +148,16 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     return makeStub(contract, this.invoke, this.#options.timeout, options);
   }
 
-  #send(call: Call): Promise<unknown> {
+  [SEND_OBSERVED](call: Call, observer: CallObserver): Promise<unknown> {
+    return this.#send(call, observer);
+  }
+
+  #send(call: Call, observer?: CallObserver): Promise<unknown> {
     const candidates = this.#candidates;
     const count = candidates.length;
-    if (count === 0 || this.closed) return this.#sendWhenConnected(call);
+    if (count === 0 || this.closed) return this.#sendWhenConnected(call, observer);
     this.#lastIndex = (this.#lastIndex + 1) % count;
-    return (candidates[this.#lastIndex] as RpcChannel).send(call);
+    return (candidates[this.#lastIndex] as RpcChannel).send(call, observer);
   }
 
   /**
@@ -155,7 +165,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
    * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails, and with
    * DEADLINE_EXCEEDED when the timeout of the call passes before.
    */
-  async #sendWhenConnected(call: Call): Promise<unknown> {
+  async #sendWhenConnected(call: Call, observer: CallObserver | undefined): Promise<unknown> {
     const startedAt = performance.now();
     let channel: RpcChannel;
     try {
@@ -165,9 +175,9 @@ class ContractClient extends RpcEndpoint implements RpcClient {
       const counter = this.counters.calls.of(call.method);
       counter.onCallStart();
       counter.onCallEnd(failure, performance.now() - startedAt, 0, 0);
-      throw failure;
+      throw observer === undefined ? failure : observer.onFailed(failure, 0);
     }
-    return channel.send(call);
+    return channel.send(call, observer);
   }
 
   /** Waits for a channel that accepts the call. Rejects with an unsent RpcError. */

@@ -77,7 +77,6 @@ export function composeHandlerInvoke(
   const invokeHandler: Invoke = async (call) => {
     const context = call as ServerCall;
     const { origin } = context;
-    origin.hasHandlerStarted = true;
     // An interceptor may answer before the handler settles. The count limits handlers that still
     // run.
     origin.runningHandlers.onHandlerStart(origin);

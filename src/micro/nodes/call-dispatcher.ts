@@ -4,18 +4,26 @@ import { redactUrl } from '../../core/redact.js';
 import { nextTurn, spend } from '../../core/turn.js';
 import { cancelledError, unsentTimeoutError, waitToSend } from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
+import { type NodeConnection, SEND_OBSERVED } from '../../rpc/consumer-connection.js';
 import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
 import { isStreaming } from '../../rpc/method-kind.js';
 import { invokeUntilEnd } from '../../rpc/streams/call-end.js';
 import type { ConsumerCounters } from '../statistics.js';
-import { isOvertaken } from '../strategies/hedge.js';
-import type { Attempt, NodeAccess, ServiceNode } from '../types.js';
+import {
+  FailedAttempt,
+  FIRST_ATTEMPT,
+  type RetryableAttempt,
+} from '../strategies/sequential-attempts.js';
+import type { NodeAccess, ServiceNode } from '../types.js';
 import type { ClientCache } from './client-cache.js';
+import { FirstAttempt, NodeAttempt } from './node-attempt.js';
 import type { NodeClient } from './node-client.js';
 import type { NodePool } from './node-pool.js';
+import type { NodeState } from './node-state.js';
 
 /** The most nodes that are dialed for one call when none is connected. */
 const MAX_DIALS = 8;
+const NO_NODES: ReadonlySet<ServiceNode> = new Set();
 /** Units of core/turn.ts for the choice and the dials of these nodes. */
 const DIAL_UNITS = 64;
 
@@ -40,12 +48,17 @@ export class CallDispatcher {
     this.#findPool = findPool;
   }
 
+  readonly attempt: RetryableAttempt = Object.assign(
+    (call: Call, tried: Set<ServiceNode>) => this.#attempt(call, tried),
+    { [FIRST_ATTEMPT]: (call: Call) => this.#attemptFirst(call) },
+  );
+
   /** Calls one node that is not in `tried`, and adds the node to it. */
-  readonly attempt: Attempt = (call, tried) => {
+  #attempt(call: Call, tried: Set<ServiceNode>): Promise<unknown> {
     try {
       const pool = this.#openPoolOf(call);
       if (!pool.resolver.isReady)
-        return untilReady(pool, call).then(() => this.attempt(call, tried));
+        return untilReady(pool, call).then(() => this.#attempt(call, tried));
       const node = pool.pick(call, tried);
       const client = this.#clients.of(node.address);
       return client.isConnected
@@ -54,7 +67,38 @@ export class CallDispatcher {
     } catch (error) {
       return Promise.reject(error);
     }
-  };
+  }
+
+  /** See RetryableAttempt. */
+  #attemptFirst(call: Call): Promise<unknown> {
+    try {
+      const pool = this.#openPoolOf(call);
+      if (!pool.resolver.isReady) return this.#attemptSlowly(call);
+      const node = pool.pick(call, NO_NODES);
+      const client = this.#clients.of(node.address);
+      if (!client.isConnected) return this.#attemptSlowly(call, { pool, node, client });
+      const state = pool.stateOf(node);
+      state.onCallStart(false);
+      return client.use()[SEND_OBSERVED](call, new FirstAttempt(call, state, this.#counters, node));
+    } catch (error) {
+      return Promise.reject(new FailedAttempt(call, error, new Set()));
+    }
+  }
+
+  /** The part of #attemptFirst() that waits. */
+  async #attemptSlowly(
+    call: Call,
+    picked?: { pool: NodePool; node: ServiceNode; client: NodeClient },
+  ): Promise<unknown> {
+    const tried = new Set<ServiceNode>();
+    try {
+      return picked === undefined
+        ? await this.#attempt(call, tried)
+        : await this.#connectAndCall(picked.pool, picked.node, picked.client, call, tried);
+    } catch (error) {
+      throw new FailedAttempt(call, error, tried);
+    }
+  }
 
   /** For strategies that call nodes without the balancer. */
   readonly nodeAccess: NodeAccess = {
@@ -102,35 +146,26 @@ export class CallDispatcher {
     call: Call,
     tried: Set<ServiceNode>,
   ): Promise<unknown> {
-    const state = pool.stateOf(node);
     const isRetry = tried.size > 0;
     tried.add(node);
-    const { kind } = call.method;
-    const isStream = isStreaming(kind);
+    const state = pool.stateOf(node);
+    const isStream = isStreaming(call.method.kind);
     state.onCallStart(isStream);
-    const { invoke } = client.use();
-    if (kind === 'serverStream' || kind === 'duplex') {
-      const replies = invokeUntilEnd(invoke, call, (error) => state.onStreamEnd(error));
-      const count = (error?: unknown): void => this.#counters.countAttempt(isRetry, error);
-      replies.then(() => count(), count);
-      return replies;
-    }
-    const startTime = kind === 'unary' || kind === 'noReply' ? performance.now() : undefined;
-    const answer = invoke(call);
-    // `answer` itself is returned, so the caller does not wait for these callbacks.
-    answer.then(
-      () => {
-        this.#counters.countAttempt(isRetry);
-        if (kind === 'oneway') state.onOnewaySent();
-        else if (isStream) state.onStreamEnd(undefined);
-        else state.onCallEnd(timeSince(startTime), undefined);
-      },
-      (error) => {
-        this.#counters.countAttempt(isRetry, error);
-        if (isStream) state.onStreamEnd(error);
-        else state.onCallEnd(timeSince(startTime), error, isOvertaken(call));
-      },
-    );
+    const connection = client.use();
+    return isStream
+      ? this.#invokeStream(connection, state, call, isRetry)
+      : connection[SEND_OBSERVED](call, new NodeAttempt(call, state, this.#counters, isRetry));
+  }
+
+  #invokeStream(
+    { invoke }: NodeConnection,
+    state: NodeState,
+    call: Call,
+    isRetry: boolean,
+  ): Promise<unknown> {
+    const answer = invokeUntilEnd(invoke, call, (error) => state.onStreamEnd(error));
+    const count = (error?: unknown): void => this.#counters.countAttempt(isRetry, error);
+    answer.then(() => count(), count);
     return answer;
   }
 
@@ -187,7 +222,7 @@ export class CallDispatcher {
     }
     // If each connection is lost as soon as it is made, other events must still be handled.
     await nextTurn();
-    return this.attempt(call, tried);
+    return this.#attempt(call, tried);
   }
 
   /** Waits for `dial`. Rejects with an unsent error, whose message has the address of the node. */
@@ -241,9 +276,4 @@ async function untilReady({ resolver }: NodePool, call: Call): Promise<void> {
 /** The error of a call after the consumer was closed. */
 export function consumerClosedError(): RpcError {
   return new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
-}
-
-/** Milliseconds; undefined for an undefined `startTime`. */
-function timeSince(startTime: number | undefined): number | undefined {
-  return startTime === undefined ? undefined : performance.now() - startTime;
 }

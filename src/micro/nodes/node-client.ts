@@ -3,6 +3,7 @@ import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { settleInTurns } from '../../core/turn.js';
+import type { NodeConnection } from '../../rpc/consumer-connection.js';
 import {
   connect,
   type PeerStatistics,
@@ -121,10 +122,10 @@ export class NodeClient {
   }
 
   /** The rpc client, for one call. It must be connected. */
-  use(): RpcClient {
+  use(): NodeConnection {
     this.#idleCheck.markUsed();
     this.#backoff.onUse();
-    return this.#client as RpcClient;
+    return this.#client as NodeConnection;
   }
 
   /**

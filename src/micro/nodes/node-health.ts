@@ -145,11 +145,12 @@ export class NodeHealth {
 
   /** Counts the end of a call. `error`: the error of the call; undefined: success. */
   onCallEnd(error: unknown): void {
+    if (error === undefined) return this.#onSuccess();
     // If the node could not be reached, the backoff of NodeClient handles that.
     if (isNeverSent(error)) return this.onUnknownOutcome();
     if (isNotServed(error)) return this.#onNotServed();
     const { code } = readFailure(error);
-    if (error !== undefined && this.#settings.codes.includes(code as RpcCode)) this.#onFailure();
+    if (this.#settings.codes.includes(code as RpcCode)) this.#onFailure();
     // A cancellation by the caller says nothing about the node; any other error is an answer.
     else if (code === 'CANCELLED') this.onUnknownOutcome();
     else this.#onSuccess();

@@ -1,4 +1,5 @@
 /** What a consumer knows of one node from its own calls. */
+import { instantFor } from '../../rpc/calls/client-call.js';
 import type { RpcCode } from '../../rpc/index.js';
 import { isNeverSent, readFailure } from '../strategies/retry-safety.js';
 import type { NodeLoad } from '../types.js';
@@ -106,7 +107,7 @@ export class NodeState implements NodeLoad {
   }
 
   #observeLatency(ms: number): void {
-    const now = performance.now();
+    const now = instantFor();
     const oldWeight = this.#latency === 0 ? 0 : decaySince(this.#latencyTime, now);
     // A known latency is never 0, because 0 means unknown.
     this.#latency = Math.max(Number.MIN_VALUE, this.#latency * oldWeight + ms * (1 - oldWeight));

@@ -15,6 +15,32 @@ import { TrackedInput } from './tracked-input.js';
 /** FailoverOptions.onRetry. */
 type OnRetry = (error: unknown, call: Call) => unknown;
 
+/** The key of RetryableAttempt[FIRST_ATTEMPT]. */
+export const FIRST_ATTEMPT = Symbol('first attempt');
+
+/** The attempts of a consumer, as strategies get them. */
+export interface RetryableAttempt extends Attempt {
+  /**
+   * Makes the first attempt of a call that does not stream. Rejects with a FailedAttempt. So a call
+   * that succeeds needs no Set of nodes, and no function of its own that would retry it.
+   */
+  [FIRST_ATTEMPT](call: Call): Promise<unknown>;
+}
+
+/** What RetryableAttempt[FIRST_ATTEMPT]() rejects with. */
+export class FailedAttempt {
+  readonly call: Call;
+  readonly error: unknown;
+  /** The node that was called, if any. */
+  readonly tried: Set<ServiceNode>;
+
+  constructor(call: Call, error: unknown, tried: Set<ServiceNode>) {
+    this.call = call;
+    this.error = error;
+    this.tried = tried;
+  }
+}
+
 /**
  * Makes attempts one after another, as failover() describes. The returned function deposits
  * the tokens of each call in the budget.
@@ -25,14 +51,17 @@ export function retrySequentially(
   budget: RetryBudget,
   onRetry?: OnRetry,
 ): (call: Call) => Promise<unknown> {
+  const retry = ({ call, error, tried }: FailedAttempt): Promise<unknown> =>
+    new SequentialAttempts(attempt, call, attempts, budget, onRetry, tried).retry(error);
+  // A strategy of a program may wrap the attempts, in a function without the symbol.
+  const { [FIRST_ATTEMPT]: attemptFirst } = attempt as Partial<RetryableAttempt>;
   return (call) => {
     budget.deposit();
     if (isStreaming(call.method.kind))
       return new SequentialAttempts(attempt, call, attempts, budget, onRetry).openStream();
+    if (attemptFirst !== undefined) return attemptFirst(call).then(undefined, retry);
     const tried = new Set<ServiceNode>();
-    return attempt(call, tried).catch((error) =>
-      new SequentialAttempts(attempt, call, attempts, budget, onRetry, tried).retry(error),
-    );
+    return attempt(call, tried).catch((error) => retry({ call, error, tried }));
   };
 }
 

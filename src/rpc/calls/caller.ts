@@ -19,7 +19,7 @@ import type { ChannelDrain } from './channel-drain.js';
 import { instantFor, timeLeft } from './client-call.js';
 import { ResendQueue } from './datagrams/resend-queue.js';
 import { NoReplyCalls } from './no-reply-calls.js';
-import { OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
+import { type CallObserver, OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
 import { PendingRequests } from './pending-requests.js';
 
 /**
@@ -104,43 +104,48 @@ export class Caller {
 
   // ---- calls ----
 
-  /** Counts the call, which is not sent, as failed. Returns a promise that rejects with `error`. */
-  #rejectUnsent(call: Call, error: RpcError): Promise<never> {
+  /** Counts the call, which is not sent, as failed. Returns a promise that rejects. */
+  #rejectUnsent(call: Call, error: RpcError, observer: CallObserver | undefined): Promise<never> {
     this.#counter.onCallStart(call);
     this.#counter.onCallEnd(call, error, 0, 0, 0);
-    return Promise.reject(withMethod(error, call.method));
+    const failure = withMethod(error, call.method);
+    return Promise.reject(observer === undefined ? failure : observer.onFailed(failure, 0));
   }
 
-  /** Sends one call without interceptors. The promise of its answer rejects with an RpcError. */
-  send(call: Call): Promise<unknown> {
+  /**
+   * Sends one call without interceptors. The promise of its answer rejects with an RpcError, or
+   * with the result of `observer`. `observer`: only for a call that does not stream.
+   */
+  send(call: Call, observer?: CallObserver): Promise<unknown> {
     const peer = this.#peer;
     const { session } = peer;
     if (session === undefined || !peer.isUsable)
-      return this.#rejectUnsent(call, peer.notUsableError());
+      return this.#rejectUnsent(call, peer.notUsableError(), observer);
     const signal = signalInUse(call);
-    if (signal?.aborted === true) return this.#rejectUnsent(call, cancelledError(call, true));
+    if (signal?.aborted === true)
+      return this.#rejectUnsent(call, cancelledError(call, true), observer);
     const { extended } = peer.capabilities;
     if (extended !== true) {
-      const later = this.#sendWhenCapabilitiesKnown(call, session.lossy);
+      const later = this.#sendWhenCapabilitiesKnown(call, session.lossy, observer);
       if (later !== undefined) return later;
     }
     // A call that was made at least 1 ms ago is sent with the time that is left of its timeout.
     // Most calls are made in this tick, and are sent with their whole timeout.
     const { deadline } = call;
     if (deadline !== undefined && deadline - now() <= (call.timeout ?? 0) - 1)
-      return this.#sendWithTimeLeft(call);
+      return this.#sendWithTimeLeft(call, observer);
     const { kind } = call.method;
     const isStream = isStreaming(kind);
-    if (isStream && session.lossy) return this.#rejectUnsent(call, peer.noStreamsError());
+    if (isStream && session.lossy) return this.#rejectUnsent(call, peer.noStreamsError(), observer);
     const outgoing = isStream
       ? new OutgoingStream(call, peer, this.#remove, this.#counter)
-      : new OutgoingCall(call, extended, this.#counter);
+      : new OutgoingCall(call, extended, this.#counter, observer);
     try {
       if (kind === 'unary') this.#addCall(outgoing);
       else this.#addNonUnary(outgoing);
       session.write(outgoing);
     } catch (error) {
-      return this.#onWriteError(outgoing, error);
+      return this.#onWriteError(outgoing, error, observer);
     }
     this.#counter.onCallStart(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
@@ -159,34 +164,46 @@ export class Caller {
    * Sends the call when the capabilities of the peer are known. Undefined: the call need not wait
    * for them.
    */
-  #sendWhenCapabilitiesKnown(call: Call, isLossy: boolean): Promise<unknown> | undefined {
+  #sendWhenCapabilitiesKnown(
+    call: Call,
+    isLossy: boolean,
+    observer: CallObserver | undefined,
+  ): Promise<unknown> | undefined {
     const peer = this.#peer;
     // A Go server of version 1.3 or later does not compress frames that it writes together, which
     // ends a compressed session.
     if (this.#setup.isCompressed && peer.extended === undefined)
-      return this.#sendAfter(peer.untilOpeningHeartbeatAnswered(call), call);
+      return this.#sendAfter(peer.untilOpeningHeartbeatAnswered(call), call, observer);
     if (this.#setup.side === 'server')
-      return this.#sendAfter(peer.untilExtended(call, 'calls from a server to its client'), call);
+      return this.#sendAfter(
+        peer.untilExtended(call, 'calls from a server to its client'),
+        call,
+        observer,
+      );
     if (isStreaming(call.method.kind) && !isLossy)
-      return this.#sendAfter(peer.untilExtended(call, 'streams'), call);
+      return this.#sendAfter(peer.untilExtended(call, 'streams'), call, observer);
     return undefined;
   }
 
-  async #sendAfter(wait: Promise<void>, call: Call): Promise<unknown> {
+  async #sendAfter(
+    wait: Promise<void>,
+    call: Call,
+    observer: CallObserver | undefined,
+  ): Promise<unknown> {
     try {
       await wait;
     } catch (error) {
-      return this.#rejectUnsent(call, RpcError.from(error));
+      return this.#rejectUnsent(call, RpcError.from(error), observer);
     }
-    return this.send(call);
+    return this.send(call, observer);
   }
 
   /** Sends a call that was made earlier, with the time that is left of its timeout. */
-  #sendWithTimeLeft(call: Call): Promise<unknown> {
+  #sendWithTimeLeft(call: Call, observer: CallObserver | undefined): Promise<unknown> {
     const left = Math.floor(timeLeft(call));
     return left < 1
-      ? this.#rejectUnsent(call, unsentTimeoutError(call))
-      : this.send(call.with({ timeout: left }));
+      ? this.#rejectUnsent(call, unsentTimeoutError(call), observer)
+      : this.send(call.with({ timeout: left }), observer);
   }
 
   /** Adds a unary call or a stream to the pending calls, which sets its sequence. */
@@ -208,25 +225,35 @@ export class Caller {
       this.noReplyCalls.add(outgoing.sequenceLow);
   }
 
-  #onWriteError(outgoing: OutgoingCall, error: unknown): Promise<unknown> {
+  #onWriteError(
+    outgoing: OutgoingCall,
+    error: unknown,
+    observer: CallObserver | undefined,
+  ): Promise<unknown> {
     const { call, bodyLength } = outgoing;
     this.#pendingRequests.take(outgoing.sequenceLow, outgoing.sequenceHigh);
     if (bodyLength > MAX_PLAIN_BODY_BYTES && this.#peer.extended !== true) {
       const what = `bodies over ${MAX_PLAIN_BODY_BYTES} bytes (this one has ${bodyLength})`;
-      return this.#sendAfter(this.#peer.untilExtended(call, what), call);
+      return this.#sendAfter(this.#peer.untilExtended(call, what), call, observer);
     }
     return this.#rejectUnsent(
       call,
       writeErrorOf(error, `${call.method.service}.${call.method.name}`, true),
+      observer,
     );
   }
 
   /** Keeps a request until its answer. `isRepeatable`: a lost datagram of it is sent again. */
   #addRequest(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pendingRequests.add(request);
-    // The sweep keeps the process running. Some connections do not, such as memory connections.
-    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
+    if (this.#stopSweep === undefined) this.#startSweep();
     if (isRepeatable) this.#resendQueue?.add(request, now());
+  }
+
+  /** A separate method, because a closure in #addRequest() would allocate in each call. */
+  #startSweep(): void {
+    // The sweep keeps the process running. Some connections do not, such as memory connections.
+    this.#stopSweep = every(SWEEP_PERIOD, () => this.#sweep(), true);
   }
 
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {

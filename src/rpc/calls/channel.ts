@@ -35,6 +35,7 @@ import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { AnswerSender } from './answer-sender.js';
 import { Caller, type CallerSetup } from './caller.js';
 import { ChannelDrain } from './channel-drain.js';
+import type { CallObserver } from './outgoing-request.js';
 import { Responder, type ResponderSetup } from './responder.js';
 import type { ServerCall } from './server-call.js';
 
@@ -192,9 +193,9 @@ export class RpcChannel
     return makeStub(contract, this.invoke, this.#setup.timeout, options);
   }
 
-  /** Sends one call without interceptors. The promise of its answer rejects with an RpcError. */
-  send(call: Call): Promise<unknown> {
-    return this.#caller.send(call);
+  /** See Caller.send(). */
+  send(call: Call, observer?: CallObserver): Promise<unknown> {
+    return this.#caller.send(call, observer);
   }
 
   // ---- codec ----

@@ -12,8 +12,11 @@ const INITIAL_CAPACITY = 8;
 export abstract class PendingRequest {
   sequenceLow = 0;
   sequenceHigh = 0;
-  /** When it expires, in ms of performance.now(). Infinity: never. */
-  deadline = Number.POSITIVE_INFINITY;
+  /**
+   * When it expires, in ms of performance.now(). Undefined: never. Not Infinity, because V8 would
+   * box the double of each request, and most deadlines are small integers.
+   */
+  deadline: number | undefined;
   /** False for a heartbeat, to which the limit of calls does not apply. */
   get isCall(): boolean {
     return true;
@@ -80,7 +83,12 @@ export class PendingRequests<R extends PendingRequest> {
     this.#slots[slot] = request;
     this.#size++;
     if (request.isCall) this.#callCount++;
-    if (request.deadline < this.#earliestDeadline) this.#earliestDeadline = request.deadline;
+    this.#noteDeadline(request.deadline);
+  }
+
+  #noteDeadline(deadline: number | undefined): void {
+    if (deadline !== undefined && deadline < this.#earliestDeadline)
+      this.#earliestDeadline = deadline;
   }
 
   #grow(): void {
@@ -121,8 +129,9 @@ export class PendingRequests<R extends PendingRequest> {
     this.#earliestDeadline = Number.POSITIVE_INFINITY;
     for (const request of this.#slots) {
       if (request === undefined) continue;
-      if (request.deadline <= now) due.push(request);
-      else if (request.deadline < this.#earliestDeadline) this.#earliestDeadline = request.deadline;
+      const { deadline } = request;
+      if (deadline !== undefined && deadline <= now) due.push(request);
+      else this.#noteDeadline(deadline);
     }
     // take() ignores a request that is answered before its turn.
     inTurns(due, ({ sequenceLow, sequenceHigh }) => this.take(sequenceLow, sequenceHigh)?.expire());

@@ -22,7 +22,7 @@ import {
   RequestLimits,
   type RequestLimitsSetup,
 } from './request-limits.js';
-import { ServerCall, type ServerCallOwner } from './server-call.js';
+import { type AcceptedHeader, ServerCall, type ServerCallOwner } from './server-call.js';
 import type { UnansweredCalls } from './unanswered-calls.js';
 
 export interface RequestAcceptorSetup extends RequestLimitsSetup {
@@ -111,10 +111,8 @@ export class RequestAcceptor {
       }
       call = new ServerCall(
         this.#owner,
-        header,
-        route,
+        header as AcceptedHeader,
         input,
-        codec,
         frame,
         bytes,
         instantFor(header.timeout),

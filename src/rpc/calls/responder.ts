@@ -6,6 +6,7 @@ import { copyError, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
 import type { SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import { isIterable } from '../streams/item-iterator.js';
+import type { ServerStream } from '../streams/server-stream.js';
 import type { StreamWriter } from '../streams/stream-writer.js';
 import type { Channel, Invoke } from '../types.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
@@ -78,9 +79,13 @@ export class Responder implements ServerCallOwner {
    */
   accept(frame: Frame): ServerCall | undefined {
     const call = this.#acceptor.accept(frame);
-    if (call?.stream !== undefined)
-      call.stream.onInvalidMessage = (thrown) => this.#refuseMessage(call, thrown);
+    if (call?.stream !== undefined) this.#watchMessages(call, call.stream);
     return call;
+  }
+
+  /** A separate method, because a closure in accept() would allocate in each call. */
+  #watchMessages(call: ServerCall, stream: ServerStream): void {
+    stream.onInvalidMessage = (thrown) => this.#refuseMessage(call, thrown);
   }
 
   /**

@@ -2,7 +2,7 @@
 import { checkSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
-import type { Route } from '../contract/router.js';
+import type { Route, RoutedHeader } from '../contract/router.js';
 import { RpcError } from '../errors.js';
 import type { MethodCounter } from '../metrics/statistics.js';
 import { checkChangeNames } from '../option-names.js';
@@ -17,7 +17,7 @@ import type {
   Method,
 } from '../types.js';
 import type { Frame } from '../wire/frame.js';
-import { CALL_TYPE, type RequestHeader } from '../wire/request-header.js';
+import { CALL_TYPE } from '../wire/request-header.js';
 import type { CallIds } from '../wire/sequence.js';
 import { checkTimeout, instantFor } from './client-call.js';
 import type { CountedCall, RunningHandlers } from './running-handlers.js';
@@ -33,15 +33,36 @@ export interface ServerCallOwner {
   readonly runningHandlers: RunningHandlers;
 }
 
+/** The header of a request that has a route. */
+export interface AcceptedHeader extends RoutedHeader {
+  readonly route: Route;
+}
+
+/** What the signals of a call need. Each is undefined until its signal is accessed. */
+class CallSignals {
+  abort: AbortController | undefined;
+  /** Aborts the call at its deadline. */
+  timer: LongTimer | undefined;
+  /**
+   * Follows the signals of the owner. It is released with the call, so that listeners of the
+   * handler do not stay at these signals.
+   */
+  draining: LinkedSignal | undefined;
+}
+
+/**
+ * A server has one for each call, so it has few properties of its own. What follows from others,
+ * and what few handlers read, are accessors. Those that a copy of with() inherits use no private
+ * name: a copy has none.
+ */
 export class ServerCall implements CallContext, CountedCall, CallIds {
-  readonly method: Method;
+  readonly header: AcceptedHeader;
   readonly input: unknown;
-  readonly codec: CodecName;
-  readonly timeout: number | undefined;
-  readonly metadata: Metadata;
-  readonly deadline: number | undefined;
-  readonly handler: Handler;
-  readonly callType: number;
+  /**
+   * In ms of performance.now(). It has no initializer: with a number V8 would box the double of
+   * each call, while without one the calls of a tick share the box of now().
+   */
+  readonly receivedAt: number;
   readonly serviceId: number;
   readonly sequenceLow: number;
   readonly sequenceHigh: number;
@@ -53,10 +74,6 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
    * composeHandlerInvoke() enforces it.
    */
   declare readonly nearerDeadline: number | undefined;
-  /** This call. In a copy that with() has returned: the call that was copied. */
-  readonly origin: ServerCall = this;
-  /** Whether an interceptor has called the handler. Not set without interceptors. */
-  hasHandlerStarted = false;
   /** Undefined unless the call streams. */
   stream: ServerStream | undefined;
   readonly requestBytes: number;
@@ -71,38 +88,26 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   received: number;
   sent = 0;
   readonly #owner: ServerCallOwner;
-  #abort: AbortController | undefined;
+  /** Undefined until a signal is accessed. */
+  #signals: CallSignals | undefined;
   /** Why the call was aborted. */
   #aborted: RpcError | undefined;
-  #timer: LongTimer | undefined;
-  /**
-   * Follows the signals of the owner. It is released with the call, so that listeners of the
-   * handler do not stay at these signals.
-   */
-  #draining: LinkedSignal | undefined;
   #isAnswered = false;
   #replyMetadata: Record<string, string> | undefined;
 
   /** `requestBytes`: as in CountedCall. `receivedAt`: in ms of performance.now(). */
   constructor(
     owner: ServerCallOwner,
-    header: RequestHeader,
-    route: Route,
+    header: AcceptedHeader,
     input: unknown,
-    codec: CodecName,
     frame: Frame,
     requestBytes: number,
     receivedAt: number,
     methodCounter: MethodCounter,
   ) {
-    this.method = route.method;
-    this.handler = route.handler;
-    this.callType = header.callType;
-    this.timeout = header.timeout;
-    this.metadata = header.metadata ?? NO_METADATA;
-    this.deadline = header.timeout === undefined ? undefined : receivedAt + header.timeout;
+    this.header = header;
+    this.receivedAt = receivedAt;
     this.input = input;
-    this.codec = codec;
     this.serviceId = frame.serviceId;
     this.sequenceLow = frame.sequenceLow;
     this.sequenceHigh = frame.sequenceHigh;
@@ -115,9 +120,48 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
     this.#owner = owner;
   }
 
+  get method(): Method {
+    return this.header.route.method;
+  }
+
+  get handler(): Handler {
+    return this.header.route.handler;
+  }
+
+  get codec(): CodecName {
+    return this.header.codec;
+  }
+
+  get callType(): number {
+    return this.header.callType;
+  }
+
+  get timeout(): number | undefined {
+    return this.header.timeout;
+  }
+
+  get deadline(): number | undefined {
+    const { timeout } = this.header;
+    return timeout === undefined ? undefined : this.receivedAt + timeout;
+  }
+
+  get metadata(): Metadata {
+    return this.header.metadata ?? NO_METADATA;
+  }
+
+  /** This call. In a copy that with() has returned: the call that was copied. */
+  get origin(): ServerCall {
+    return this;
+  }
+
   /** Counts this call while its handler runs. */
   get runningHandlers(): RunningHandlers {
     return this.#owner.runningHandlers;
+  }
+
+  /** Whether an interceptor has called the handler. False without interceptors. */
+  get hasHandlerStarted(): boolean {
+    return this.handlerRuns !== undefined;
   }
 
   get isAnswered(): boolean {
@@ -150,30 +194,36 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
    * handler has settled.
    */
   get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController();
+    this.#signals ??= new CallSignals();
+    const signals = this.#signals;
+    if (signals.abort === undefined) {
+      signals.abort = new AbortController();
       // After the answer nothing is aborted, and no timer may remain.
       if (this.#aborted === undefined && !this.#isAnswered && this.#owner.channel.closed)
         this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
-      if (this.#aborted !== undefined) this.#abort.abort(this.#aborted);
+      if (this.#aborted !== undefined) signals.abort.abort(this.#aborted);
       else if (!this.#isAnswered && this.deadline !== undefined)
-        this.#startDeadline(this.deadline - performance.now());
+        signals.timer = this.#startDeadline(this.deadline - performance.now());
     }
-    return this.#abort.signal;
+    return signals.abort.signal;
   }
 
   get draining(): AbortSignal {
-    if (this.#draining === undefined) {
-      this.#draining = linkSignals(...this.#owner.draining);
-      if (this.#isAnswered) this.#draining.release();
+    this.#signals ??= new CallSignals();
+    const signals = this.#signals;
+    if (signals.draining === undefined) {
+      signals.draining = linkSignals(...this.#owner.draining);
+      if (this.#isAnswered) signals.draining.release();
     }
-    return this.#draining.signal;
+    return signals.draining.signal;
   }
 
-  #startDeadline(left: number): void {
+  /** Undefined: the deadline has passed, and the call is aborted. */
+  #startDeadline(left: number): LongTimer | undefined {
     const onDeadline = (): void => this.abort(this.#deadlineError());
-    if (left <= 0) return onDeadline();
-    this.#timer = new LongTimer(onDeadline, left);
+    if (left > 0) return new LongTimer(onDeadline, left);
+    onDeadline();
+    return undefined;
   }
 
   #deadlineError(): RpcError {
@@ -206,16 +256,16 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   abort(reason: RpcError): void {
     if (this.#aborted !== undefined || this.#isAnswered) return;
     this.#aborted = reason;
-    this.#timer?.cancel();
-    this.#abort?.abort(reason);
+    this.#signals?.timer?.cancel();
+    this.#signals?.abort?.abort(reason);
     this.stream?.stop(reason);
   }
 
   /** The call is answered. Releases the timer and the signals. */
   onAnswered(): void {
     this.#isAnswered = true;
-    this.#timer?.cancel();
-    this.#draining?.release();
+    this.#signals?.timer?.cancel();
+    this.#signals?.draining?.release();
   }
 
   with(changes: {
@@ -227,7 +277,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
     checkChangeNames(changes);
     const { timeout, metadata, signal } = changes;
     checkSignal(signal);
-    const fixed: PropertyDescriptorMap = {};
+    const fixed: PropertyDescriptorMap = { origin: { value: this.origin } };
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };
     if (timeout !== undefined) {
       const ms = checkTimeout(timeout);

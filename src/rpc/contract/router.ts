@@ -19,6 +19,7 @@ export interface Route {
 export interface RoutedHeader extends RequestHeader {
   /** The route, or the error of a request for which there is none. */
   readonly route: Route | RpcError;
+  readonly codec: CodecName;
 }
 
 export class Router {
@@ -62,7 +63,7 @@ export class Router {
 
   #read(codec: CodecName, frame: Frame): RoutedHeader {
     const header = parse(codec, frame);
-    return { route: this.#routeOf(header), ...header };
+    return { route: this.#routeOf(header), codec, ...header };
   }
 
   #routeOf({ service, version, method }: RequestHeader): Route | RpcError {

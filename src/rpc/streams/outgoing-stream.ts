@@ -35,10 +35,11 @@ export class OutgoingStream extends OutgoingCall {
   /** The error of a message that could not be written. */
   #sendError: unknown;
   #hasReplies = false;
+  #isCounted = false;
 
   /** `peer`: an extended peer. `remove`: removes this call from the pending calls. */
   constructor(call: Call, peer: PeerSession, remove: RemoveCall, counter: OutgoingCallCounter) {
-    super(call, true, counter);
+    super(call, true, counter, undefined);
     this.#peer = peer;
     this.#remove = remove;
     this.ended = new Promise((resolve) => {
@@ -104,6 +105,13 @@ export class OutgoingStream extends OutgoingCall {
     this.#cancel();
     this.count(new RpcError('CANCELLED', 'the reader of the replies called return()'));
     this.#end();
+  }
+
+  /** Only the first call of this method has an effect. The later ones return 0. */
+  override count(error?: RpcError): number {
+    if (this.#isCounted) return 0;
+    this.#isCounted = true;
+    return super.count(error);
   }
 
   #end(error?: RpcError): void {

@@ -1,6 +1,7 @@
 /** Which calls a consumer retries when a provider is lost. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from 'vitest';
-import type { Registry, ServiceNode } from '../../../src/micro/index.js';
+import type { Registry, ServiceNode, Strategy } from '../../../src/micro/index.js';
 import { consume, failfast, failover, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import { RetryBudget, RpcError } from '../../../src/rpc/index.js';
@@ -138,6 +139,53 @@ describe('when a provider is lost', () => {
       expect(budget.withdraw()).toBe(true);
     },
   );
+
+  const failing = (): never => {
+    throw new RpcError('UNAVAILABLE', 'not now');
+  };
+  it.each<[string, (given: Strategy) => Strategy]>([
+    ['the attempts of the consumer', (given) => given],
+    // A function that a strategy wraps around an attempt has no other properties of the attempt.
+    [
+      'wrapped attempts',
+      (given) => (attempt, nodes) => given((...args) => attempt(...args), nodes),
+    ],
+  ])('counts %s, and retries in the async context of the caller', async (_, wrap) => {
+    await using registry = memory();
+    const providers = [
+      greeter('a', { hello: failing }),
+      greeter('b', { hello: failing }),
+      greeter('c'),
+    ].map((service, at) =>
+      provide({ registry, id: `${at}`, address: ADDRESS, services: [service] }),
+    );
+    const storage = new AsyncLocalStorage<string>();
+    const seen: [what: string, store: string | undefined][] = [];
+    await using consumer = consume({
+      registry,
+      strategy: wrap(failover({ onRetry: () => seen.push(['retry', storage.getStore()]) })),
+      balancer: () => (nodes) => {
+        seen.push(['pick', storage.getStore()]);
+        return nodes[0] as ServiceNode;
+      },
+    });
+    try {
+      await Promise.all(providers);
+      const stub = consumer.stub(Greeter);
+      // The first call of each node connects it.
+      for (const round of ['first', 'second']) {
+        seen.length = 0;
+        expect(await storage.run(round, () => stub.hello('x'))).toBe('c: x');
+        expect(new Set(seen)).toEqual(new Set(seen.map(([what]) => [what, round])));
+        expect(seen.filter(([what]) => what === 'retry')).toHaveLength(2);
+      }
+      expect(consumer.statistics()).toMatchObject({ attempts: 6, retries: 4 });
+      for (const { inFlight } of (await consumer.explain(Greeter)).candidates)
+        expect(inFlight).toBe(0);
+    } finally {
+      for (const provider of await Promise.all(providers)) await provider.close();
+    }
+  });
 
   it('does not retry after an error of the handler', async () => {
     await using registry = memory();

@@ -12,6 +12,7 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
+import { fakeTime, pass } from '../../fixtures/fake-time.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawServer } from '../../fixtures/raw-peer.js';
 import { connectOnce, freeMemoryAddress } from '../../fixtures/rpc.js';
@@ -234,6 +235,28 @@ describe('statistics()', () => {
     // Some of the quick calls are timed; each is counted in the end.
     expect(latency.count).toBeGreaterThan(80);
     expect(latency.count).toBeLessThanOrEqual(100);
+  });
+
+  describe('with a fake clock', () => {
+    fakeTime();
+
+    test.each([5_000, 1_000, Number.POSITIVE_INFINITY])(
+      'a latency below 1 ms is exact for the caller, with a timeout of %d ms',
+      async (timeout) => {
+        const opened = gate();
+        await using s = await openShop(opened.promise);
+        await s.stub.price('first');
+        // A time between two whole milliseconds.
+        await pass(0.25);
+        const call = s.stub.wait(undefined, { timeout });
+        await until(() => s.client.statistics().peers[0]?.calls.started === 2, 'the call is sent');
+        await pass(0.5);
+        opened.open();
+        await call;
+        const { latency } = statisticsOf(s.client.statistics().calls, 'wait');
+        expect(latency.max).toBeCloseTo(0.5, 3);
+      },
+    );
   });
 
   test('counts the bytes of streams alike on both sides', async () => {
