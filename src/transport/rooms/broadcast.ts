@@ -21,11 +21,19 @@ import { LatestMessages } from './latest-messages.js';
 
 /** Writes of one call on connections that write each message at once, such as UDP. */
 const WRITES_AT_ONCE = 256;
+/**
+ * Messages for sessions of one endpoint that may wait for a later turn when a call adds more. One
+ * small datagram can cause a message for each of very many sessions.
+ */
+const MAX_LATER = 64 * 1024;
 /** Sessions for which one unit of spend() is counted. */
 const SESSIONS_PER_UNIT = 4;
 
 /** The slow sessions that wait for destroy() in a later turn. */
 const doomed = new WeakSet<AnySession>();
+
+/** How many messages for the sessions of an endpoint wait for a later turn. */
+const laterCounts = new WeakMap<object, number>();
 
 /**
  * Sends `message` to all `sessions`: `server.sessions`, an array, or any other iterable. The
@@ -140,10 +148,20 @@ class Broadcast {
       return this.#failTooLarge(session, encoded);
     if (session.isBehind) return this.#onSlow(session, encoded);
     this.#latest.drop(session);
-    if (session.writesEachMessage && this.#writes++ >= WRITES_AT_ONCE) {
-      this.#later.push({ session, message: encoded });
-      this.#sent++;
-    } else this.#write(session, encoded);
+    if (session.writesEachMessage && this.#writes++ >= WRITES_AT_ONCE)
+      this.#writeLater(session, encoded);
+    else this.#write(session, encoded);
+  }
+
+  #writeLater(session: AnySession, message: SharedMessage): void {
+    const waiting = laterCounts.get(session.endpoint) ?? 0;
+    if (waiting - this.#later.length >= MAX_LATER) {
+      this.#skipped++;
+      return;
+    }
+    laterCounts.set(session.endpoint, waiting + 1);
+    this.#later.push({ session, message });
+    this.#sent++;
   }
 
   #encode(session: AnySession): SharedMessage | GettyError {
@@ -200,7 +218,10 @@ class Broadcast {
   finish(): void {
     spend(Math.ceil((this.#sent + this.#skipped) / SESSIONS_PER_UNIT));
     flushLater(this.#unflushed);
-    inTurns(this.#later, ({ session, message }) => sendLatest(session, message));
+    inTurns(this.#later, ({ session, message }) => {
+      laterCounts.set(session.endpoint, (laterCounts.get(session.endpoint) as number) - 1);
+      sendLatest(session, message);
+    });
     inTurns(this.#blocked, closeBlocked);
   }
 

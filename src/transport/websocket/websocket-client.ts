@@ -113,10 +113,13 @@ function upgrade(
     request.on('error', reject);
     let informational = 0;
     request.on('information', () => {
-      if (++informational > MAX_INFORMATIONAL)
-        request.destroy(
-          new Error(`the server sent more than ${MAX_INFORMATIONAL} informational responses`),
-        );
+      if (++informational !== MAX_INFORMATIONAL + 1) return;
+      const error = new Error(
+        `the server sent more than ${MAX_INFORMATIONAL} informational responses`,
+      );
+      // Without an 'error' event if the rest of the chunk has the final response.
+      reject(error);
+      request.destroy(error);
     });
     request.on('response', (response) => {
       request.destroy();

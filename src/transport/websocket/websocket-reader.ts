@@ -117,11 +117,12 @@ export abstract class WebSocketReader {
 
   #read(): void {
     if (this.#isReading || this.#isWaitingForTurn) return;
-    // The session counts messages. This counts control frames and fragments.
+    // The session counts messages. This counts the bytes of fragments.
     if (this.#parser !== undefined && spend(unitsOf(this.#parser.bufferedBytes)))
       return this.#waitForTurn();
     this.#isReading = true;
-    while (!this.isClosed) {
+    let isTurnOver = false;
+    while (!this.isClosed && !isTurnOver) {
       if (!this.#isPaused && this.#pending !== undefined) {
         // One at a time, because each message may pause the session.
         this.#deliverPending(this.#pending);
@@ -132,8 +133,14 @@ export abstract class WebSocketReader {
       const event = this.#nextEvent();
       if (event === undefined) break;
       this.#handle(event);
+      // A chunk may have very many control frames.
+      isTurnOver = event.type !== 'message' && spend(1);
     }
     this.#isReading = false;
+    if (isTurnOver) {
+      this.sendPongs();
+      return this.#waitForTurn();
+    }
     this.#parser?.release();
     if (!this.#parser?.isInMessage) this.#incompleteSince = 0;
     else if (this.#incompleteSince === 0) this.#incompleteSince = now();

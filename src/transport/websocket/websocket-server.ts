@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { gettyError } from '../../core/errors.js';
+import { asGettyError, gettyError } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import type { Address } from '../address.js';
 import { RefusedError } from '../refused-error.js';
@@ -30,11 +30,21 @@ export async function listen(
   if (address.httpServer !== undefined) {
     const { httpServer, path } = address;
     const { behindProxy, socket: socketSettings } = options;
-    return listenOnHttpServer(
-      httpServer,
-      { scheme, path, websocket, admission, behindProxy, socketSettings, accept },
-      options,
-    );
+    const acceptorOptions = {
+      scheme,
+      path,
+      websocket,
+      admission,
+      behindProxy,
+      socketSettings,
+      accept,
+    };
+    try {
+      return listenOnHttpServer(httpServer, acceptorOptions, options);
+    } catch (error) {
+      // The server may be a Proxy that throws.
+      throw asGettyError(error, 'LISTEN_FAILED', `cannot listen at ${address.text}`);
+    }
   }
   if (address.query !== undefined || address.credentials !== undefined) {
     throw gettyError(

@@ -156,6 +156,21 @@ test('skips UDP peers that a server must not send more', async () => {
   await server.close();
 });
 
+test('skips UDP peers while very many messages wait for later turns', async () => {
+  const setup = { codec: raw(), listener: { onMessage() {} } };
+  await using receiver = await serve<Buffer, Uint8Array>('udp://127.0.0.1:0', setup);
+  await using server = await serve<Buffer, Uint8Array>('udp://127.0.0.1:0', setup);
+  const message = Buffer.alloc(1);
+  server.writeTo(message, receiver.address);
+  // Each occurrence of the session gets the message.
+  const sessions = Array(1_000).fill([...server.sessions][0]);
+  let calls = 0;
+  while (broadcast(sessions, message).skipped === 0) expect(++calls).toBeLessThan(100);
+  expect(calls).toBeGreaterThan(80);
+  const sendsAgain = (): boolean => broadcast(sessions, message).skipped === 0;
+  await until(sendsAgain, 'the messages that have waited are sent');
+});
+
 test('refuses a call from the codec of a session that encodes', async () => {
   const inner = lines();
   const errors: unknown[] = [];

@@ -12,7 +12,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { room } from '../../fixtures/rooms.js';
 import { transportsNamed } from '../../fixtures/session-probes.js';
 import { thrown } from '../../fixtures/transports.js';
-import { until } from '../../fixtures/waiting.js';
+import { turns, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 const MIB = 1024 * 1024;
@@ -208,4 +208,36 @@ test('refuses names that are no strings, and objects that are no sessions', asyn
     expect(thrown(() => rooms.subscribe(wrong, 'a')).code).toBe('BAD_OPTION');
     expect(thrown(() => rooms.topicsOf(wrong)).code).toBe('BAD_OPTION');
   }
+});
+
+test('waits once for a slow session, however many topics it joins and leaves', async () => {
+  await using r = await room(tcp, 1, { clientSide: { maxMessageBytes: MIB } });
+  const [session] = r.sessions as [Session<string> & { unblocked(): Promise<void> }];
+  const [peer] = r.peers as [Session<string>];
+  let waits = 0;
+  const { unblocked } = session;
+  session.unblocked = () => {
+    waits++;
+    return unblocked.call(session);
+  };
+  peer.pause();
+  while (session.queuedBytes < 2 * MIB) {
+    session.write('x'.repeat(60_000));
+    await turns(2);
+  }
+  const rooms = topics<string>();
+  for (let i = 0; i < 1_000; i++) {
+    rooms.subscribe(session, `${i}`);
+    expect(rooms.publish(`${i}`, `joined ${i}`, { slow: 'latest' }).waiting).toBe(1);
+    rooms.unsubscribe(session, `${i}`);
+  }
+  expect(waits).toBe(1);
+  for (const name of ['a', 'b']) rooms.subscribe(session, name);
+  rooms.publish('a', 'one', { slow: 'latest' });
+  rooms.publish('b', 'two', { slow: 'latest' });
+  rooms.publish('a', 'three', { slow: 'latest' });
+  peer.resume();
+  await until(() => r.events[0]?.messages.all.at(-1) === 'two', 'the latest messages arrived');
+  const lastLines = r.events[0]?.messages.all.filter((line) => !line.startsWith('x'));
+  expect(lastLines).toEqual(['three', 'two']);
 });

@@ -1,5 +1,5 @@
 /** Floods of pings, while the peer reads and while it does not. */
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { nextTurn } from '../../../src/core/turn.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { until } from '../../fixtures/waiting.js';
@@ -35,6 +35,23 @@ it('answers the pings of one chunk in one write for each turn of the event loop'
   await until(() => stream.written.join('').length >= answers.length, 'the pongs');
   expect(stream.written.join('')).toBe(answers);
   expect(stream.written.length).toBeLessThan(20);
+});
+
+it.each([
+  ['pings', 0x89],
+  ['pongs', 0x8a],
+])('reads a chunk of very many %s in several turns of the event loop', async (_, first) => {
+  const { stream, received } = blockedConnection();
+  const frames = Buffer.concat(Array(1_000).fill(Buffer.from([first, 0x80, 0, 0, 0, 0])));
+  const message = Buffer.from([0x82, 0x81, 0, 0, 0, 0, 7]);
+  // The time that reading takes: each look at the clock is a millisecond later than the last one.
+  let time = performance.now();
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => ++time);
+  stream.events?.onData(Buffer.concat([frames, message]));
+  const before = received.length;
+  await until(() => received.length === 1, 'the message behind the frames');
+  clock.mockRestore();
+  expect(before).toBe(0);
 });
 
 it('answers only the latest ping after 64 KiB of pongs that the peer does not read', async () => {

@@ -1,5 +1,6 @@
 /** Negotiates permessage-deflate in the header Sec-WebSocket-Extensions (RFC 7692, section 7.1). */
 import { gettyError } from '../../../core/errors.js';
+import { show } from '../../../core/options.js';
 import type { Compression } from '../../types.js';
 import { MessageDeflater } from './message-deflater.js';
 import { MAX_WINDOW_BITS } from './permessage-deflate.js';
@@ -75,7 +76,7 @@ export function acceptAnswer(
 export function unofferedExtension(header: string): Error {
   return gettyError(
     'CONNECT_FAILED',
-    `the server accepted an extension that was not offered: ${JSON.stringify(header)}`,
+    `the server accepted an extension that was not offered: ${show(header)}`,
   );
 }
 

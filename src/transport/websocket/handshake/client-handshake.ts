@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { gettyError } from '../../../core/errors.js';
+import { show } from '../../../core/options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../../types.js';
 import { acceptAnswer, DEFLATE_OFFER, unofferedExtension } from '../deflate/deflate-negotiation.js';
 import { acceptKeyOf, type HandshakeResult, WEBSOCKET_VERSION } from './handshake.js';
@@ -42,7 +43,7 @@ export class ClientHandshake {
     if (protocol === undefined ? protocols.length > 0 : !protocols.includes(protocol)) {
       throw gettyError(
         'CONNECT_FAILED',
-        `the server chose ${protocol === undefined ? 'none' : JSON.stringify(protocol)} of the protocols ${protocols.join(', ') || '(none was offered)'}`,
+        `the server chose ${protocol === undefined ? 'none' : show(protocol)} of the protocols ${protocols.join(', ') || '(none was offered)'}`,
       );
     }
     if (extensions === undefined) return { protocol, deflate: undefined };

@@ -11,8 +11,8 @@ const NAMES = { server: true, path: true } satisfies NamesOf<HttpServerAddress>;
 export function parseHttpServerAddress(given: HttpServerAddress): Address {
   checkNames('the address of serve()', given, NAMES);
   const { server, path } = given;
-  const isSecure = server instanceof SecureServer;
-  if (!isSecure && !(server instanceof Server))
+  const isSecure = isInstance(server, SecureServer);
+  if (!isSecure && !isInstance(server, Server))
     throw badOption('server', server, 'a server of node:http or node:https');
   if (!isPath(path))
     throw badOption('path', path, 'a path with a leading slash and no query, such as /game');
@@ -25,4 +25,13 @@ export function parseHttpServerAddress(given: HttpServerAddress): Address {
     text: `${encoded} of the HTTP server`,
     httpServer: server,
   };
+}
+
+/** False for a revoked Proxy, and for one that throws. */
+function isInstance(server: unknown, type: typeof Server | typeof SecureServer): boolean {
+  try {
+    return server instanceof type;
+  } catch {
+    return false;
+  }
 }

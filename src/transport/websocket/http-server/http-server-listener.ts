@@ -43,8 +43,6 @@ export function listenOnHttpServer(
   // The name that was given to listen() is not known; the option allowHost has further names.
   const acceptor = new UpgradeAcceptor({ ...options, handshakes, host: '' });
   const requests = new UpgradeRequests(acceptor, handshakes);
-  const router = routerOf(server);
-  router.add(path, (request, socket, head) => requests.handle(request, socket, head));
   let address = '';
   const setAddress = (): void => {
     const bound = server.address();
@@ -52,6 +50,8 @@ export function listenOnHttpServer(
       address = formatAddress(scheme, bound.address, bound.port) + path;
   };
   setAddress();
+  const router = routerOf(server);
+  router.add(path, (request, socket, head) => requests.handle(request, socket, head));
   server.on('listening', setAddress);
   return {
     get address() {

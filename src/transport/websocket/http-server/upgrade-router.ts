@@ -11,16 +11,21 @@ import { pathAndQueryOf } from '../handshake/upgrade-request.js';
 /** Answers an upgrade request. Must not throw. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Socket, head: Buffer) => void;
 
-const routers = new WeakMap<Server, UpgradeRouter>();
+type UpgradeListener = (request: IncomingMessage, stream: Duplex, head: Buffer) => void;
+
+/**
+ * The routers that have a path, by their listener of the event 'upgrade'. Not by server: a Proxy of
+ * a server is another object, but has the same listeners.
+ */
+const routers = new WeakMap<object, UpgradeRouter>();
 
 /** The router of `server`: all WebSocket servers on it share one. */
 export function routerOf(server: Server): UpgradeRouter {
-  let router = routers.get(server);
-  if (router === undefined) {
-    router = new UpgradeRouter(server);
-    routers.set(server, router);
+  for (const listener of server.listeners('upgrade')) {
+    const router = routers.get(listener);
+    if (router !== undefined) return router;
   }
-  return router;
+  return new UpgradeRouter(server);
 }
 
 /** Listens to the event 'upgrade' of its HTTP server while it has a path. */
@@ -39,7 +44,10 @@ class UpgradeRouter {
         'LISTEN_FAILED',
         `cannot listen at ${path} of the HTTP server: another server of this package is there`,
       );
-    if (this.#handlers.size === 0) this.#server.on('upgrade', this.#onUpgrade);
+    if (this.#handlers.size === 0) {
+      this.#server.on('upgrade', this.#onUpgrade);
+      routers.set(this.#onUpgrade, this);
+    }
     this.#handlers.set(path, handler);
   }
 
@@ -48,7 +56,7 @@ class UpgradeRouter {
     if (this.#handlers.size === 0) this.#server.off('upgrade', this.#onUpgrade);
   }
 
-  readonly #onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
+  readonly #onUpgrade: UpgradeListener = (request, stream, head) => {
     const path = pathAndQueryOf(request.url ?? '')?.split('?', 1)[0];
     const handler = path === undefined ? undefined : this.#handlers.get(encodePath(path));
     if (handler !== undefined) handler(request, socketOf(request, stream), head);

@@ -2,8 +2,11 @@
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { expect, it, test } from 'vitest';
+import { connect, raw } from '../../../../src/transport/index.js';
+import { acceptKeyOf } from '../../../../src/transport/websocket/handshake/handshake.js';
 import type { UpgradeRequest } from '../../../../src/transport/websocket/handshake/upgrade-request.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
+import { Recorder } from '../../../fixtures/recorder.js';
 import { rejection } from '../../../fixtures/transports.js';
 import { echo, ourClient, wsServer } from '../../../fixtures/websocket.js';
 
@@ -13,11 +16,11 @@ const addressOf = (server: { address(): unknown }): string =>
   `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 /** An HTTP server. `answer` handles the socket of an upgrade request. */
-async function serverWith(answer: (socket: Socket) => void) {
+async function serverWith(answer: (socket: Socket, key: string) => void) {
   const server = createServer((_request, response) => response.writeHead(503).end('busy'));
-  server.on('upgrade', (_request, socket) => {
+  server.on('upgrade', ({ headers }, socket) => {
     socket.resume().on('end', () => socket.end());
-    answer(socket as Socket);
+    answer(socket as Socket, headers['sec-websocket-key'] ?? '');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -70,6 +73,38 @@ it.each(['100 Continue', '103 Early Hints'])(
     );
   },
 );
+
+it('opens no session when the final response follows too many others in one chunk', async () => {
+  const events = new Recorder<Buffer, Uint8Array>('the client');
+  await using server = await serverWith((socket, key) => {
+    const headers = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptKeyOf(key)}`;
+    const informational = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(9);
+    socket.write(`${informational}HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n\r\n`);
+  });
+  const setup = { codec: raw(), listener: events };
+  const error = await rejection(connect(server.address, setup, { reconnect: false }));
+  expect(error.code).toBe('CONNECT_FAILED');
+  expect(error.message).toContain('more than 8 informational responses');
+  expect(events.opened.all).toEqual([]);
+});
+
+it.each([
+  ['Sec-WebSocket-Extensions', 'an extension that was not offered: "xx'],
+  ['Sec-WebSocket-Protocol', 'the server chose "xx'],
+])('shows only the beginning of a long %s', async (name, message) => {
+  await using server = await serverWith((socket, key) => {
+    const headers = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptKeyOf(key)}`;
+    socket.end(
+      `HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n${name}: ${'x'.repeat(10_000)}\r\n\r\n`,
+    );
+  });
+  const error = await rejection(ourClient(server.address));
+  expect(error).toMatchObject({
+    code: 'CONNECT_FAILED',
+    message: expect.stringContaining(message),
+  });
+  expect(error.message.length).toBeLessThan(500);
+});
 
 it.each([
   ['ends the connection', '', /socket hang up/],

@@ -94,6 +94,45 @@ it('accepts no second server at a path until the first one stops listening', asy
   expect(await answerOf(http.at('/game'))).toBe('second: hello');
 });
 
+it('takes a Proxy of an HTTP server for the same server', async () => {
+  await using http = await listenHttp();
+  const proxy = new Proxy(http.server, {});
+  await using _game = await serveNamed(http.server, '/game', 'game: ');
+  expect((await rejection(serveNamed(proxy, '/game'))).code).toBe('LISTEN_FAILED');
+  await using chat = await serveNamed(proxy, '/chat', 'chat: ');
+  expect(await answerOf(http.at('/chat'))).toBe('chat: hello');
+  expect(await upgradeStatus(http.at('/none'))).toBe(404);
+  await chat.close();
+  expect(http.server.listenerCount('upgrade')).toBe(1);
+});
+
+it('has an error with a code for an HTTP server that throws, and leaves no listener', async () => {
+  const server = createHttpServer();
+  const listeners = server.listenerCount('listening');
+  const throwing = (name: string | symbol): HttpServer =>
+    new Proxy(server, {
+      get(target, key) {
+        if (key === name) throw new Error(`no ${String(name)}`);
+        return Reflect.get(target, key);
+      },
+    });
+  const getPrototypeOf = (): never => {
+    throw new Error('no prototype');
+  };
+  const { proxy: revoked, revoke } = Proxy.revocable(server, {});
+  revoke();
+  for (const [given, code] of [
+    [revoked, 'BAD_OPTION'],
+    [new Proxy(server, { getPrototypeOf }), 'BAD_OPTION'],
+    [throwing('listeners'), 'LISTEN_FAILED'],
+    [throwing('on'), 'LISTEN_FAILED'],
+    [throwing('address'), 'LISTEN_FAILED'],
+  ] as const)
+    expect((await rejection(serveNamed(given, '/game'))).code).toBe(code);
+  expect(server.listenerCount('upgrade')).toBe(0);
+  expect(server.listenerCount('listening')).toBe(listeners);
+});
+
 it('answers other paths with 404 if no other listener may take them', async () => {
   await using http = await listenHttp();
   await using server = await serveNamed(http.server, '/game');
