@@ -15,10 +15,18 @@ import { describeServer, listSessions } from '../target/introspection.js';
 import type { Terminal } from '../terminal.js';
 import { exampleOf, formSchemaOf } from './call/form-schema.js';
 import { protobufSchema } from './call/protobuf-schema.js';
+import { SchemaLimit } from './call/schema-limit.js';
 import { type FleetNode, MAX_METHODS } from './fleet/fleet-node.js';
 import type { TimedRate } from './fleet/latency-window.js';
 import { methodRow, type NamedMethod, pointOf } from './fleet/points.js';
-import type { CallableRow, NodeDetail, ProcessState, ServiceDetail, SessionRow } from './types.js';
+import type {
+  CallableRow,
+  FormSchema,
+  NodeDetail,
+  ProcessState,
+  ServiceDetail,
+  SessionRow,
+} from './types.js';
 
 /** The most sessions of a node that the page gets. */
 const MAX_SESSIONS = 200;
@@ -110,6 +118,7 @@ export async function callableMethods(
 ): Promise<CallableRow[]> {
   if (client === undefined) throw new RpcError('UNAVAILABLE', reason || 'it was not asked yet');
   const rows: CallableRow[] = [];
+  const limit = new SchemaLimit();
   const reader = new DescriptorReader(client, terminal);
   for (const service of await describeServer(client, terminal)) {
     if (service.name === Admin.name) continue;
@@ -118,7 +127,7 @@ export async function callableMethods(
       : undefined;
     for (const method of service.methods) {
       if (rows.length >= MAX_METHODS) return rows;
-      rows.push(callableRow(service, method, registry));
+      rows.push(callableRow(service, method, registry, limit));
     }
   }
   return rows;
@@ -131,11 +140,9 @@ function callableRow(
   { name, version, codecs }: ServiceDescription,
   { name: method, kind, timeout, idempotent, input }: MethodDescription,
   registry: FileRegistry | undefined,
+  limit: SchemaLimit,
 ): CallableRow {
-  const type = input?.type;
-  const known =
-    registry === undefined || type === undefined ? undefined : protobufSchema(registry, type);
-  const schema = known ?? formSchemaOf(input);
+  const schema = schemaOf(input, registry, limit);
   const example = exampleOf(schema);
   return {
     service: printable(name),
@@ -148,4 +155,16 @@ function callableRow(
     input: schema,
     example: example === undefined ? '' : JSON.stringify(example, undefined, 2),
   };
+}
+
+/** Undefined: the node does not describe the argument, or the limit is reached. */
+function schemaOf(
+  input: MethodDescription['input'],
+  registry: FileRegistry | undefined,
+  limit: SchemaLimit,
+): FormSchema | undefined {
+  const type = input?.type;
+  const known = type === undefined ? undefined : registry && protobufSchema(registry, type, limit);
+  const schema = known ?? formSchemaOf(input, limit);
+  return limit.isReached ? undefined : schema;
 }

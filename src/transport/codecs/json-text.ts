@@ -95,8 +95,11 @@ export function scanJson(bytes: Bytes, start: number, end: number, maxObjects: n
   if (hasMoreNames(most, bytes, start, end)) throw tooManyObjects(maxObjects);
 }
 
-/** The start of the hashes of names. A peer cannot know it, and so cannot make names collide. */
-const HASH_START = Math.floor(Math.random() * 2 ** 32);
+/**
+ * The start of the hashes of names, a secret of this process, so that a peer cannot make names
+ * collide. Of Math.random() peers receive other numbers, from which they could compute it.
+ */
+const [HASH_START = 0] = globalThis.crypto.getRandomValues(new Int32Array(1));
 
 /**
  * Whether the text has more than `most` different names, which are known by their hashes. Each name
@@ -123,13 +126,18 @@ function hasMoreNames(most: number, bytes: Bytes, start: number, end: number): b
   return false;
 }
 
-/** FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/. Undefined for a name with an escape. */
+/**
+ * As FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/, but the shift brings the high bits to the
+ * low ones. Without it, only the low byte of HASH_START decides which names collide. Undefined for
+ * a name with an escape.
+ */
 function hashOf(bytes: Bytes, start: number, end: number): number | undefined {
   let hash = HASH_START;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
     if (byte === BACKSLASH_BYTE) return undefined;
     hash = Math.imul(hash ^ byte, 0x01000193);
+    hash ^= hash >>> 15;
   }
   return hash;
 }

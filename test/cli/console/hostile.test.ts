@@ -1,8 +1,11 @@
 /** Nodes and registries that say what they like cost the console a limited amount. */
 import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { exampleOf, formSchemaOf } from '../../../src/cli/console/call/form-schema.js';
+import { SchemaLimit } from '../../../src/cli/console/call/schema-limit.js';
 import { EventLog } from '../../../src/cli/console/fleet/event-log.js';
 import { Fleet } from '../../../src/cli/console/fleet/fleet.js';
 import { ConsoleServer } from '../../../src/cli/console/http/console-server.js';
@@ -24,12 +27,14 @@ const Fake = contract('getty.Introspection', {
   services: unary<unknown, unknown>(),
   statistics: unary<unknown, unknown>(),
   sessions: unary<unknown, unknown>(),
+  descriptors: unary<unknown, unknown>(),
 });
 
 interface Answers {
   readonly services?: () => unknown;
   readonly statistics?: () => unknown;
   readonly sessions?: () => unknown;
+  readonly descriptors?: () => unknown;
 }
 
 /** A server that answers the questions of the console with `answers`. */
@@ -37,8 +42,11 @@ function serveLies({
   services = () => [],
   statistics = () => ({ since: 1, calls: [], served: [] }),
   sessions = () => ({ total: 0, sessions: [] }),
+  descriptors = () => ({ fileDescriptorSet: '' }),
 }: Answers) {
-  return serve('tcp://127.0.0.1:0', [implement(Fake, { services, statistics, sessions })]);
+  return serve('tcp://127.0.0.1:0', [
+    implement(Fake, { services, statistics, sessions, descriptors }),
+  ]);
 }
 
 const LATENCY = { count: 0, sum: 0, mean: 0, p50: 0, p90: 0, p99: 0, max: 0 };
@@ -67,6 +75,87 @@ const session = (peer: string) => ({
   calls: COUNTS,
   served: COUNTS,
 });
+
+const countTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+const unaryMethod = (at: number, input: object) => ({
+  name: `m${at}`,
+  kind: 'unary',
+  idempotent: true,
+  input,
+});
+
+/** An object with many properties that refer to one part. */
+const referring = (part: object): object => ({
+  type: 'object',
+  properties: Object.fromEntries(countTo(390).map((at) => [`p${at}`, { $ref: '#/$defs/part' }])),
+  $defs: { part },
+});
+
+const WIDE_DESCRIPTORS = Buffer.from(
+  toBinary(
+    FileDescriptorSetSchema,
+    create(FileDescriptorSetSchema, {
+      file: [
+        {
+          name: 'a.proto',
+          package: 'a',
+          syntax: 'proto3',
+          enumType: [
+            { name: 'E', value: countTo(400).map((number) => ({ name: `V${number}`, number })) },
+          ],
+          messageType: [
+            {
+              name: 'M',
+              field: countTo(400).map((at) => ({
+                name: `f${at}`,
+                number: at + 1,
+                label: 1,
+                type: 14,
+                typeName: '.a.E',
+              })),
+            },
+          ],
+        },
+      ],
+    }),
+  ),
+).toString('base64');
+
+/** Answers of a few hundred KB that describe hundreds of MB. */
+const REPEATED_PARTS: [string, { methods: object[]; descriptors?: string }][] = [
+  [
+    'references to one list of required names',
+    {
+      methods: [
+        unaryMethod(0, {
+          vendor: 'x',
+          jsonSchema: referring({
+            type: 'object',
+            required: countTo(400).map((at) => `${'r'.repeat(1_000)}${at}`),
+          }),
+        }),
+      ],
+    },
+  ],
+  [
+    'references to one enum',
+    {
+      methods: [
+        unaryMethod(0, {
+          vendor: 'x',
+          jsonSchema: referring({ enum: countTo(400).map((at) => `${'v'.repeat(250)}${at}`) }),
+        }),
+      ],
+    },
+  ],
+  [
+    'those of one Protobuf message for many methods',
+    {
+      methods: countTo(50).map((at) => unaryMethod(at, { vendor: 'protobuf', type: 'a.M' })),
+      descriptors: WIDE_DESCRIPTORS,
+    },
+  ],
+];
 
 async function look(answers: Answers) {
   const server = await serveLies(answers);
@@ -128,6 +217,21 @@ describe('a hostile node', () => {
     expect(detail.sessions.length).toBeLessThanOrEqual(200);
     expect(detail.methods.length).toBeLessThanOrEqual(300);
   });
+
+  test.each(REPEATED_PARTS)(
+    'whose schemas are %s has methods without a form',
+    async (_, { methods, descriptors }) => {
+      await using open = await look({
+        services: () => [{ name: 'a.S', version: '', codecs: ['json'], methods }],
+        descriptors: () => ({ fileDescriptorSet: descriptors ?? '' }),
+      });
+      const { nodes } = await open.watch.until((update) => stateOf(update, 'server') === 'up');
+      const rows = await open.page.stub.methods({ node: nodes[0]?.key ?? '' });
+      expect(rows).toHaveLength(methods.length);
+      expect(rows.at(-1)?.input).toBeUndefined();
+      expect(JSON.stringify(rows).length).toBeLessThan(2 ** 20);
+    },
+  );
 
   test.each([
     ['garbage', () => 'garbage'],
@@ -270,7 +374,7 @@ test('events have a limited number and length', () => {
 });
 
 describe('the schema of a form', () => {
-  const form = (jsonSchema: object) => formSchemaOf({ vendor: 'x', jsonSchema });
+  const form = (jsonSchema: object) => formSchemaOf({ vendor: 'x', jsonSchema }, new SchemaLimit());
   const sizeOf = (schema: FormSchema): number =>
     1 + Object.values(schema.properties ?? {}).reduce((sum, each) => sum + sizeOf(each), 0);
 
@@ -283,6 +387,15 @@ describe('the schema of a form', () => {
     const endless = { ...self, $defs: { a: { type: 'object', properties: { a: self, b: self } } } };
     expect(sizeOf(form(endless) as FormSchema)).toBeLessThan(500);
     expect(form({ $ref: '#' })).toEqual({});
+  });
+
+  test('of Protobuf has no more levels than a list, also for a type of many', () => {
+    const type = `${'repeated '.repeat(50_000)}int32`;
+    const schema = formSchemaOf(
+      { vendor: 'protobuf', fields: [{ name: 'a', number: 1, type }] },
+      new SchemaLimit(),
+    );
+    expect(schema?.properties?.a).toMatchObject({ type: 'array', items: { type: 'object' } });
   });
 
   test.each<[object, FormSchema]>([
@@ -303,7 +416,7 @@ describe('the schema of a form', () => {
       { name: 'tags', number: 2, type: 'repeated string' },
       { name: 'item', number: 3, type: 'shop.Item' },
     ];
-    const schema = formSchemaOf({ vendor: 'protobuf', fields });
+    const schema = formSchemaOf({ vendor: 'protobuf', fields }, new SchemaLimit());
     expect(schema?.properties).toMatchObject({
       id: { type: 'string' },
       tags: { type: 'array', items: { type: 'string' } },

@@ -4,7 +4,7 @@
  */
 import { createRegistry, type DescMessage } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import { parseJson } from '../../../src/transport/codecs/json-text.js';
 import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
@@ -29,6 +29,28 @@ describe('plain JSON', () => {
   ])('refuses 4 MiB of %s', (_, before, part, after) => {
     const text = filled(before, part, after);
     expectRefused(() => plainJson(text));
+  });
+
+  test('counts different names whose FNV-1a hashes are equal', async () => {
+    // They are equal for each of the 2 ** 24 starts whose low byte is 0.
+    const start = 0x12345600;
+    vi.spyOn(Math, 'random').mockReturnValue(start / 2 ** 32);
+    vi.spyOn(globalThis.crypto, 'getRandomValues').mockReturnValue(Int32Array.of(start));
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+      vi.resetModules();
+    });
+    vi.resetModules();
+    const { parseJson: parse } = await import('../../../src/transport/codecs/json-text.js');
+    const pairs = [['006vu', '0byea'], ['05rnw', '0mpba'], ...Array(7).fill(['07rnw', '0opba'])];
+    const names = pairs.reduce<string[]>(
+      (before, pair) => before.flatMap((name) => pair.map((block: string) => name + block)),
+      [''],
+    );
+    const bytes = Buffer.from(`{${names.map((name) => `"${name}":1`).join()}}`);
+    // 512 names and 512 values leave room for 243 different names.
+    expect(() => parse(bytes, 0, bytes.length, 2_000)).toThrow(RangeError);
+    expect(Object.keys(parse(bytes, 0, bytes.length, 4_000) as object)).toHaveLength(512);
   });
 
   test('reads 90,000 numbers, a text of 4 MB and a number of 4 million digits', () => {

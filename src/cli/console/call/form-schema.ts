@@ -5,8 +5,8 @@
 import type { FieldDescription, MessageDescription } from '../../../rpc/index.js';
 import { isNode, type SchemaNode } from '../../json-schema/schema-forms.js';
 import { resolveRef } from '../../json-schema/schema-refs.js';
-import { printable } from '../../output/printable.js';
 import type { FormSchema } from '../types.js';
+import type { SchemaLimit } from './schema-limit.js';
 
 /** The most levels of a schema, and the most references that lead to one part of it. */
 const MAX_DEPTH = 6;
@@ -14,23 +14,32 @@ const MAX_DEPTH = 6;
 const MAX_PARTS = 400;
 /** The most characters of a description, or of a value of `enum`. */
 const MAX_DESCRIPTION = 300;
+/** The most names of types: JSON Schema has seven. */
+const MAX_TYPES = 7;
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean'] as const;
 
 /** The argument of a method; undefined if the node does not describe it. */
-export function formSchemaOf(message: MessageDescription | undefined): FormSchema | undefined {
+export function formSchemaOf(
+  message: MessageDescription | undefined,
+  limit: SchemaLimit,
+): FormSchema | undefined {
   if (message === undefined) return undefined;
   const { jsonSchema, fields } = message;
-  if (jsonSchema !== undefined) return new SchemaReader(jsonSchema).read();
-  return fields === undefined ? undefined : schemaOfFields(fields);
+  if (jsonSchema !== undefined) return new SchemaReader(jsonSchema, limit).read();
+  return fields === undefined ? undefined : schemaOfFields(fields, limit);
 }
 
 /** Reads the parts of JSON Schema that a form can show. Other parts are left out. */
 class SchemaReader {
   readonly #root: unknown;
+  readonly #limit: SchemaLimit;
+  /** The first properties of each object: references may lead to a large one many times. */
+  readonly #firstProperties = new Map<SchemaNode, readonly (readonly [string, unknown])[]>();
   #parts = 0;
 
-  constructor(root: unknown) {
+  constructor(root: unknown, limit: SchemaLimit) {
     this.#root = root;
+    this.#limit = limit;
   }
 
   read(): FormSchema | undefined {
@@ -38,33 +47,58 @@ class SchemaReader {
   }
 
   #schema(given: unknown, depth: number): FormSchema {
-    if (++this.#parts > MAX_PARTS || depth > MAX_DEPTH) return {};
+    if (++this.#parts > MAX_PARTS || depth > MAX_DEPTH || this.#limit.isReached) return {};
+    this.#limit.addPart();
     const value = this.#resolve(given);
     if (value === undefined) return {};
     const type = typeOf(value);
     return {
       type,
-      title: textOf(value.title),
-      description: textOf(value.description),
+      title: this.#text(value.title),
+      description: this.#text(value.description),
       properties: type === 'object' ? this.#properties(value.properties, depth) : undefined,
-      required: Array.isArray(value.required)
-        ? value.required.slice(0, MAX_PARTS).filter((name) => typeof name === 'string')
-        : undefined,
+      required: this.#required(value.required),
       items:
         type === 'array' && value.items !== undefined
           ? this.#schema(value.items, depth + 1)
           : undefined,
-      enum: enumOf(value),
-      default: isScalar(value.default) ? value.default : undefined,
+      enum: this.#enum(value),
+      default: isScalar(value.default) ? this.#scalar(value.default) : undefined,
     };
+  }
+
+  #text(value: unknown): string | undefined {
+    return typeof value === 'string' ? this.#limit.text(value, MAX_DESCRIPTION) : undefined;
+  }
+
+  #required(given: unknown): FormSchema['required'] {
+    if (!Array.isArray(given)) return undefined;
+    const names = given.slice(0, MAX_PARTS).filter((name) => typeof name === 'string');
+    return names.map((name) => this.#limit.text(name));
+  }
+
+  #enum(value: SchemaNode): FormSchema['enum'] {
+    const given = 'const' in value ? [value.const] : value.enum;
+    if (!Array.isArray(given)) return undefined;
+    const values = given.slice(0, MAX_PARTS).filter(isScalar);
+    return values.length > 0 ? values.map((each) => this.#scalar(each)) : undefined;
+  }
+
+  /** Counts a value. It is not made printable: the page sends it in a call. */
+  #scalar(value: Scalar): Scalar {
+    if (typeof value === 'string') this.#limit.text(value, MAX_DESCRIPTION);
+    else this.#limit.addPart();
+    return value;
   }
 
   #properties(given: unknown, depth: number): FormSchema['properties'] {
     if (!isNode(given)) return undefined;
     const properties: Record<string, FormSchema> = Object.create(null);
-    for (const [name, value] of Object.entries(given).slice(0, MAX_PARTS)) {
-      if (this.#parts > MAX_PARTS) break;
-      properties[printable(name)] = this.#schema(value, depth + 1);
+    const first = this.#firstProperties.get(given) ?? Object.entries(given).slice(0, MAX_PARTS);
+    this.#firstProperties.set(given, first);
+    for (const [name, value] of first) {
+      if (this.#parts > MAX_PARTS || this.#limit.isReached) break;
+      properties[this.#limit.text(name)] = this.#schema(value, depth + 1);
     }
     return properties;
   }
@@ -76,7 +110,9 @@ class SchemaReader {
       const alternatives = value.anyOf ?? value.oneOf;
       if (value.$ref !== undefined) value = resolveRef(this.#root, value.$ref);
       else if (Array.isArray(alternatives) && value.type === undefined)
-        value = alternatives.find((each) => isNode(each) && each.type !== 'null');
+        value = alternatives
+          .slice(0, MAX_PARTS)
+          .find((each) => isNode(each) && each.type !== 'null');
       else return value;
     }
     return undefined;
@@ -84,28 +120,22 @@ class SchemaReader {
 }
 
 function typeOf(value: SchemaNode): FormSchema['type'] {
-  const names: unknown[] = Array.isArray(value.type) ? value.type : [value.type];
+  const names: unknown[] = Array.isArray(value.type)
+    ? value.type.slice(0, MAX_TYPES)
+    : [value.type];
   // Of an integer or a string, a field shows the string: it can have all values of both.
   const found = TYPES.find((type) => names.includes(type));
   if (found !== undefined) return found;
   return isNode(value.properties) ? 'object' : undefined;
 }
 
-function enumOf(value: SchemaNode): FormSchema['enum'] {
-  const given = 'const' in value ? [value.const] : value.enum;
-  if (!Array.isArray(given)) return undefined;
-  const values = given.slice(0, MAX_PARTS).filter(isScalar);
-  return values.length > 0 ? values : undefined;
-}
+type Scalar = string | number | boolean | null;
 
-const isScalar = (value: unknown): value is string | number | boolean | null =>
+const isScalar = (value: unknown): value is Scalar =>
   value === null ||
   typeof value === 'number' ||
   typeof value === 'boolean' ||
   (typeof value === 'string' && value.length <= MAX_DESCRIPTION);
-
-const textOf = (value: unknown): string | undefined =>
-  typeof value === 'string' ? printable(value, MAX_DESCRIPTION) : undefined;
 
 /** The scalar types of Protobuf in its JSON form, in which 64-bit integers are strings. */
 const SCALARS: Readonly<Record<string, FormSchema['type']>> = {
@@ -128,11 +158,12 @@ const SCALARS: Readonly<Record<string, FormSchema['type']>> = {
   'google.protobuf.Duration': 'string',
 };
 
-function schemaOfFields(fields: readonly FieldDescription[]): FormSchema {
+function schemaOfFields(fields: readonly FieldDescription[], limit: SchemaLimit): FormSchema {
   const properties: Record<string, FormSchema> = Object.create(null);
   for (const { name, type, oneof } of fields.slice(0, MAX_PARTS)) {
+    if (limit.isReached) break;
     const hint = oneof === undefined ? type : `${type}; one of ${oneof}`;
-    properties[printable(name)] = { ...schemaOfType(type), description: printable(hint) };
+    properties[limit.text(name)] = { ...schemaOfType(type), description: limit.text(hint) };
   }
   return { type: 'object', properties };
 }
@@ -140,7 +171,11 @@ function schemaOfFields(fields: readonly FieldDescription[]): FormSchema {
 function schemaOfType(type: string): FormSchema {
   if (type.startsWith('map<')) return { type: 'object' };
   if (type.startsWith('repeated '))
-    return { type: 'array', items: schemaOfType(type.slice('repeated '.length)) };
+    return { type: 'array', items: schemaOfValue(type.slice('repeated '.length)) };
+  return schemaOfValue(type);
+}
+
+function schemaOfValue(type: string): FormSchema {
   return Object.hasOwn(SCALARS, type) ? { type: SCALARS[type] } : { type: 'object' };
 }
 

@@ -5,8 +5,8 @@ import {
   type FileRegistry,
   ScalarType,
 } from '@bufbuild/protobuf';
-import { printable } from '../../output/printable.js';
 import type { FormSchema } from '../types.js';
+import type { SchemaLimit } from './schema-limit.js';
 
 /** The most levels of messages in messages. */
 const MAX_DEPTH = 5;
@@ -45,13 +45,22 @@ const TEXT_SCALARS: ReadonlySet<ScalarType> = new Set([
 ]);
 
 /** Undefined: the registry does not have the message. */
-export function protobufSchema(registry: FileRegistry, type: string): FormSchema | undefined {
+export function protobufSchema(
+  registry: FileRegistry,
+  type: string,
+  limit: SchemaLimit,
+): FormSchema | undefined {
   const message = registry.getMessage(type);
-  return message === undefined ? undefined : new MessageReader().read(message, 0);
+  return message === undefined ? undefined : new MessageReader(limit).read(message, 0);
 }
 
 class MessageReader {
+  readonly #limit: SchemaLimit;
   #fields = 0;
+
+  constructor(limit: SchemaLimit) {
+    this.#limit = limit;
+  }
 
   read(message: DescMessage, depth: number): FormSchema {
     if (Object.hasOwn(OWN_FORMS, message.typeName))
@@ -60,15 +69,15 @@ class MessageReader {
     if (depth > MAX_DEPTH) return { type: 'object' };
     const properties: Record<string, FormSchema> = Object.create(null);
     for (const field of message.fields) {
-      if (++this.#fields > MAX_FIELDS) break;
+      if (++this.#fields > MAX_FIELDS || this.#limit.isReached) break;
       const schema = this.#field(field, depth);
       const oneof = field.oneof === undefined ? '' : `one of ${field.oneof.name}`;
       const description = [schema.description ?? '', oneof]
         .filter((text) => text !== '')
         .join('; ');
-      properties[printable(field.jsonName)] = {
+      properties[this.#limit.text(field.jsonName)] = {
         ...schema,
-        description: description === '' ? undefined : printable(description),
+        description: description === '' ? undefined : this.#limit.text(description),
       };
     }
     return { type: 'object', properties };
@@ -79,7 +88,9 @@ class MessageReader {
       case 'scalar':
         return scalar(field.scalar);
       case 'enum':
-        return { enum: field.enum.values.slice(0, MAX_FIELDS).map(({ name }) => printable(name)) };
+        return {
+          enum: field.enum.values.slice(0, MAX_FIELDS).map(({ name }) => this.#limit.text(name)),
+        };
       case 'message':
         return this.read(field.message, depth + 1);
       case 'list':

@@ -4,7 +4,7 @@
  * if it is still kept.
  */
 import { Queue } from '../../../core/queue.js';
-import { spend } from '../../../core/turn.js';
+import { nextTurn, spend } from '../../../core/turn.js';
 import { type Sequence, sequenceKey } from '../../wire/sequence.js';
 
 /** The most requests that are kept per peer: 65 s of 1,000 calls a second. */
@@ -33,6 +33,8 @@ const ARRIVAL_MARGIN = 1_000;
 const FIRST_PURGE_SIZE = 1_024;
 /** Milliseconds between two purges. At the limit, each request would otherwise cause a purge. */
 const PURGE_PERIOD = 100;
+/** Milliseconds between two purges of all peers, while they have MAX_BYTES_IN_ALL. */
+const PURGE_ALL_PERIOD = 1_000;
 /** A purge counts 64 kept requests as one unit of spend(). */
 const UNIT_BITS = 6;
 
@@ -46,14 +48,29 @@ interface RecentRequest {
   answer: Uint8Array | undefined;
 }
 
-/** Bytes of the requests and answers that are kept for all peers together. */
-let totalBytes = 0;
+/** The peers with requests. `bytes`: of all their requests and answers. */
+const noPeers = () => ({
+  all: new Set<RecentRequests>(),
+  bytes: 0,
+  purgedAt: Number.NEGATIVE_INFINITY,
+});
+let peers = noPeers();
 
 /** As exchangeState() of core/turn.ts. */
-export function exchangeState(next = 0): number {
-  const former = totalBytes;
-  totalBytes = next;
+export function exchangeState(next = noPeers()): ReturnType<typeof noPeers> {
+  const former = peers;
+  peers = next;
   return former;
+}
+
+/**
+ * Removes the expired requests of all peers, in several turns: peers that send nothing more keep
+ * their sessions, and would take the room of the others until then.
+ */
+async function purgeAll(time: number): Promise<void> {
+  if (time - peers.purgedAt < PURGE_ALL_PERIOD) return;
+  peers.purgedAt = time;
+  for (const peer of [...peers.all]) if (peer.purge(time)) await nextTurn();
 }
 
 /** The key of a whole sequence. In most requests the upper half is 0. */
@@ -64,7 +81,7 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 /**
  * The requests of one peer, and their answers. A request is kept at least for its timeout and
  * ARRIVAL_MARGIN, because it may arrive again until then. It is removed later, when add() finds
- * many requests. A request without a timeout, or with one above MAX_RETENTION, may arrive again
+ * many requests of this peer or of all peers. A request without a timeout, or with one above MAX_RETENTION, may arrive again
  * after it was removed: it then counts as new. Above the limit, new requests are refused.
  */
 export class RecentRequests {
@@ -91,17 +108,24 @@ export class RecentRequests {
    * flush-scheduler.ts. Returns false above the limit: the call must not run.
    */
   add(sequence: Sequence, timeout: number | undefined, time: number): boolean {
-    if (this.#requests.size >= this.#nextPurgeSize) this.#purge(time);
+    if (peers.bytes >= MAX_BYTES_IN_ALL) void purgeAll(time);
+    if (this.#requests.size >= this.#nextPurgeSize || this.#isRefused()) this.purge(time);
+    if (this.#isRefused()) return false;
     const { size } = this.#requests;
-    if (
-      size >= MAX_REQUESTS_PER_PEER ||
-      (totalBytes >= MAX_BYTES_IN_ALL && size >= GUARANTEED_REQUESTS_PER_PEER)
-    )
-      return false;
+    if (size === 0) peers.all.add(this);
     const until = time + Math.min(timeout ?? DEFAULT_RETENTION, MAX_RETENTION) + ARRIVAL_MARGIN;
     this.#requests.set(keyOf(sequence), { until, answer: undefined });
-    totalBytes += (this.#requests.size - size) * REQUEST_BYTES;
+    peers.bytes += (this.#requests.size - size) * REQUEST_BYTES;
     return true;
+  }
+
+  /** Whether there are as many requests as a limit allows. */
+  #isRefused(): boolean {
+    const { size } = this.#requests;
+    return (
+      size >= MAX_REQUESTS_PER_PEER ||
+      (peers.bytes >= MAX_BYTES_IN_ALL && size >= GUARANTEED_REQUESTS_PER_PEER)
+    );
   }
 
   /** Keeps the answer of a request, and removes the oldest answers above the limit of bytes. */
@@ -116,7 +140,8 @@ export class RecentRequests {
 
   /** Removes all requests, because the session is closed. */
   clear(): void {
-    totalBytes -= this.#requests.size * REQUEST_BYTES;
+    peers.all.delete(this);
+    peers.bytes -= this.#requests.size * REQUEST_BYTES;
     this.#addBytes(-this.#answerBytes);
     this.#requests.clear();
     this.#answered.clear();
@@ -131,18 +156,18 @@ export class RecentRequests {
   /** Adds to the bytes of the answers. */
   #addBytes(change: number): void {
     this.#answerBytes += change;
-    totalBytes += change;
+    peers.bytes += change;
   }
 
   #hasTooManyBytes(): boolean {
     const limit =
-      totalBytes > MAX_BYTES_IN_ALL ? GUARANTEED_ANSWER_BYTES_PER_PEER : MAX_ANSWER_BYTES_PER_PEER;
+      peers.bytes > MAX_BYTES_IN_ALL ? GUARANTEED_ANSWER_BYTES_PER_PEER : MAX_ANSWER_BYTES_PER_PEER;
     return this.#answerBytes > limit;
   }
 
-  /** Removes the expired requests. */
-  #purge(time: number): void {
-    if (time - this.#purgedAt < PURGE_PERIOD) return;
+  /** Removes the expired requests. Returns the result of spend(). */
+  purge(time: number): boolean {
+    if (time - this.#purgedAt < PURGE_PERIOD) return false;
     this.#purgedAt = time;
     const { size } = this.#requests;
     // Before: the turn is timed from here on. After: later datagrams wait if it is over.
@@ -153,7 +178,7 @@ export class RecentRequests {
       this.#removeAnswer(request);
       this.#requests.delete(key);
     }
-    totalBytes -= (size - this.#requests.size) * REQUEST_BYTES;
+    peers.bytes -= (size - this.#requests.size) * REQUEST_BYTES;
     this.#nextPurgeSize = Math.min(
       MAX_REQUESTS_PER_PEER,
       Math.max(FIRST_PURGE_SIZE, this.#requests.size * 2),
@@ -166,6 +191,6 @@ export class RecentRequests {
     )
       if (request.answer !== undefined) answered.push(request);
     this.#answered = answered;
-    spend(units);
+    return spend(units);
   }
 }

@@ -6,6 +6,7 @@ import {
   RecentRequests,
 } from '../../../../src/rpc/calls/datagrams/recent-requests.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
+import { until } from '../../../fixtures/waiting.js';
 
 noLeaks();
 
@@ -96,6 +97,24 @@ describe('RecentRequests', () => {
     peers[0]?.clear();
     expect(peers[13]?.add(request(64), 60_000, 0)).toBe(true);
     for (const recent of peers) recent.clear();
+  });
+
+  test('removes expired requests of few and of all peers when these have 128 MiB', async () => {
+    // 839 peers with as many requests as cause no purge of the peer itself.
+    const others = Array.from({ length: 839 }, () => new RecentRequests());
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 0 });
+    for (const other of others)
+      for (let low = 0; low < 1_000; low++) other.add(request(low), 5_000, 0);
+    const recent = new RecentRequests();
+    let count = 0;
+    while (recent.add(request(count), 5_000, 0)) count++;
+    expect(count).toBe(64);
+    // All requests have expired, but no other peer sends anything.
+    expect(recent.add(request(64), 5_000, 7_000)).toBe(true);
+    await until(() => others.every(({ size }) => size === 0), 'the removal of all requests');
+    for (let low = 65; low < 1_000; low++)
+      expect(recent.add(request(low), 5_000, 7_000)).toBe(true);
+    for (const each of [recent, ...others]) each.clear();
   });
 
   test('keeps 8 KiB of answers for each peer when all peers together have 128 MiB', () => {
