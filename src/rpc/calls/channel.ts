@@ -152,7 +152,12 @@ export class RpcChannel
     return this.#peer.subject;
   }
 
-  /** See SubjectHolder of auth(). */
+  /** See AuthenticatedChannel of auth(). */
+  get lossy(): boolean {
+    return this.#peer.session?.lossy === true;
+  }
+
+  /** See AuthenticatedChannel of auth(). */
   setSubject(subject: string): void {
     this.#peer.subject = subject;
   }

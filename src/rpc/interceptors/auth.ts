@@ -47,7 +47,8 @@ export interface AuthOptions {
   authorize?: ((context: CallContext) => boolean | Promise<boolean>) | undefined;
   /**
    * `call`: authenticates each call. `session`: one authentication holds for the session, until the
-   * identity expires or a call carries another token, valid or not. Default: `call`.
+   * identity expires or a call carries another token, valid or not. Over UDP each call is
+   * authenticated, because the sender of a datagram can be forged. Default: `call`.
    */
   per?: 'call' | 'session' | undefined;
 }
@@ -74,11 +75,16 @@ export function hasAuthorization(interceptors: readonly Interceptor[]): boolean 
   return interceptors.some((interceptor) => authorizing.has(interceptor));
 }
 
-/** A channel that keeps the subject of its peer, for reports. */
-interface SubjectHolder {
-  /** Called with Identity.subject of each call that is accepted. */
+/** A channel of this package. */
+interface AuthenticatedChannel {
+  /** The peer sends datagrams, so anyone who knows its address can send calls in its name. */
+  readonly lossy: boolean;
+  /** Called with Identity.subject of each call that is accepted, for reports. */
   setSubject(subject: string): void;
 }
+
+/** A program may pass a context with another channel, or without one. */
+const channelOf = ({ channel }: CallContext): Partial<AuthenticatedChannel> | undefined => channel;
 
 /**
  * Makes an interceptor of a server that authenticates and authorizes calls. It sets
@@ -97,7 +103,8 @@ export function auth(options: AuthOptions): Interceptor {
 
   const identify = async (context: CallContext): Promise<Identity> => {
     const credentials = credentialsOf(context);
-    if (per === 'call') return authenticateCredentials(authenticate, credentials);
+    if (per === 'call' || channelOf(context)?.lossy === true)
+      return authenticateCredentials(authenticate, credentials);
     const { token } = credentials;
     const { channel } = context;
     let known = sessions.get(channel);
@@ -144,7 +151,7 @@ function setIdentity(call: CallContext, identity: Identity): void {
   target.identity = identity;
   // A program may pass a context of its own, without `origin`.
   if (target.origin !== undefined) target.origin.identity = identity;
-  (call.channel as Partial<SubjectHolder> | undefined)?.setSubject?.(identity.subject);
+  channelOf(call)?.setSubject?.(identity.subject);
 }
 
 /**

@@ -199,6 +199,17 @@ describe('auth()', () => {
     other.destroy();
   });
 
+  test('per session: each call over UDP needs its token, because its sender can be forged', async () => {
+    await using s = await openVault(
+      { authenticate: byToken, per: 'session' },
+      { address: 'udp://127.0.0.1:0', server: { udp: { amplification: 10 } } },
+    );
+    const metadata = { authorization: 'Bearer sesame' };
+    expect(await outcomeOf(s.stub.whoAmI(undefined, { metadata }))).toBe('anna');
+    expect(await outcomeOf(s.stub.whoAmI())).toContain('UNAUTHENTICATED');
+    expect(await outcomeOf(s.stub.whoAmI(undefined, { metadata }))).toBe('anna');
+  });
+
   test('per session: the token that was sent last decides, whatever is verified first', async () => {
     const verified = new Map([
       ['sesame', gate()],
