@@ -158,7 +158,8 @@ export abstract class WebSocketReader {
     const resume = (): void => {
       this.#isWaitingForTurn = false;
       this.#read();
-      if (!this.#isPaused && !this.#isWaitingForTurn) this.stream.resume();
+      // A paused session still answers the pings of its peer.
+      if (!this.#isWaitingForTurn && !(this.#isPaused && this.#isFull)) this.stream.resume();
     };
     const onFault = (error: unknown): void => {
       this.error = faultError(this.remoteAddress, error);
@@ -172,8 +173,11 @@ export abstract class WebSocketReader {
   }
 
   #limitPendingBytes(): void {
-    if (this.#pendingBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_PENDING_BYTES)
-      this.stream.pause();
+    if (this.#isFull) this.stream.pause();
+  }
+
+  get #isFull(): boolean {
+    return this.#pendingBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_PENDING_BYTES;
   }
 
   get #pendingBytes(): number {
