@@ -33,8 +33,8 @@ export interface BroadcastResult {
   readonly sent: number;
   /**
    * So many sessions do not get the message: they are slow, or a UDP server may not send more to
-   * their peers (PEER_NOT_TRUSTED), or more than 65,536 messages of earlier calls wait to be sent to
-   * peers of the UDP server.
+   * their peers (PEER_NOT_TRUSTED), or more than 65,536 messages of earlier calls wait for peers of
+   * the UDP server.
    */
   readonly skipped: number;
   /** With `'latest'`: so many slow sessions get it later, unless a newer message replaces it. */

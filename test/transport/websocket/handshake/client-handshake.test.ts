@@ -15,6 +15,17 @@ noLeaks();
 const addressOf = (server: { address(): unknown }): string =>
   `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
+/** The response that accepts the request with `key`. */
+const acceptance = (key: string, headers: readonly string[] = []): string =>
+  [
+    'HTTP/1.1 101 Switching Protocols',
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    `Sec-WebSocket-Accept: ${acceptKeyOf(key)}`,
+    ...headers,
+    '\r\n',
+  ].join('\r\n');
+
 /** An HTTP server. `answer` handles the socket of an upgrade request. */
 async function serverWith(answer: (socket: Socket, key: string) => void) {
   const server = createServer((_request, response) => response.writeHead(503).end('busy'));
@@ -77,9 +88,7 @@ it.each(['100 Continue', '103 Early Hints'])(
 it('opens no session when the final response follows too many others in one chunk', async () => {
   const events = new Recorder<Buffer, Uint8Array>('the client');
   await using server = await serverWith((socket, key) => {
-    const headers = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptKeyOf(key)}`;
-    const informational = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(9);
-    socket.write(`${informational}HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n\r\n`);
+    socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(9) + acceptance(key));
   });
   const setup = { codec: raw(), listener: events };
   const error = await rejection(connect(server.address, setup, { reconnect: false }));
@@ -93,10 +102,7 @@ it.each([
   ['Sec-WebSocket-Protocol', 'the server chose "xx'],
 ])('shows only the beginning of a long %s', async (name, message) => {
   await using server = await serverWith((socket, key) => {
-    const headers = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptKeyOf(key)}`;
-    socket.end(
-      `HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n${name}: ${'x'.repeat(10_000)}\r\n\r\n`,
-    );
+    socket.end(acceptance(key, [`${name}: ${'x'.repeat(10_000)}`]));
   });
   const error = await rejection(ourClient(server.address));
   expect(error).toMatchObject({
