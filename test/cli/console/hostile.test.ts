@@ -108,6 +108,7 @@ const WIDE_DESCRIPTORS = Buffer.from(
               name: 'M',
               field: countTo(400).map((at) => ({
                 name: `f${at}`,
+                jsonName: `f${at}`,
                 number: at + 1,
                 label: 1,
                 type: 14,
