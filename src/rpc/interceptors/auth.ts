@@ -84,7 +84,8 @@ interface AuthenticatedChannel {
 }
 
 /** A program may pass a context with another channel, or without one. */
-const channelOf = ({ channel }: CallContext): Partial<AuthenticatedChannel> | undefined => channel;
+const channelOf = ({ channel }: CallContext) =>
+  channel as Partial<AuthenticatedChannel> | undefined;
 
 /**
  * Makes an interceptor of a server that authenticates and authorizes calls. It sets
