@@ -6,3 +6,5 @@ export const MAX_POINTS = 900;
 export const MAX_EVENTS = 1_000;
 /** The largest weight of a node. */
 export const MAX_WEIGHT = 1_000_000;
+/** Bytes of a message: the most nodes, with the most services each, are some MB. */
+export const MAX_MESSAGE_BYTES = 2 ** 23;

@@ -84,7 +84,7 @@ interface AuthenticatedChannel {
 }
 
 /** A program may pass a context with another channel, or without one. */
-const channelOf = ({ channel }: CallContext): Partial<AuthenticatedChannel> | undefined =>
+const channelOf = ({ channel }: CallContext) =>
   channel as Partial<AuthenticatedChannel> | undefined;
 
 /**

@@ -3,14 +3,18 @@ import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { exampleOf, formSchemaOf } from '../../../src/cli/console/call/form-schema.js';
 import { SchemaLimit } from '../../../src/cli/console/call/schema-limit.js';
+import { consoleService } from '../../../src/cli/console/console-service.js';
+import { ConsoleContract } from '../../../src/cli/console/contract.js';
 import { EventLog } from '../../../src/cli/console/fleet/event-log.js';
 import { Fleet } from '../../../src/cli/console/fleet/fleet.js';
 import { ConsoleServer } from '../../../src/cli/console/http/console-server.js';
+import { MAX_MESSAGE_BYTES } from '../../../src/cli/console/limits.js';
 import type { FormSchema } from '../../../src/cli/console/types.js';
 import {
+  connect,
   contract,
   implement,
   type MessageDescription,
@@ -361,6 +365,40 @@ test('a registry with thousands of nodes shows some of them, and says how many a
   );
   const { nodes, omitted } = fleet.update();
   expect({ nodes: nodes.length, omitted }).toEqual({ nodes: 500, omitted: 2_500 });
+});
+
+test('a page receives the most nodes with the most services', async () => {
+  const terminal = startTerminal();
+  using fleet = new Fleet({ kind: 'registry', url: 'file:///srv' }, {}, terminal);
+  fleet.follow(
+    countTo(500 * 50).map((at) => ({
+      id: `node-${at % 500}`,
+      service: `org.example.shop.v1.Service${Math.floor(at / 500)}`,
+      group: 'north',
+      version: 'v1',
+      protocol: 'json' as const,
+      address: `tcp://10.0.0.1:${1 + (at % 500)}`,
+      metadata: {},
+    })),
+  );
+  using server = await ConsoleServer.start(consoleService(fleet, {}, terminal), {
+    listen: { host: '127.0.0.1', port: 0 },
+    hosts: [],
+    needsToken: false,
+  });
+  const { host, origin } = new URL(server.url);
+  // As the page connects.
+  const client = await connect(`ws://${host}/rpc`, {
+    reconnect: false,
+    session: { maxMessageBytes: MAX_MESSAGE_BYTES },
+    maxDecodedObjects: 1_000_000,
+    websocket: { headers: { Origin: origin } },
+  });
+  onTestFinished(() => client.destroy());
+  using watch = Watch.open(client.stub(ConsoleContract));
+  const { nodes } = await watch.until(() => true);
+  expect(nodes).toHaveLength(500);
+  expect(nodes.every(({ services }) => services.length === 50)).toBe(true);
 });
 
 test('events have a limited number and length', () => {

@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { messageOf } from '../../../core/errors.js';
 import { type RpcServer, type Service, serve } from '../../../rpc/index.js';
 import { AdvisedError } from '../../failure.js';
+import { MAX_MESSAGE_BYTES } from '../limits.js';
 import { isLoopback, type ListenAddress, urlHost } from './listen-address.js';
 import { type PageFile, readPageFiles } from './page-files.js';
 import {
@@ -91,7 +92,10 @@ export class ConsoleServer implements Disposable {
   static async start(service: Service, options: ConsoleServerOptions): Promise<ConsoleServer> {
     const files = await readPageFiles();
     const path = `/${randomBytes(24).toString('base64url')}`;
-    const rpc = await serve(`ws://127.0.0.1:0${path}`, [service], { maxSessions: MAX_PAGES });
+    const rpc = await serve(`ws://127.0.0.1:0${path}`, [service], {
+      maxSessions: MAX_PAGES,
+      session: { maxMessageBytes: MAX_MESSAGE_BYTES },
+    });
     const server = new ConsoleServer(rpc, path, files, options);
     try {
       await server.#listen(options.listen);

@@ -3,7 +3,7 @@ import { messageOf } from '../../../core/errors.js';
 import { pause } from '../../../core/timers.js';
 import { connect, type RpcClient, type StubOf } from '../../../web/rpc.js';
 import { ConsoleContract } from '../contract.js';
-import { MAX_EVENTS, MAX_POINTS } from '../limits.js';
+import { MAX_EVENTS, MAX_MESSAGE_BYTES, MAX_POINTS } from '../limits.js';
 import type { FleetEvent, FleetHistory, FleetMessage, FleetUpdate, Point } from '../types.js';
 import { isTokenRefused, keepToken, rpcAddress } from './token.js';
 
@@ -83,7 +83,7 @@ export class FleetStore {
     this.#client = await connect(rpcAddress('ws'), {
       reconnect: false,
       heartbeatPeriod: SILENCE_LIMIT / 2,
-      session: { maxMessageBytes: 2 ** 23 },
+      session: { maxMessageBytes: MAX_MESSAGE_BYTES },
       maxDecodedObjects: 1_000_000,
     });
     keepToken();
