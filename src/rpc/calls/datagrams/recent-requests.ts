@@ -81,8 +81,9 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 /**
  * The requests of one peer, and their answers. A request is kept at least for its timeout and
  * ARRIVAL_MARGIN, because it may arrive again until then. It is removed later, when add() finds
- * many requests of this peer or of all peers. A request without a timeout, or with one above MAX_RETENTION, may arrive again
- * after it was removed: it then counts as new. Above the limit, new requests are refused.
+ * many requests of this peer or of all peers. A request without a timeout, or with one above
+ * MAX_RETENTION, may arrive again after it was removed: it then counts as new. Above the limit, new
+ * requests are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, RecentRequest>();
