@@ -199,7 +199,7 @@ describe('auth()', () => {
     other.destroy();
   });
 
-  test('per session: each call over UDP needs its token, because its sender can be forged', async () => {
+  test('per session: over UDP each call needs its token, as senders are forged', async () => {
     await using s = await openVault(
       { authenticate: byToken, per: 'session' },
       { address: 'udp://127.0.0.1:0', server: { udp: { amplification: 10 } } },
