@@ -1,6 +1,7 @@
 /** Parses the address of a WebSocket server on an HTTP server. */
 import { Server } from 'node:http';
 import { Server as SecureServer } from 'node:https';
+import { isInstance } from '../../../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../../../core/options.js';
 import { type Address, encodePath, isPath } from '../../address.js';
 import type { HttpServerAddress } from '../../types.js';
@@ -25,13 +26,4 @@ export function parseHttpServerAddress(given: HttpServerAddress): Address {
     text: `${encoded} of the HTTP server`,
     httpServer: server,
   };
-}
-
-/** False for a revoked Proxy, and for one that throws. */
-function isInstance(server: unknown, type: typeof Server | typeof SecureServer): boolean {
-  try {
-    return server instanceof type;
-  } catch {
-    return false;
-  }
 }
