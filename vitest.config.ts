@@ -1,34 +1,69 @@
 import { availableParallelism } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * Short files whose tests take more than 15 s. Without durations of an earlier run, vitest starts
+ * Short files whose tests take more than 10 s. Without durations of an earlier run, vitest starts
  * with the longest files, and these would run alone at the end.
  */
 const SLOW_FILES = [
-  'test/runtimes/runtimes.test.ts',
   'test/simulation/cluster.test.ts',
   'test/testing/simulation/determinism.test.ts',
   'test/examples/http-servers.test.ts',
   'test/cli/guide.test.ts',
 ];
 
+/** More than 30 s of a processor each. `npm run test:long` runs them, and `npm test` does not. */
+const LONG = [
+  'test/grid/grid.test.ts',
+  'test/runtimes/runtimes.test.ts',
+  'test/simulation/seeds.test.ts',
+];
+
+/**
+ * Files that run in a process of their own: they replace timers, clocks or other globals, measure
+ * turns or memory, or leave handlers that never end. The other files share a few processes, which
+ * import vitest and the library only once.
+ */
+const OWN_PROCESS = [
+  'test/core/turn.test.ts',
+  'test/rpc/calls/turn-budget/**/*.test.ts',
+  'test/rpc/interceptors/jwt.test.ts',
+  'test/rpc/metrics/event-loop-monitor.test.ts',
+  'test/simulation/**/*.test.ts',
+  'test/testing/**/*.test.ts',
+  'test/transport/session/replaced-timers.test.ts',
+  'test/transport/udp/udp-limits.test.ts',
+];
+
 class SlowFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const isSlow = ({ moduleId }: TestSpecification): boolean =>
       SLOW_FILES.some((path) => moduleId.endsWith(`/${path}`));
-    const sorted = await super.sort(files);
-    return [...sorted.filter(isSlow), ...sorted.filter((file) => !isSlow(file))];
+    // A shared process ends when the next file must not share it, so those files come first.
+    const isOwn = ({ project }: TestSpecification): boolean => project.config.isolate;
+    const rank = (file: TestSpecification): number =>
+      (isOwn(file) ? 0 : 2) + (isSlow(file) ? 0 : 1);
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
   }
+}
+
+function project(
+  name: string,
+  options: TestProjectInlineConfiguration['test'],
+): TestProjectInlineConfiguration {
+  return { extends: true, test: { name, include: ['test/**/*.test.ts'], ...options } };
 }
 
 export default defineConfig({
   test: {
     environment: 'node',
-    include: ['test/**/*.test.ts'],
-    // A process for each file: what one file leaves behind cannot disturb another.
     pool: 'forks',
+    projects: [
+      project('shared process', { isolate: false, exclude: [...OWN_PROCESS, ...LONG] }),
+      project('own process', { isolate: true, include: OWN_PROCESS, exclude: LONG }),
+      project('long', { isolate: true, include: LONG }),
+    ],
     sequence: { sequencer: SlowFilesFirst },
     // Many tests wait for other processes or timers: two files more than there are cores. Four are
     // enough, since each may start servers of its own.

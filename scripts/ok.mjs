@@ -20,20 +20,20 @@ const steps = [
   ['speed', 'bench/guard.mjs'],
   // test/repository checks the imports of the layers, the tables of errors, and README's programs.
   ['tests', 'scripts/test.mjs'],
+  ['long tests', 'scripts/test.mjs', '--project', 'long'],
 ];
 
 const failed = [];
 for (const [name, ...args] of steps) {
-  if (name === 'tests' && process.argv.includes('--no-tests')) continue;
+  if (name.endsWith('tests') && process.argv.includes('--no-tests')) continue;
   const start = performance.now();
   const { ok, output } = run(process.execPath, args);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const said =
-    name === 'tests'
-      ? output.match(/^\d+ passed, .*$/gm)
-      : name === 'speed'
-        ? output.trim().split('\n')
-        : [];
+  const said = name.endsWith('tests')
+    ? output.match(/^\d+ passed, .*$/gm)
+    : name === 'speed'
+      ? output.trim().split('\n')
+      : [];
   console.log(
     `${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(11)} ${seconds.padStart(5)} s  ${said?.at(-1) ?? ''}`.trimEnd(),
   );

@@ -1,17 +1,20 @@
-/** Builds, runs vitest with the given arguments, and prints a last line: `N passed, N failed`. */
+/**
+ * Builds, runs vitest with the given arguments, and prints a last line: `N passed, N failed`. The
+ * long tests run only with `--project long`, or when a file is named.
+ */
 import { mkdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, setup } from './setup.mjs';
 
-const SUMMARY = join(ROOT, 'build/tests.txt');
-
 setup();
 process.chdir(ROOT);
-mkdirSync(join(ROOT, 'build'), { recursive: true });
-rmSync(SUMMARY, { force: true });
-
 const { parseCLI, startVitest } = await import('vitest/node');
 const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)]);
+if (filter.length === 0) options.project ??= ['!long'];
+const isLong = [options.project].flat().includes('long');
+const SUMMARY = join(ROOT, isLong ? 'build/long-tests.txt' : 'build/tests.txt');
+mkdirSync(join(ROOT, 'build'), { recursive: true });
+rmSync(SUMMARY, { force: true });
 const vitest = await startVitest('test', filter, { ...options, run: true, watch: false });
 
 const count = { passed: 0, failed: 0, skipped: 0, pending: 0 };

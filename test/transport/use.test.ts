@@ -98,20 +98,33 @@ it('lets broadcast() encode with the present codec of each session', async () =>
   expect(texts.join('')).toBe('a\n"b"\n');
 });
 
-it('ends the session when two codecs pass the same bytes to each other', async () => {
-  await using p = await pair(MEMORY);
-  const codecs = [0, 1].map((at) => ({
-    read(_: unknown, session: Session<string>): undefined {
-      session.use({ codec: codecs[1 - at] as never });
-    },
-    write() {},
-  }));
-  p.serverSession.use({ codec: codecs[0] as never });
-  p.clientSession.write('x');
-  expect((await p.serverEvents.errors.next()).code).toBe('CONNECTION_LOST');
-  await p.serverEvents.closed.next();
-  p.clientEvents.errors.dismiss();
-});
+it.each(['memory', 'ws', 'udp'])(
+  'reports the error when two codecs pass the same bytes to each other: %s',
+  async (name) => {
+    const row = TRANSPORTS.find((other) => other.name === name) as TransportRow;
+    await using p = await pair(row);
+    let reads = 0;
+    const codecs = [0, 1].map((at) => ({
+      read(_: unknown, session: Session<string>): undefined {
+        reads++;
+        session.use({ codec: codecs[1 - at] as never });
+      },
+      write() {},
+    }));
+    p.clientSession.write('x');
+    await p.serverEvents.messages.next();
+    const session = p.serverSession.use({ codec: codecs[0] as never });
+    p.clientSession.write('y');
+    expect(await p.serverEvents.errors.next()).toMatchObject({
+      code: 'BAD_FRAME',
+      cause: { message: 'codecs pass the bytes to each other with use()' },
+    });
+    expect(reads).toBe(17);
+    if (name === 'udp') expect(session.closed).toBe(false);
+    else await p.serverEvents.closed.next();
+    p.clientEvents.errors.dismiss();
+  },
+);
 
 it('calls the new listener in the async context of the connection', async () => {
   const storage = new AsyncLocalStorage<string>();

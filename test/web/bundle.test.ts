@@ -35,9 +35,9 @@ it('getty-ts/web exports what getty-ts exports, without UDP, rates, STARTTLS and
 });
 
 describe('the bundle of getty-ts/web', () => {
-  it('has at most 30 KiB, minified and compressed', async () => {
+  it('has at most 31 KiB, minified and compressed', async () => {
     const size = gzipSync(await bundleWeb('esm'), { level: 9 }).length;
-    expect(size).toBeLessThanOrEqual(30 * KIB);
+    expect(size).toBeLessThanOrEqual(31 * KIB);
     // An empty bundle would be small too.
     expect(size).toBeGreaterThan(6 * KIB);
   });

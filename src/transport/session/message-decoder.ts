@@ -3,7 +3,12 @@
 import type { Bytes } from '../../core/bytes.js';
 import { ByteReader } from '../buffers/byte-reader.js';
 import type { ReadingSession } from './message-delivery.js';
-import { checkReadResult, receivedTooLargeError, unreadableError } from './session-errors.js';
+import {
+  checkReadResult,
+  checkSwitches,
+  receivedTooLargeError,
+  unreadableError,
+} from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
 /** A message of a message transport; as in ConnectionEvents.onMessage. */
@@ -36,8 +41,15 @@ export class MessageDecoder<In, Out> {
   /**
    * Decodes bytes that must be exactly one message of the codec. Undefined: the bytes are invalid,
    * which is reported, or the codec dropped bytes that are no message, such as an empty line.
+   * `switches`: how many codecs have passed the bytes on with Session.use().
    */
-  decode(bytes: Bytes, text: boolean | undefined, start: number, end: number): In | undefined {
+  decode(
+    bytes: Bytes,
+    text: boolean | undefined,
+    start: number,
+    end: number,
+    switches = 0,
+  ): In | undefined {
     const { codec, maxMessageBytes } = this.#setup;
     const input = this.input;
     const session = this.#session;
@@ -47,12 +59,13 @@ export class MessageDecoder<In, Out> {
     try {
       if (size > maxMessageBytes)
         throw receivedTooLargeError(session.remoteAddress, size, maxMessageBytes);
+      checkSwitches(switches);
       const message = codec.read(input, session);
       if (!this.#isCodecChecked) this.#isCodecChecked = checkReadResult(message);
       // The codec has called Session.use(): the other codec reads the same bytes.
       if (message === undefined && input.length === size && codec !== this.#setup.codec) {
         input.skip(size);
-        return this.decode(bytes, text, start, end);
+        return this.decode(bytes, text, start, end, switches + 1);
       }
       if (message === undefined && (input.length > 0 || size === 0))
         throw new Error('it is incomplete');

@@ -54,6 +54,14 @@ export function unreadableError(remoteAddress: string, what: string, cause: unkn
   );
 }
 
+/** How many codecs may pass the same bytes on with Session.use(). */
+const MAX_SWITCHES = 16;
+
+/** Throws if `switches` codecs have passed the same bytes on, and that is too many. */
+export function checkSwitches(switches: number): void {
+  if (switches > MAX_SWITCHES) throw new Error('codecs pass the bytes to each other with use()');
+}
+
 /**
  * Throws BAD_FRAME if `result`, which read() of the codec returned, is a promise. An async function
  * returns one each time, so a codec is checked until it has returned a message. Returns whether

@@ -4,7 +4,12 @@ import { gettyError } from '../../core/errors.js';
 import { ByteReader } from '../buffers/byte-reader.js';
 import { now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
-import { checkReadResult, receivedTooLargeError, unreadableError } from './session-errors.js';
+import {
+  checkReadResult,
+  checkSwitches,
+  receivedTooLargeError,
+  unreadableError,
+} from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 
 export class StreamDecoder<In, Out> {
@@ -31,15 +36,17 @@ export class StreamDecoder<In, Out> {
 
   /**
    * The next message. Undefined: it is incomplete, or the codec dropped bytes that are no message,
-   * or the bytes are invalid and the session has failed.
+   * or the bytes are invalid and the session has failed. `switches`: how many codecs have passed
+   * the bytes on with Session.use().
    */
-  next(): In | undefined {
+  next(switches = 0): In | undefined {
     const { codec, maxMessageBytes } = this.#setup;
     const input = this.input;
     const session = this.#session;
     const before = input.length;
     let message: In | undefined;
     try {
+      checkSwitches(switches);
       message = codec.read(input, session);
       if (!this.#isCodecChecked) this.#isCodecChecked = checkReadResult(message);
     } catch (error) {
@@ -51,7 +58,7 @@ export class StreamDecoder<In, Out> {
       // The codec has called Session.use(): the other codec reads the same bytes.
       // A subclass counts the messages of next(), and counts this one once.
       if (codec !== this.#setup.codec)
-        return StreamDecoder.prototype.next.call(this) as typeof message;
+        return StreamDecoder.prototype.next.call(this, switches + 1) as typeof message;
       if (before > maxMessageBytes)
         session.fail(receivedTooLargeError(session.remoteAddress, before, maxMessageBytes));
       else if (this.#incompleteSince === 0) this.#incompleteSince = now();
