@@ -16,24 +16,36 @@ const SLOW_FILES = [
 /** More than 30 s of a processor each. `npm run test:long` runs them, and `npm test` does not. */
 const LONG = [
   'test/grid/grid.test.ts',
+  'test/registries/etcd/etcd-load.test.ts',
   'test/runtimes/runtimes.test.ts',
   'test/simulation/seeds.test.ts',
 ];
 
 /**
  * Files that run in a process of their own: they replace timers, clocks or other globals, measure
- * turns or memory, or leave handlers that never end. The other files share a few processes, which
+ * turns, collect garbage, or leave handlers that never end. The other files share a few processes, which
  * import vitest and the library only once.
  */
 const OWN_PROCESS = [
+  'test/core/timers.test.ts',
   'test/core/turn.test.ts',
+  'test/registries/etcd/answer-limit.test.ts',
+  'test/registries/etcd/entry-cache.test.ts',
+  'test/registries/etcd/etcd-connections.test.ts',
+  'test/registries/zookeeper/zookeeper-outages.test.ts',
   'test/rpc/calls/turn-budget/**/*.test.ts',
+  'test/rpc/contract/short-lived-contracts.test.ts',
+  'test/rpc/idle-memory.test.ts',
   'test/rpc/interceptors/jwt.test.ts',
   'test/rpc/metrics/event-loop-monitor.test.ts',
   'test/simulation/**/*.test.ts',
   'test/testing/**/*.test.ts',
+  'test/transport/rooms/topics.test.ts',
+  'test/transport/session/idle-memory.test.ts',
   'test/transport/session/replaced-timers.test.ts',
   'test/transport/udp/udp-limits.test.ts',
+  'test/transport/websocket/frames/fragment-buffer.test.ts',
+  'test/transport/websocket/paused-session.test.ts',
 ];
 
 class SlowFilesFirst extends BaseSequencer {
