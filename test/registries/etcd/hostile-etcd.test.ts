@@ -1,9 +1,12 @@
-/** The etcd registry with servers that send ever more. */
+/** The etcd registry with servers that send ever more, or keep connections that have ended. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { attributesOf } from '../../../src/micro/registry-entry.js';
 import type { EtcdOptions } from '../../../src/registries/etcd/index.js';
 import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { rejection } from '../../fixtures/transports.js';
+import { until } from '../../fixtures/waiting.js';
 import { cleanUpLater, open, useCleanUp, useRoot } from './etcd-setup.js';
 import { type Script, ScriptedEtcd } from './scripted-etcd.js';
 
@@ -31,8 +34,56 @@ async function start(script: Script): Promise<ScriptedEtcd> {
   return server;
 }
 
+/** Frames of HTTP/2. */
+const SETTINGS = Buffer.from('000000040000000000', 'hex');
+const PING = Buffer.from('0000080600000000000000000000000000', 'hex');
+const goaway = (lastStream: number): Buffer => {
+  const frame = Buffer.from('0000080700000000000000000000000000', 'hex');
+  frame.writeUInt32BE(lastStream, 9);
+  return frame;
+};
+
+/** A server that answers each connection with GOAWAY, and never ends one. */
+async function startLingering(lastStream: number) {
+  const sockets = new Set<Socket>();
+  const count = { closed: 0 };
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).resume();
+    socket.write(Buffer.concat([SETTINGS, goaway(lastStream)]));
+    // The system reports a connection that the client has closed at a write only.
+    const timer = setInterval(() => socket.write(PING), 20);
+    socket.on('close', () => {
+      clearInterval(timer);
+      sockets.delete(socket);
+      count.closed++;
+    });
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  cleanUpLater(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { endpoint, sockets, count };
+}
+
 describe('the etcd registry', () => {
   useCleanUp();
+
+  it.each([
+    ['refuses its requests', 0],
+    ['keeps its requests', 0x7fffffff],
+  ])('closes a connection whose server sends GOAWAY, and %s', async (_, lastStream) => {
+    const { endpoint, sockets, count } = await startLingering(lastStream);
+    const times = { initialDelay: 10, maxDelay: 20, requestTimeout: 200, pingTimeout: 200 };
+    const registry = open(times, endpoint);
+    await using watch = new WatchReader(registry);
+    watch.next().catch(() => {});
+    await until(() => count.closed >= 3, 'three connections are closed');
+    await registry[Symbol.asyncDispose]();
+    await until(() => sockets.size === 0, 'every connection is closed');
+  });
 
   it.each<[string, EtcdOptions]>([
     ['maxEntries', { maxEntries: 100 }],

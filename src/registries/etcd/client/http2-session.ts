@@ -23,11 +23,13 @@ export interface PingOptions {
 export class Http2Session {
   readonly authority: string;
   readonly #session: ClientHttp2Session;
+  readonly #socket: Socket;
   readonly #options: PingOptions;
   readonly #onClose: (reason: ConnectError) => void;
   #openStreams = 0;
   /** Stops the timer of silence, or the deadline of a ping. */
   #stopTimer = (): void => {};
+  #stopGoawayDeadline = (): void => {};
   #closeReason: ConnectError | undefined;
   #readCount = 0;
 
@@ -40,12 +42,14 @@ export class Http2Session {
   ) {
     this.authority = authority;
     this.#options = options;
+    this.#socket = socket;
     this.#onClose = onClose;
     this.#session = connect(authority, { createConnection: () => socket });
     this.#session.on('error', (error) => {
       this.#closeReason ??= ConnectError.from(error, Code.Unavailable);
     });
     this.#session.once('close', () => this.#onSessionClose());
+    this.#session.once('goaway', () => this.#onGoaway());
     // A registration or a watch does not keep the process alive. A request does, by the timer of
     // its deadline.
     this.#session.unref();
@@ -115,6 +119,18 @@ export class Http2Session {
   }
 
   /**
+   * Node.js sends no more requests, and waits without a limit for those in flight and until the
+   * server ends the connection. They have the time of a ping.
+   */
+  #onGoaway(): void {
+    const onExpired = (): boolean => {
+      this.destroy(new ConnectError('the server ends the connection', Code.Unavailable));
+      return false;
+    };
+    this.#stopGoawayDeadline = startDeadline(this.#options.pingTimeout, onExpired, false);
+  }
+
+  /**
    * Ends the session at once; requests in flight fail. Must not be called from within Node's HTTP/2
    * parser: Node.js loops forever if streams are reset there.
    */
@@ -122,10 +138,13 @@ export class Http2Session {
     this.#closeReason ??= reason;
     this.#stopTimer();
     if (!this.#session.destroyed) this.#session.destroy(undefined, constants.NGHTTP2_CANCEL);
+    // After GOAWAY a destroyed session still waits until the server ends the connection.
+    if (this.#session.closed) this.#socket.destroy();
   }
 
   #onSessionClose(): void {
     this.#stopTimer();
+    this.#stopGoawayDeadline();
     this.#onClose(
       this.#closeReason ?? new ConnectError('the connection is lost', Code.Unavailable),
     );
