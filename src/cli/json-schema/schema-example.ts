@@ -124,10 +124,32 @@ class ExampleMaker {
       return tuple.slice(0, MAX_LENGTH).map((item) => this.make(item, parents) ?? null);
     const items = keyword(schema, 'items');
     const least = Math.min(limitOf(schema, 'minItems') ?? 0, MAX_LENGTH);
+    const [values, characters] = [this.#values, this.#characters];
     const item = isNode(items) ? this.make(items, parents) : null;
     // An object shows its fields; other items are clear from the type.
     const length = isNode(item) && keyword(schema, 'maxItems') !== 0 ? Math.max(least, 1) : least;
-    return Array.from({ length }, () => item ?? null);
+    const copies = this.#addCopies(
+      length - 1,
+      this.#values - values,
+      this.#characters - characters,
+    );
+    return Array.from({ length: Math.min(length, 1 + copies) }, () => item ?? null);
+  }
+
+  /**
+   * Counts up to `wanted` copies of an item of `values` and `characters`, and returns how many may
+   * be made. In nested lists the copies are multiplied.
+   */
+  #addCopies(wanted: number, values: number, characters: number): number {
+    const copies = Math.min(
+      wanted,
+      Math.floor((MAX_VALUES - this.#values) / Math.max(values, 1)),
+      Math.floor((MAX_CHARACTERS - this.#characters) / Math.max(characters, 1)),
+    );
+    if (copies <= 0) return 0;
+    this.#values += copies * Math.max(values, 1);
+    this.#characters += copies * characters;
+    return copies;
   }
 }
 

@@ -1,5 +1,6 @@
 /** The session with one peer, as the calls, the replies and the streams of a channel use it. */
 import type { GettyError } from '../../core/errors.js';
+import { settleInTurns } from '../../core/turn.js';
 import type { Session } from '../../transport/types.js';
 import { waitToSend } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
@@ -86,7 +87,7 @@ export class PeerSession {
 
   /** Settles when streams may send again; undefined when they may send now. */
   drained(): Promise<void> | undefined {
-    return this.#drained;
+    return this.#drained && settleInTurns(this.#drained);
   }
 
   /** The error of a call that is not sent because the session is not usable. */

@@ -9,8 +9,8 @@ import { MAX_DECODED_OBJECTS, parseJson } from './json-text.js';
 export interface JsonLinesOptions {
   /**
    * The most values of one line, in all its arrays and objects. The name of a property counts as a
-   * value, and as five if no other property of the line has it. A line with more closes the session
-   * with BAD_FRAME. From 1. Default: 100,000.
+   * value, and as five if no other property of the line has it. A number with an exponent counts as
+   * three. A line with more closes the session with BAD_FRAME. From 1. Default: 100,000.
    */
   maxDecodedObjects?: number | undefined;
 }

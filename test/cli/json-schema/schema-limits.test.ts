@@ -52,3 +52,25 @@ test('an example has at most 100,000 characters of given values and names', () =
   const example = exampleOfSchema(schemaOf({ const: 'x'.repeat(30_000) }));
   expect(JSON.stringify(example).length).toBeLessThan(150_000);
 });
+
+test.each<[string, object]>([
+  ['items without a type', {}],
+  ['texts', { type: 'string' }],
+  ['long texts', { type: 'string', minLength: 1_000 }],
+  ['given values', { const: 'x'.repeat(1_000) }],
+  ['objects', { type: 'object', properties: { a: { type: 'string' }, b: { type: 'number' } } }],
+])('an example of nested lists of %s has a limited size', (_, items) => {
+  let schema = items;
+  for (let level = 0; level < 7; level++)
+    schema = { type: 'array', minItems: 1_000_000, items: schema };
+  // Counts the values without JSON.stringify(), which would not end.
+  let values = 0;
+  const visit = (value: unknown): void => {
+    values++;
+    if (values < 10_000 && Array.isArray(value)) for (const item of value) visit(item);
+  };
+  const example = exampleOfSchema(schema);
+  visit(example);
+  expect(values).toBeLessThan(1_000);
+  expect(JSON.stringify(example).length).toBeLessThan(150_000);
+});

@@ -31,6 +31,22 @@ describe('plain JSON', () => {
     expectRefused(() => plainJson(text));
   });
 
+  // V8 parses each of them with integers of a thousand bits.
+  test.each(['171574e-307', '382151175919478E-286', '2.4703282292062327208e-324'])(
+    'refuses 900 KiB of the number %s',
+    (number) => {
+      const text = `[${`${number},`.repeat((900 * 1024) / (number.length + 1))}1]`;
+      expect(() => plainJson(text)).toThrow(RangeError);
+    },
+  );
+
+  test('reads 90,000 literals and texts with the letter e, and 30,000 numbers with exponents', () => {
+    const literals = Array.from({ length: 90_000 }, (_, n) => [true, false, '1e5'][n % 3]);
+    expect(plainJson(JSON.stringify(literals))).toEqual(literals);
+    const numbers = Array.from({ length: 30_000 }, (_, n) => (n + 1) * 1e-9);
+    expect(plainJson(JSON.stringify(numbers))).toEqual(numbers);
+  });
+
   test('counts different names whose FNV-1a hashes are equal', async () => {
     // They are equal for each of the 2 ** 24 starts whose low byte is 0.
     const start = 0x12345600;

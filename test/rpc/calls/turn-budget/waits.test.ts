@@ -10,12 +10,15 @@ import {
   implement,
   type RpcClientOptions,
   serve,
+  serverStream,
   unary,
 } from '../../../../src/rpc/index.js';
 import { clientCall } from '../../../fixtures/calls.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
+import { RawPeer } from '../../../fixtures/raw-peer.js';
 import { connectOnce, freeMemoryAddress } from '../../../fixtures/rpc.js';
-import { until } from '../../../fixtures/waiting.js';
+import { jsonRequest } from '../../../fixtures/rpc-frames.js';
+import { turns, until } from '../../../fixtures/waiting.js';
 import { block, LIMIT, mostPerTurn } from './turn-budget.js';
 
 noLeaks();
@@ -96,6 +99,53 @@ describe('waits that end together end in many turns', () => {
         },
       );
       expect(most).toBeLessThan(few / 2);
+    },
+    2 * LIMIT,
+  );
+
+  test.each([
+    ['reads again', (peer: RawPeer) => peer.session.resume()],
+    ['ends', (peer: RawPeer) => peer.session.destroy()],
+  ])(
+    'streams that wait because their peer does not read, when it %s',
+    async (_, go) => {
+      const few = 300;
+      // The first streams have sent all that their credit allows, and wait for more.
+      const withoutCredit = 10;
+      let ended = 0;
+      let isOver = false;
+      const Texts = contract('Feed', { list: serverStream<number, string>() });
+      const texts = implement(Texts, {
+        async *list() {
+          try {
+            while (!isOver) yield 'x'.repeat(500);
+          } finally {
+            block(1);
+            ended++;
+          }
+        },
+      });
+      await using server = await serve(freeMemoryAddress(), [texts]);
+      await using peer = await RawPeer.connect(server.address);
+      peer.session.pause();
+      for (let n = 0; n < few; n++) {
+        const request = { sequence: BigInt(2 * n + 3), serviceId: 1 };
+        await peer.send(jsonRequest('Feed', 'list', n, request));
+      }
+      const queued = () => server.statistics().peers[0]?.queuedBytes ?? 0;
+      await until(() => queued() >= 256 * 1024, 'the streams wait', LIMIT);
+      await turns(5);
+      const most = await mostPerTurn(
+        () => ended,
+        async () => {
+          isOver = true;
+          go(peer);
+          await until(() => ended >= few - withoutCredit, 'the streams have ended', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(few / 2);
+      peer.session.destroy();
+      server.destroy();
     },
     2 * LIMIT,
   );
