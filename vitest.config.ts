@@ -23,8 +23,8 @@ const LONG = [
 
 /**
  * Files that run in a process of their own: they replace timers, clocks or other globals, measure
- * turns, collect garbage, or leave handlers that never end. The other files share a few processes, which
- * import vitest and the library only once.
+ * turns, collect garbage, or leave handlers that never end. The other files share a few processes,
+ * which import vitest and the library only once.
  */
 const OWN_PROCESS = [
   'test/core/timers.test.ts',
@@ -71,6 +71,7 @@ export default defineConfig({
   test: {
     environment: 'node',
     pool: 'forks',
+    setupFiles: ['test/fixtures/end-of-file.ts'],
     projects: [
       project('shared process', { isolate: false, exclude: [...OWN_PROCESS, ...LONG] }),
       project('own process', { isolate: true, include: OWN_PROCESS, exclude: LONG }),
