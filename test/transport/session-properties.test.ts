@@ -54,6 +54,19 @@ test.each<[string, unknown, string]>([
   await close();
 });
 
+test.each([
+  ['undefined', undefined, []],
+  ['null', null, []],
+  ['0', 0, ['SESSION_DESTROYED']],
+  ['an empty text', '', ['SESSION_DESTROYED']],
+])('destroy() of a WebSocket with %s ends the session', async (_, given, codes) => {
+  const { session, serverSession, errors, close } = await pair('ws://127.0.0.1:0');
+  serverSession.destroy(given as never);
+  await until(() => session.closed, 'the session has ended');
+  expect(errors.map(({ code }) => code)).toEqual(codes);
+  await close();
+});
+
 test('client.current returns the open sessions in turn, and undefined if there is none', async () => {
   const server = await serve<string>(newAddress(), SETUP);
   const client = await connect<string>(server.address, SETUP, {

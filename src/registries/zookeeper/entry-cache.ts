@@ -10,6 +10,7 @@ import { InvalidEntries } from '../shared/invalid-entries.js';
 import { MissingNodes } from '../shared/missing-nodes.js';
 import { ProblemLog } from '../shared/problem-log.js';
 import { isConnectionError } from './client/errors.js';
+import { isName } from './client/path.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import { EntryGroup } from './entry-group.js';
 import { Reconciler } from './reconciler.js';
@@ -215,7 +216,7 @@ export class EntryCache {
   }
 
   #parse(name: string): Attributes | undefined {
-    const attributes = readAttributes(name);
+    const attributes = isName(name) ? readAttributes(name) : { why: 'its name is invalid' };
     if (!('why' in attributes)) return attributes;
     this.#invalid.report(`${this.#root}/${name}`, attributes.why);
     return undefined;

@@ -4,6 +4,7 @@ import { MAX_ENTRY_BYTES, parseEntry, readAttributes } from '../../micro/registr
 import type { ServiceNode } from '../../micro/types.js';
 import { type EntryBudget, entryBytes } from '../shared/entry-budget.js';
 import { zooKeeperReasonOf } from './client/errors.js';
+import { isName } from './client/path.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import { READ_BATCH } from './entry-group.js';
 
@@ -23,11 +24,13 @@ export async function listNodes(
   const nodes: ServiceNode[] = [];
   for (const name of await childrenOf(client, root || '/')) {
     if (spend(NAME_UNITS)) await nextTurn();
+    if (!isName(name)) continue;
     const attributes = readAttributes(name);
     if ('why' in attributes || attributes.role !== 'SRT_Provider') continue;
     const ids = await childrenOf(client, `${root}/${name}`);
     for (let at = 0; at < ids.length; at += READ_BATCH) {
       const read = ids.slice(at, at + READ_BATCH).map(async (id) => {
+        if (!isName(id)) return true;
         const path = `${root}/${name}/${id}`;
         const value = await readValue(client, path);
         const node = value === undefined ? undefined : parse(name, id, value);

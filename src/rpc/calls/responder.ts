@@ -1,5 +1,5 @@
 /** The serving half of a channel: it turns requests into calls of handlers. */
-import { promiseOf } from '../../core/callbacks.js';
+import { callAsync, promiseOf } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
 import { isTurnOver, runInTurn } from '../../core/turn.js';
 import { copyError, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
@@ -213,7 +213,9 @@ export class Responder implements ServerCallOwner {
     const { handle } = this.#setup;
     this.#add(call);
     const sendReplies = async (): Promise<boolean> => {
-      const replies = await (handle === undefined ? call.handler(call.input, call) : handle(call));
+      const replies = await callAsync(() =>
+        handle === undefined ? call.handler(call.input, call) : handle(call),
+      );
       if (!isIterable(replies))
         throw new RpcError(
           'INTERNAL',

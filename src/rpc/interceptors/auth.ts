@@ -187,7 +187,7 @@ async function authenticateCredentials(
   authenticate: Authenticate,
   credentials: Credentials,
 ): Promise<Identity> {
-  const identity = await authenticate(credentials);
+  const identity = await callAsync(() => authenticate(credentials));
   if (typeof identity?.subject !== 'string') {
     throw new RpcError('INTERNAL', 'authenticate returned no identity', {
       cause: new TypeError(`got ${typeof identity}, expected { subject }`),
@@ -202,7 +202,7 @@ async function isAuthorized(
   context: CallContext,
 ): Promise<boolean> {
   try {
-    return await authorize(context);
+    return await callAsync(() => authorize(context));
   } catch (error) {
     if (isInstance(error, RpcError)) throw error;
     throw new RpcError('INTERNAL', 'authorize failed', {

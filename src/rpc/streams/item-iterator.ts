@@ -1,5 +1,5 @@
 /** The iterator of an iterable that a program gives as the items of a stream. */
-import { markHandled, promiseOf } from '../../core/callbacks.js';
+import { markHandled, promiseOf, refusePromise } from '../../core/callbacks.js';
 import { show } from '../../core/options.js';
 
 /** True for an object with an iterator. False for a string, which is a mistake as a stream. */
@@ -17,8 +17,12 @@ export function iteratorOf(
 ): AsyncIterator<unknown> | Iterator<unknown> {
   if (Array.isArray(source)) markHandled(source);
   // The property may exist, and be undefined.
-  if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function')
-    return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+  if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function') {
+    const iterator = (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+    if (typeof iterator?.next !== 'function')
+      refusePromise('BAD_OPTION', '[Symbol.asyncIterator]() of the items', iterator);
+    return iterator;
+  }
   return new AwaitingIterator(
     (source as Iterable<unknown>)[Symbol.iterator](),
   ) as Iterator<unknown>;

@@ -1,4 +1,5 @@
 /** Listens to the events of a message port or a worker, of Node.js or of a browser. */
+import { markHandled } from '../../core/callbacks.js';
 import { guarded } from '../../core/guard.js';
 import type { MessageEndpoint } from '../types.js';
 
@@ -66,7 +67,7 @@ export function isOfNode(port: object): boolean {
 export function listen(port: object, type: EventType, handler: Handler): () => void {
   if (isOfNode(port)) {
     const events = port as NodeEvents;
-    events.on(type, handler);
+    markHandled([events.on(type, handler)]);
     return quietly(() => events.off(type, handler));
   }
   return listenToEvents(port as PageEvents, type, ({ data, message }) =>
@@ -90,16 +91,21 @@ export function listenWithPorts(
 }
 
 function listenToEvents(events: PageEvents, type: EventType, onEvent: PageHandler): () => void {
-  events.addEventListener(type, onEvent);
+  markHandled([events.addEventListener(type, onEvent)]);
   // A port keeps its messages until start().
   if (type === 'message') events.start?.();
   return quietly(() => events.removeEventListener(type, onEvent));
 }
 
-/** A port of the program whose methods throw cannot be told more: the error is ignored. */
+/** Throws what the port throws. A rejection of a promise that it returns is ignored. */
+export function post(port: object, message: unknown, transfer?: readonly unknown[]): void {
+  markHandled([(port as ChannelPort).postMessage(message, transfer)]);
+}
+
+/** A port of the program whose methods fail cannot be told more: the error is ignored. */
 export function quietly(handle: () => unknown): () => void {
   return guarded(
-    () => void handle(),
+    () => markHandled([handle()]),
     () => {},
   );
 }

@@ -4,7 +4,7 @@ import { followSignal } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import type { Connection, MessageEndpoint } from '../types.js';
 import { BaseDials, type Dial } from './base-dials.js';
-import { type ChannelPort, listenWithPorts } from './message-port.js';
+import { type ChannelPort, listenWithPorts, post } from './message-port.js';
 import { PortConnection } from './port-connection.js';
 import { ACCEPT, type ConnectMessage, OPEN, REFUSE } from './port-messages.js';
 
@@ -57,7 +57,7 @@ class PortDial implements Dial {
         this.#onAnswer(port1, answer, ports),
       );
       const message: ConnectMessage = { getty: 'connect', client: this.#client, port: port2 };
-      (this.#base as ChannelPort).postMessage(message, [port2]);
+      post(this.#base, message, [port2]);
     } catch (error) {
       this.fail(error);
     }

@@ -5,7 +5,7 @@ import { startTimer } from '../../core/timers.js';
 import type { Address } from '../address.js';
 import { RefusedError } from '../refused-error.js';
 import type { Connection, Listener, ListenOptions, MessageEndpoint, Peer } from '../types.js';
-import { type ChannelPort, listen, listenWithPorts, quietly } from './message-port.js';
+import { type ChannelPort, listen, listenWithPorts, post, quietly } from './message-port.js';
 import { PortConnection } from './port-connection.js';
 import { ACCEPT, isConnect, LISTENING, OPEN, REFUSE } from './port-messages.js';
 
@@ -37,7 +37,7 @@ export class PortListener implements Listener {
       this.#unlisten = listen(this.#base, 'message', (message) => {
         if (isConnect(message)) this.#onConnect(message.client, message.port);
       });
-      (this.#base as ChannelPort).postMessage(LISTENING);
+      post(this.#base, LISTENING);
     } catch (error) {
       void this.close();
       throw gettyError(

@@ -2,6 +2,7 @@
 
 import { callAsync, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
+import { onNextTurn } from '../../core/turn.js';
 import type { Connection, Session } from '../types.js';
 import { handlerError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
@@ -38,6 +39,8 @@ export abstract class MessageDelivery<In, Out> {
   protected pauseReasons = 0;
   /** Whether the session waits in the queue of its task pool. */
   #awaitsRoom = false;
+  /** `messagesRead` when the session last waited for its task pool. */
+  #readAtWait = -1;
   /** The number of promises of onMessage that have not settled. */
   protected handling = 0;
 
@@ -134,6 +137,16 @@ export abstract class MessageDelivery<In, Out> {
     this.#pauseReading();
     if (this.#awaitsRoom) return;
     this.#awaitsRoom = true;
+    const isRepeated = this.#readAtWait === this.messagesRead;
+    this.#readAtWait = this.messagesRead;
+    // A pool of the program may stay full although room() resolves. Asking it again and again in
+    // one turn would block the event loop.
+    if (isRepeated) onNextTurn(() => this.#askForRoom(pool));
+    else this.#askForRoom(pool);
+  }
+
+  #askForRoom(pool: TaskPool): void {
+    if (this.isStopped) return;
     callAsync(() => pool.room()).then(
       () => {
         this.#awaitsRoom = false;

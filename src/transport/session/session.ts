@@ -476,8 +476,12 @@ export class TransportSession<In, Out>
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#stop();
+    // JavaScript programs pass the null of a callback without an error.
+    const given = error ?? undefined;
     const reason =
-      error && asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error');
+      given === undefined
+        ? undefined
+        : asGettyError(given, 'SESSION_DESTROYED', 'the session was destroyed with an error');
     try {
       if (reason !== undefined) this.#reportReason(reason);
     } finally {

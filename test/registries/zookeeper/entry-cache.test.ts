@@ -131,3 +131,26 @@ it('reads the names of other services in several turns', async () => {
   expect(turns).toBeGreaterThan(2);
   cache.stop();
 });
+
+it('skips names that a path cannot have, and ends a watch of them', async () => {
+  const invalid = ['', '.', '..', 'a/b', 'a\0b', 'a\u007f', '\ufff0'];
+  const good = attributesAt(1);
+  const names = [...invalid.map((name) => `${attributesAt(2)}${name && `%26x%3D${name}`}`), good];
+  const client = await openTree({
+    childrenOf: (path) => (path === '/root' ? [...invalid, ...names] : [...invalid, 'n1']),
+    textOf: () => entryValue(node('n1', { group: 'g1' })),
+  });
+  const log = new RecordingLogger();
+  const cache = new EntryCache(client, '/root', ENTRY_LIMITS, log);
+  let stop = (): void => {};
+  const list = await new Promise<readonly ServiceNode[]>((resolve) => {
+    stop = cache.watch(QUERY, { offer: resolve, end() {}, fail() {} });
+  });
+  expect(list.map(({ id, group }) => `${group} ${id}`)).toContain('g1 n1');
+  expect(log.linesWith('skipped an invalid entry').length).toBeGreaterThanOrEqual(invalid.length);
+  stop();
+  cache.stop();
+  const budget = new EntryBudget('/root', ENTRY_LIMITS, log);
+  const listed = await listNodes(client, '/root', budget);
+  expect(listed.map(({ id, group }) => `${group} ${id}`)).toContain('g1 n1');
+});

@@ -324,6 +324,10 @@ describe('an invalid iterable', () => {
       ],
     ],
     ['an item that is a revoked proxy', [revoked.proxy]],
+    [
+      'an async Symbol.asyncIterator that rejects',
+      { [Symbol.asyncIterator]: () => Promise.reject(new Error('no iterator')) },
+    ],
   ])('fails its call only: %s', async (_, input) => {
     await using pair = await rig({ address: freeMemoryAddress(), services: [feed] });
     const stub = pair.client.stub(Feed);

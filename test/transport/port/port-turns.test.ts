@@ -128,6 +128,16 @@ describe('a port of the program', () => {
     },
   );
 
+  it.each(['postMessage', 'on', 'off'])(
+    'whose %s() returns a promise that rejects does not end the process',
+    async (name) => {
+      const port = { ...methods, [name]: async () => fail() } as unknown as MessageEndpoint;
+      await (await serve({ port }, setup())).close();
+      const connecting = connect({ port }, setup(), { connectTimeout: 20 });
+      expect(await rejection(connecting)).toMatchObject({ code: 'CONNECT_FAILED' });
+    },
+  );
+
   it('whose off() throws ends an attempt and a server as other ports do', async () => {
     const port = { ...methods, off: fail } as MessageEndpoint;
     await (await serve({ port }, setup())).close();

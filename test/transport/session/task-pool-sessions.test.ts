@@ -5,7 +5,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { SERVER_TRANSPORTS, transportsNamed, untilQuiet } from '../../fixtures/session-probes.js';
 import { connectAs, pair, serveAs, setupOf, type TransportRow } from '../../fixtures/transports.js';
-import { gate, turns, until, within } from '../../fixtures/waiting.js';
+import { elapse, gate, turns, until, within } from '../../fixtures/waiting.js';
 
 describe.each(SERVER_TRANSPORTS)('taskPool: $name', (row) => {
   noLeaks();
@@ -242,5 +242,24 @@ describe('an object of the program with the interface of a pool', () => {
     p.clientSession.write('x');
     expect(await p.clientEvents.messages.next()).toBe('x');
     expect(sessions).toEqual(['ran']);
+  });
+
+  it('lets timers run while a pool of the program stays full although room() resolves', async () => {
+    let isFull = true;
+    const pool: TaskPool = {
+      get full() {
+        return isFull;
+      },
+      room: async () => {},
+      run: async (task) => task(),
+    };
+    const lines: string[] = [];
+    await using ends = await pair(row, {
+      serverSide: { taskPool: pool, on: { onMessage: (_, line) => void lines.push(line) } },
+    });
+    ends.clientSession.write('one');
+    await elapse(5);
+    isFull = false;
+    await until(() => lines.length === 1, 'the message is delivered');
   });
 });

@@ -6,11 +6,17 @@ import { badOption } from '../../../core/options.js';
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uffff]/u;
 
 export function isPath(path: unknown): path is string {
-  if (typeof path !== 'string' || !path.startsWith('/') || FORBIDDEN.test(path)) return false;
-  return (
-    path === '/' ||
-    path.split('/').every((part, at) => at === 0 || (part !== '' && part !== '.' && part !== '..'))
-  );
+  if (typeof path !== 'string' || !path.startsWith('/')) return false;
+  return path === '/' || path.slice(1).split('/').every(isName);
+}
+
+/**
+ * Whether `name` can be a part of a path. A server may send others: ZooKeeper permits some
+ * characters that this client refuses.
+ */
+export function isName(name: string): boolean {
+  if (name === '' || name === '.' || name === '..') return false;
+  return !name.includes('/') && !FORBIDDEN.test(name);
 }
 
 /** Throws BAD_OPTION. */

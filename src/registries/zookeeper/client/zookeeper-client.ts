@@ -207,9 +207,9 @@ export class ZooKeeperClient implements AsyncDisposable {
     await this.#submit(operations.multi(encoded));
   }
 
-  /** Removes a watcher of this path. */
+  /** Removes a watcher of this path. Never throws: no watcher is at an invalid path. */
   unwatch(path: string, watcher: Watcher): void {
-    this.#watchers.remove(this.#absolute(path), watcher);
+    this.#watchers.remove(this.#withChroot(path), watcher);
   }
 
   #create(
@@ -227,6 +227,10 @@ export class ZooKeeperClient implements AsyncDisposable {
 
   #absolute(path: string): string {
     checkPath(path);
+    return this.#withChroot(path);
+  }
+
+  #withChroot(path: string): string {
     return path === '/' ? this.#chroot || '/' : this.#chroot + path;
   }
 
