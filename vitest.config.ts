@@ -13,10 +13,13 @@ const SLOW_FILES = [
   'test/cli/guide.test.ts',
 ];
 
-/** More than 30 s of a processor each. `npm run test:long` runs them, and `npm test` does not. */
+/** More than 20 s of a processor each. `npm run test:long` runs them, and `npm test` does not. */
 const LONG = [
   'test/grid/grid.test.ts',
   'test/registries/etcd/etcd-load.test.ts',
+  'test/registries/etcd/etcd-scale.test.ts',
+  'test/registries/outages.test.ts',
+  'test/registries/zookeeper/zookeeper-outages.test.ts',
   'test/runtimes/runtimes.test.ts',
   'test/simulation/seeds.test.ts',
 ];
@@ -32,7 +35,6 @@ const OWN_PROCESS = [
   'test/registries/etcd/answer-limit.test.ts',
   'test/registries/etcd/entry-cache.test.ts',
   'test/registries/etcd/etcd-connections.test.ts',
-  'test/registries/zookeeper/zookeeper-outages.test.ts',
   'test/rpc/calls/turn-budget/**/*.test.ts',
   'test/rpc/contract/short-lived-contracts.test.ts',
   'test/rpc/idle-memory.test.ts',
@@ -78,9 +80,8 @@ export default defineConfig({
       project('long', { isolate: true, include: LONG }),
     ],
     sequence: { sequencer: SlowFilesFirst },
-    // Many tests wait for other processes or timers: two files more than there are cores. Four are
-    // enough, since each may start servers of its own.
-    maxWorkers: Math.min(availableParallelism() + 2, 4),
+    // Many tests wait for other processes or timers: more files than there are cores.
+    maxWorkers: Math.min(availableParallelism() + 3, 6),
     // A machine may be slow and busy. Each wait in a test has a shorter limit of its own
     // (test/fixtures/waiting.ts), and says what it waited for.
     testTimeout: 300_000,
