@@ -106,7 +106,7 @@ export class WebSocketDecoder {
     } else if (event.type === 'close') {
       const { code, reason } = event;
       this.#report(direction, () => ({ kind: 'closing', text: `${code ?? ''} ${reason}`.trim() }));
-    } else this.#report(direction, () => ({ kind: event.type }));
+    } else if (event.type !== 'fragments') this.#report(direction, () => ({ kind: event.type }));
   }
 
   #stopDecoding(direction: Direction, reason: string): void {

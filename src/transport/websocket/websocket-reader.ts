@@ -4,7 +4,7 @@ import { now } from '../session/flush-scheduler.js';
 import type { Connection, ConnectionEvents } from '../types.js';
 import { ClosingHandshake } from './closing-handshake.js';
 import type { FrameError } from './frames/frame-error.js';
-import type { FrameEvent, ReceivedMessage } from './frames/frame-event.js';
+import { FRAGMENTS_AT_ONCE, type FrameEvent, type ReceivedMessage } from './frames/frame-event.js';
 import { FrameParser, type FrameRules } from './frames/frame-parser.js';
 import { PendingMessages } from './pending-messages.js';
 import { PongQueue } from './pong-queue.js';
@@ -133,8 +133,9 @@ export abstract class WebSocketReader {
       const event = this.#nextEvent();
       if (event === undefined) break;
       this.#handle(event);
-      // A chunk may have very many control frames.
-      isTurnOver = event.type !== 'message' && spend(1);
+      // A chunk may have very many control frames or fragments.
+      if (event.type !== 'message')
+        isTurnOver = spend(event.type === 'fragments' ? FRAGMENTS_AT_ONCE : 1);
     }
     this.#isReading = false;
     if (isTurnOver) {

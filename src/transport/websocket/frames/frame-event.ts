@@ -1,4 +1,7 @@
-/** What a FrameParser returns: a message, or a control frame. The bytes belong to the receiver. */
+/**
+ * What a FrameParser returns: a message, a control frame, or that it has read fragments. The bytes
+ * belong to the receiver.
+ */
 import { isUtf8 } from 'node:buffer';
 import { isCloseCode, NORMAL_CLOSE } from '../../close-code.js';
 import { CLOSE_CODE, FrameError, protocolError } from './frame-error.js';
@@ -26,7 +29,17 @@ export interface ReceivedClose {
   readonly reason: string;
 }
 
-export type FrameEvent = ReceivedMessage | ReceivedPing | ReceivedClose;
+/** The event of so many fragments of a message. A chunk may have very many. */
+export const FRAGMENTS_AT_ONCE = 64;
+
+/** A part of a message has been read, in FRAGMENTS_AT_ONCE fragments. More may follow. */
+export interface ReceivedFragments {
+  readonly type: 'fragments';
+}
+
+export const FRAGMENTS: ReceivedFragments = { type: 'fragments' };
+
+export type FrameEvent = ReceivedMessage | ReceivedPing | ReceivedClose | ReceivedFragments;
 
 /**
  * The payload of the normal close of Go's getty up to version 1.3. Its first two bytes, where RFC

@@ -3,7 +3,13 @@ import { allocate } from '../../../core/bytes.js';
 import { ByteReader } from '../../buffers/byte-reader.js';
 import { FragmentBuffer, maxPayloadBytes } from './fragment-buffer.js';
 import { FrameError, invalidTextError, messageTooLarge } from './frame-error.js';
-import { controlEvent, type FrameEvent, messageEvent } from './frame-event.js';
+import {
+  controlEvent,
+  FRAGMENTS,
+  FRAGMENTS_AT_ONCE,
+  type FrameEvent,
+  messageEvent,
+} from './frame-event.js';
 import {
   beginsMessage,
   COMPRESSED,
@@ -106,6 +112,7 @@ export class FrameParser {
     if (this.#threadResult !== undefined) return this.#takeInflated();
     const input = this.#input;
     const { isMasked, inflater } = this.#rules;
+    let fragments = 0;
     while (input.length >= 2) {
       const first = input.bytes[input.position] as number;
       const second = input.bytes[input.position + 1] as number;
@@ -139,6 +146,7 @@ export class FrameParser {
           : controlEvent(first & 0x0f, bytes.subarray(start, end));
       if (event !== undefined) return event;
       if (this.#threadResult !== undefined) return undefined;
+      if (++fragments === FRAGMENTS_AT_ONCE) return FRAGMENTS;
     }
     return undefined;
   }

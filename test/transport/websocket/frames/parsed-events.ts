@@ -1,7 +1,10 @@
 /** Frames in hex, and the events that a parser makes of them in words. */
 import { expect } from 'vitest';
 import { FrameError } from '../../../../src/transport/websocket/frames/frame-error.js';
-import type { ReceivedMessage } from '../../../../src/transport/websocket/frames/frame-event.js';
+import type {
+  FrameEvent,
+  ReceivedMessage,
+} from '../../../../src/transport/websocket/frames/frame-event.js';
 import {
   FrameParser,
   type FrameRules,
@@ -26,6 +29,14 @@ export const hex = (text: string): Buffer => Buffer.from(text.replace(/\s/g, '')
 export const payloadOf = ({ bytes, start, end }: ReceivedMessage): Buffer =>
   bytes.subarray(start, end);
 
+/** The next event that is a message or a control frame. */
+export function nextFrame(parser: FrameParser): FrameEvent | undefined {
+  for (;;) {
+    const event = parser.next();
+    if (event?.type !== 'fragments') return event;
+  }
+}
+
 /** The events of the chunks in words, with the error that ends them. */
 export function parse(chunks: readonly Buffer[], rules: FrameRules): string[] {
   const parser = new FrameParser(rules);
@@ -40,7 +51,7 @@ export function parse(chunks: readonly Buffer[], rules: FrameRules): string[] {
           events.push(
             event.isText ? `text ${bytes}`.trim() : `binary ${bytes.toString('hex')}`.trim(),
           );
-        } else events.push(`${event.type} ${event.bytes}`.trim());
+        } else if (event.type !== 'fragments') events.push(`${event.type} ${event.bytes}`.trim());
       }
     }
     if (parser.isInMessage) events.push(INCOMPLETE);
