@@ -1,7 +1,7 @@
 /** The entries that match any watch of a registry, kept as the server has them. */
 import type { Logger } from '../../core/logger.js';
 import { startTimer } from '../../core/timers.js';
-import { nextTurn, spend } from '../../core/turn.js';
+import { nextTurn, onNextTurn, spend } from '../../core/turn.js';
 import { type Attributes, matches, readAttributes } from '../../micro/registry-entry.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
@@ -58,6 +58,8 @@ export class EntryCache {
   #isListed = false;
   /** When missing nodes leave the lists: a time of performance.now(). */
   #graceEnd = 0;
+  /** Watches with entries that have been read since their last offer. */
+  readonly #changed = new Set<Watch>();
   /** Offers the lists again when missing nodes must leave them. */
   #graceTimer: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
 
@@ -188,7 +190,7 @@ export class EntryCache {
       this.#invalid,
       this.#budget,
       () => {
-        for (const watch of this.#watches) if (matches(attributes, watch.query)) this.#offer(watch);
+        this.#offerOnNextTurn(attributes);
         this.#readSkipped();
       },
     );
@@ -220,6 +222,20 @@ export class EntryCache {
     if (!('why' in attributes)) return attributes;
     this.#invalid.report(`${this.#root}/${name}`, attributes.why);
     return undefined;
+  }
+
+  /** One turn may read thousands of groups, and each offer reads the lists of all of them. */
+  #offerOnNextTurn(attributes: Attributes): void {
+    const isScheduled = this.#changed.size > 0;
+    for (const watch of this.#watches)
+      if (matches(attributes, watch.query)) this.#changed.add(watch);
+    if (!isScheduled && this.#changed.size > 0) onNextTurn(() => this.#offerChanged());
+  }
+
+  #offerChanged(): void {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    for (const watch of changed) if (this.#watches.has(watch)) this.#offer(watch);
   }
 
   /** Offers the list if all of its entries were read. */

@@ -9,6 +9,7 @@ import type { ZooKeeperClient } from '../../../src/registries/zookeeper/index.js
 import { listNodes } from '../../../src/registries/zookeeper/list-nodes.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, QUERY, RecordingLogger } from '../../fixtures/registries.js';
+import { Inbox, turns } from '../../fixtures/waiting.js';
 import { answer, granted, openClient, useInvalidServer, xidOf } from './invalid-server.js';
 
 noLeaks();
@@ -153,4 +154,31 @@ it('skips names that a path cannot have, and ends a watch of them', async () => 
   const budget = new EntryBudget('/root', ENTRY_LIMITS, log);
   const listed = await listNodes(client, '/root', budget);
   expect(listed.map(({ id, group }) => `${group} ${id}`)).toContain('g1 n1');
+});
+
+it('offers a list once for the changes of many groups in one turn', async () => {
+  const names = Array.from({ length: 500 }, (_, i) => attributesAt(i));
+  const watchers: (() => void)[] = [];
+  const client = {
+    state: 'connected',
+    sync: async () => {},
+    async getChildren(path: string, { watch }: { watch: () => void }) {
+      if (path === '/root') return names;
+      watchers.push(watch);
+      return [];
+    },
+    unwatch() {},
+  } as unknown as ZooKeeperClient;
+  const cache = new EntryCache(client, '/root', ENTRY_LIMITS, new RecordingLogger());
+  const lists = new Inbox<readonly ServiceNode[]>('a list');
+  cache.watch(QUERY, { offer: (list) => lists.push(list), end() {}, fail() {} });
+  expect(await lists.next()).toEqual([]);
+  await turns(2);
+  lists.dismiss();
+  for (const onEvent of watchers.splice(0)) onEvent();
+  expect(await lists.next()).toEqual([]);
+  await turns(2);
+  expect(watchers).toHaveLength(500);
+  expect(lists.unread).toEqual([]);
+  cache.stop();
 });
