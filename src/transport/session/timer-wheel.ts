@@ -152,8 +152,8 @@ function wheelOf(period: number): Wheel {
 
 onTimersReplaced(() => {
   for (const wheel of wheels.values()) wheel.restart(true);
-  // The silence of a peer until now was measured by another clock.
-  if (wheels.size > 0) wokeAt = Math.ceil(performance.now());
+  // The silence of a peer until now was measured by another clock, and so was the former wake.
+  wokeAt = wheels.size > 0 ? Math.ceil(performance.now()) : 0;
 });
 
 /** Removes a task that addPeriodic() added. Does nothing if it was not added. */

@@ -1,5 +1,5 @@
 /** add() and close() of RpcMetrics, and the options of rpcMetrics(). */
-import { Counter, Registry } from 'prom-client';
+import { Counter, register as globalRegistry, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { RPC_METRICS_DEFAULTS, rpcMetrics } from '../../../src/adapters/prometheus/index.js';
 import { consume, provide } from '../../../src/micro/index.js';
@@ -131,6 +131,8 @@ describe('add() and close()', () => {
   });
 
   test('use the global registry and 14 buckets by default', () => {
+    // Other files may have used the process.
+    globalRegistry.clear();
     using all = rpcMetrics();
     expect(() => rpcMetrics()).toThrowError(/prefix/);
     all.close();

@@ -10,8 +10,15 @@ import {
   serve,
   unary,
 } from '../../../src/rpc/index.js';
+import {
+  connect as dial,
+  type GettyError,
+  lines,
+  serve as listen,
+} from '../../../src/transport/index.js';
+import { spinFor } from '../../../src/transport/session/busy-poll.js';
 import { every, runningWheels } from '../../../src/transport/session/timer-wheel.js';
-import { Inbox, turns } from '../../fixtures/waiting.js';
+import { block, Inbox, turns } from '../../fixtures/waiting.js';
 
 const Slow = contract('Slow', {
   wait: unary<string, string>(),
@@ -140,6 +147,45 @@ test('a task that is added after clearAllTimers() starts the timer of its period
   await turns(2);
   expect(calls).toBeGreaterThan(2);
   for (const stop of stops) stop();
+});
+
+/** Uses a clock that is an hour ahead. */
+async function hourAhead(use: () => unknown): Promise<void> {
+  const clock = performance.now.bind(performance);
+  mock.method(performance, 'now', () => clock() + 3_600_000);
+  await use();
+  mock.restoreAll();
+}
+
+test('a session ends after idleTimeout when a clock that was ahead is gone', async () => {
+  const stop = every(50, () => {});
+  await hourAhead(stop);
+  const errors = new Inbox<string>('an error of the session');
+  const listener = {
+    onMessage() {},
+    onError: (_: unknown, { code }: GettyError) => errors.push(code),
+  };
+  const server = await listen('memory://', { codec: lines(), listener, idleTimeout: 50 });
+  const client = await dial(server.address, { codec: lines(), listener: { onMessage() {} } });
+  expect(await errors.next()).toBe('IDLE_TIMEOUT');
+  client.destroy();
+  await server.close();
+});
+
+test('work in one turn is limited when a clock that was ahead is gone', async () => {
+  await hourAhead(async () => {
+    await new Promise<void>((resolve) => onNextTurn(resolve));
+    await turns(3);
+  });
+  let checks = 0;
+  for (; checks < 5 && !spend(64); checks++) block(15);
+  expect(checks).toBeLessThan(5);
+});
+
+test('busy polling ends when a clock that was ahead is gone', async () => {
+  await hourAhead(() => spinFor(1));
+  await turns(2);
+  expect(process.getActiveResourcesInfo()).not.toContain('Immediate');
 });
 
 test('turns continue after a setImmediate() that is gone', async () => {

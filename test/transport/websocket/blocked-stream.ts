@@ -51,7 +51,8 @@ export function blockedConnection() {
   const ignore = (): void => {};
   const events = {
     onData: ignore,
-    onMessage: (bytes: Uint8Array): void => void received.push(bytes),
+    onMessage: (bytes: Uint8Array, _isText: boolean, start: number, end: number): void =>
+      void received.push(bytes.subarray(start, end)),
     onAlive: ignore,
     onTaken: ignore,
     onEnd: ignore,
