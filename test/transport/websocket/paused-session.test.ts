@@ -108,9 +108,9 @@ describe('a paused connection', () => {
     [FRAGMENTS, withPayload(0)],
   ])('pauses its stream when it holds 64 KiB of %s', async (name, bytes) => {
     // On a slow machine the turn would end, and the rest of the bytes would wait for the next one.
-    await nextTurn();
-    const clock = vi.spyOn(performance, 'now').mockReturnValue(0);
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now());
     onTestFinished(() => clock.mockRestore());
+    await nextTurn();
     const { stream, connection, received } = blockedConnection();
     connection.pause();
     if (name === FRAGMENTS) stream.events?.onData(Buffer.from([0x02, 0x80, 0, 0, 0, 0]));
