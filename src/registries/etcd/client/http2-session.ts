@@ -138,8 +138,9 @@ export class Http2Session {
     this.#closeReason ??= reason;
     this.#stopTimer();
     if (!this.#session.destroyed) this.#session.destroy(undefined, constants.NGHTTP2_CANCEL);
-    // After GOAWAY a destroyed session still waits until the server ends the connection.
-    if (this.#session.closed) this.#socket.destroy();
+    // A destroyed session waits until its last bytes are written, and after GOAWAY until the server
+    // ends the connection. A frozen server does neither.
+    setImmediate(() => this.#socket.destroy());
   }
 
   #onSessionClose(): void {
