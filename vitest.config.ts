@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
@@ -64,9 +64,13 @@ class SlowFilesFirst extends BaseSequencer {
 
 function project(
   name: string,
-  options: TestProjectInlineConfiguration['test'],
+  isolate: boolean,
+  include: string[],
+  others: string[] = [],
 ): TestProjectInlineConfiguration {
-  return { extends: true, test: { name, include: ['test/**/*.test.ts'], ...options } };
+  // Without the defaults, tests inside node_modules would run.
+  const exclude = [...configDefaults.exclude, ...others];
+  return { extends: true, test: { name, isolate, include, exclude } };
 }
 
 export default defineConfig({
@@ -75,9 +79,9 @@ export default defineConfig({
     pool: 'forks',
     setupFiles: ['test/fixtures/end-of-file.ts'],
     projects: [
-      project('shared process', { isolate: false, exclude: [...OWN_PROCESS, ...LONG] }),
-      project('own process', { isolate: true, include: OWN_PROCESS, exclude: LONG }),
-      project('long', { isolate: true, include: LONG }),
+      project('shared process', false, ['test/**/*.test.ts'], [...OWN_PROCESS, ...LONG]),
+      project('own process', true, OWN_PROCESS, LONG),
+      project('long', true, LONG),
     ],
     sequence: { sequencer: SlowFilesFirst },
     // Many tests wait for other processes or timers: more files than there are cores.

@@ -52,8 +52,8 @@ class CallSignals {
 
 /**
  * A server has one for each call, so it has few properties of its own. What follows from others,
- * and what few handlers read, are accessors. Those that a copy of with() inherits use no private
- * name: a copy has none.
+ * and what few handlers read, are accessors. A copy of with() has no private names, so the
+ * accessors that it inherits use none.
  */
 export class ServerCall implements CallContext, CountedCall, CallIds {
   readonly header: AcceptedHeader;
