@@ -46,14 +46,14 @@ describe('the demo', () => {
   }
 
   it('kills a provider and starts it again without a failed call', async () => {
-    const { code, out, errors } = await start(['--duration', '7500ms', '--rate', '1000']).ended;
+    const { code, out, errors } = await start(['--duration', '7500ms', '--rate', '300']).ended;
     expect(errors).toBe('');
     const last = out.trimEnd().split('\n').at(-1);
     const found = /^calls=(\d+) failed=0 failovers=(\d+) p50=\d+\.\d\dms p99=\d+\.\d\dms$/.exec(
       last ?? '',
     );
     expect(found, out).not.toBeNull();
-    expect(Number(found?.[1])).toBeGreaterThan(6_000);
+    expect(Number(found?.[1])).toBeGreaterThan(1_800);
     expect(Number(found?.[2])).toBeGreaterThanOrEqual(1);
     expect(out).toMatch(
       /provider-2 killed with SIGKILL[\s\S]*node gone: provider-2[\s\S]*provider-2 started again[\s\S]*node back: provider-2/,
@@ -78,7 +78,7 @@ describe('the demo', () => {
   });
 
   it('prints one object and nothing else with --json', async () => {
-    const { code, out } = await start(['--duration', '3s', '--rate', '200', '--json']).ended;
+    const { code, out } = await start(['--duration', '3s', '--rate', '50', '--json']).ended;
     const figures = JSON.parse(out);
     expect(figures).toMatchObject({
       failed: 0,
@@ -148,7 +148,7 @@ describe('the demo', () => {
           '--duration',
           '6s',
           '--rate',
-          '200',
+          '50',
           '--registry',
           server.url('/getty'),
         ]).ended;

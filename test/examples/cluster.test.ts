@@ -41,7 +41,7 @@ describe.each<[way: string, ...args: string[]]>([['a registry'], ['one port', '-
   'by %s',
   (_, ...args) => {
     it('calls every worker without a failure', async () => {
-      await using program = start(1, '--workers', '3', ...args);
+      await using program = start(0.4, '--workers', '3', ...args);
       expect(await program.ended, program.lines.all.join('\n')).toBe(0);
       const [rates = '', spread = ''] = program.lines.all.slice(-2);
       expect(rates).toMatch(/^\d+ calls\/s with 1 worker, \d+ with 3: [\d.]+ times as many$/);

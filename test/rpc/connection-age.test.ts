@@ -42,50 +42,50 @@ function startServer({ host, clock }: Simulation, options: RpcServerOptions) {
   return { peers, server: host('server', () => serve(ADDRESS, [service], options)) };
 }
 
-/** Makes a call each 10 ms for `ms` milliseconds. Resolves with the number of calls. */
+/** Makes a call each 20 ms for `ms` milliseconds. Resolves with the number of calls. */
 async function callSteadily(
   { clock }: Simulation,
   call: () => Promise<unknown>,
   ms: number,
 ): Promise<number> {
   const calls: Promise<unknown>[] = [];
-  for (const end = clock.now + ms; clock.now < end; await clock.sleep(10)) calls.push(call());
+  for (const end = clock.now + ms; clock.now < end; await clock.sleep(20)) calls.push(call());
   await Promise.all(calls);
   return calls.length;
 }
 
 test.each([1, 2, 4])('no call of a client with %i connections fails', async (connections) => {
   const { value } = await simulate({ seed: 1 }, async (simulation) => {
-    const { server, peers } = startServer(simulation, { maxConnectionAge: 5_000 });
+    const { server, peers } = startServer(simulation, { maxConnectionAge: 2_500 });
     await server.ready();
     const client = await connect(ADDRESS, { connections });
     const stub = client.stub(Work);
-    const calls = await callSteadily(simulation, () => stub.slow(), 60_000);
+    const calls = await callSteadily(simulation, () => stub.slow(), 30_000);
     const open = client.channels.size;
     await client.close();
     await (await server.ready()).close();
     return { calls, sessions: peers.size, open };
   });
-  expect(value.calls).toBe(6_000);
+  expect(value.calls).toBe(1_500);
   expect(value.open).toBe(connections);
-  // Sessions of 4.5 to 5.5 s in one minute, with those at its start and its end.
+  // Sessions of 2.25 to 2.75 s in half a minute, with those at its start and its end.
   expect(value.sessions).toBeGreaterThanOrEqual(connections * 10);
   expect(value.sessions).toBeLessThanOrEqual(connections * 14);
 });
 
 test('no call of a consumer without retries fails, also with a single node', async () => {
   const { value } = await simulate({ seed: 2 }, async (simulation) => {
-    const { server, peers } = startServer(simulation, { maxConnectionAge: 5_000 });
+    const { server, peers } = startServer(simulation, { maxConnectionAge: 2_500 });
     await server.ready();
     const registry = staticRegistry([ADDRESS]);
     const consumer = consume({ registry, connections: 1, strategy: failfast() });
     const stub = consumer.stub(Work);
-    const calls = await callSteadily(simulation, () => stub.slow(), 60_000);
+    const calls = await callSteadily(simulation, () => stub.slow(), 30_000);
     await consumer.close();
     await (await server.ready()).close();
     return { calls, sessions: peers.size };
   });
-  expect(value.calls).toBe(6_000);
+  expect(value.calls).toBe(1_500);
   expect(value.sessions).toBeGreaterThanOrEqual(10);
 });
 

@@ -46,7 +46,7 @@ const CLOSING_CHECK_PERIOD = 100;
 /** Milliseconds until all hosts have started. */
 const START = 2_000;
 /** Milliseconds for all that is not faults, at most. */
-const REST = 3_600_000;
+const REST = 600_000;
 
 /** `seconds`: how long the faults last, in virtual time. */
 export async function runCluster(

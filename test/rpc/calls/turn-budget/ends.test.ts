@@ -47,7 +47,7 @@ describe('an endpoint divides into many turns', () => {
         double: (_, { signal }) =>
           new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted))),
       });
-      const count = 100_000;
+      const count = 30_000;
       await using server = await serve(freeMemoryAddress(), [wait], {
         maxPendingCalls: count,
         session: { maxHandling: count },
@@ -121,7 +121,7 @@ describe('an endpoint divides into many turns', () => {
           );
         },
       });
-      const sessions = 1_500;
+      const sessions = 500;
       const count = 50;
       await using server = await serve(freeMemoryAddress(), [wait]);
       const peers: RawPeer[] = [];
@@ -147,7 +147,7 @@ describe('an endpoint divides into many turns', () => {
   test(
     'the failures of the calls of a lost session',
     async () => {
-      const count = 100_000;
+      const count = 30_000;
       const Wait = contract('Feed', { double: unary<number, number>() });
       const hold: ((n: number) => void)[] = [];
       const wait = implement(Wait, { double: () => new Promise((resolve) => hold.push(resolve)) });

@@ -63,7 +63,7 @@ describe('an endpoint divides into many turns', () => {
     'the small messages of a large window that are read at once',
     async () => {
       const session = { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxMessageBytes: 2 ** 26 };
-      const count = 800_000;
+      const count = 300_000;
       let read = 0;
       let areReceived = false;
       const Slow = contract('Feed', { sum: clientStream<number, number>() });

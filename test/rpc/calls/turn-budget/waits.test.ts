@@ -24,7 +24,7 @@ import { block, LIMIT, mostPerTurn } from './turn-budget.js';
 noLeaks();
 
 describe('waits that end together end in many turns', () => {
-  const count = 20_000;
+  const count = 8_000;
   const big = {
     maxPendingCalls: count + 1,
     session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxHandling: count + 1 },
