@@ -148,6 +148,7 @@ describe('a server that violates the protocol', () => {
     [4_000, 5_000, 5_000],
     [4_000, 2 ** 31 - 1, 60_000],
     [90_000, 2 ** 31 - 1, 90_000],
+    [4_000, 1, 100],
   ])(
     'that is asked for %i ms and grants %i ms has granted %i ms',
     async (asked, given, timeout) => {

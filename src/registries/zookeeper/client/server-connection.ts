@@ -61,6 +61,11 @@ const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
  * session is over.
  */
 const MAX_GRANTED_TIMEOUT = 60_000;
+/**
+ * Milliseconds. A shorter timeout that a server grants counts as this one: with a timeout of 1 ms
+ * the client would send hundreds of pings a second.
+ */
+const MIN_GRANTED_TIMEOUT = 100;
 
 export class ServerConnection {
   readonly host: string;
@@ -217,7 +222,7 @@ export class ServerConnection {
         `ZooKeeper: ${host} has lost its quorum and is read-only`,
       );
     const longest = Math.max(this.#options.session.timeout, MAX_GRANTED_TIMEOUT);
-    const timeout = Math.min(granted.timeout, longest);
+    const timeout = Math.min(Math.max(granted.timeout, MIN_GRANTED_TIMEOUT), longest);
     this.#granted = { ...granted, timeout };
     this.#silence.start(timeout);
     this.#handshake?.resolve();
