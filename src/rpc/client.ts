@@ -6,6 +6,7 @@ import { pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { REPLACE_SESSION, type ReplacesSessions } from '../transport/client/open-sessions.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
+import { now } from '../transport/session/flush-scheduler.js';
 import type { Client, ClientAddress, ClientOptions, Setup } from '../transport/types.js';
 import { unsentTimeoutError, waitToSend } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
@@ -166,7 +167,7 @@ class ContractClient extends RpcEndpoint implements NodeConnection {
    * DEADLINE_EXCEEDED when the timeout of the call passes before.
    */
   async #sendWhenConnected(call: Call, observer: CallObserver | undefined): Promise<unknown> {
-    const startedAt = performance.now();
+    const startedAt = now();
     let channel: RpcChannel;
     try {
       channel = await this.#connectedChannel(call);
@@ -174,7 +175,7 @@ class ContractClient extends RpcEndpoint implements NodeConnection {
       const failure = withMethod(RpcError.from(error), call.method);
       const counter = this.counters.calls.of(call.method);
       counter.onCallStart();
-      counter.onCallEnd(failure, performance.now() - startedAt, 0, 0);
+      counter.onCallEnd(failure, startedAt, 0, 0);
       throw observer === undefined ? failure : observer.onFailed(failure, 0);
     }
     return channel.send(call, observer);

@@ -19,7 +19,12 @@ import type { ChannelDrain } from './channel-drain.js';
 import { instantFor, timeLeft } from './client-call.js';
 import { ResendQueue } from './datagrams/resend-queue.js';
 import { NoReplyCalls } from './no-reply-calls.js';
-import { type CallObserver, OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
+import {
+  type CallObserver,
+  OutgoingCall,
+  type OutgoingCallOwner,
+  type OutgoingRequest,
+} from './outgoing-request.js';
 import { PendingRequests } from './pending-requests.js';
 
 /**
@@ -38,13 +43,13 @@ export interface CallerSetup extends PeerSessionSetup, HeartbeatSetup {
   readonly calls: MethodCounters;
 }
 
-export class Caller {
+export class Caller implements OutgoingCallOwner {
   readonly heartbeats: Heartbeats;
   readonly noReplyCalls = new NoReplyCalls();
   readonly #setup: CallerSetup;
   readonly #peer: PeerSession;
   readonly #drain: ChannelDrain;
-  readonly #counter: OutgoingCallCounter;
+  readonly counter: OutgoingCallCounter;
   readonly #onResponsiveChange: () => void;
   readonly #pendingRequests: PendingRequests<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
@@ -63,11 +68,15 @@ export class Caller {
     this.#peer = peer;
     this.#drain = drain;
     this.#onResponsiveChange = onResponsiveChange;
-    this.#counter = new OutgoingCallCounter(callCounter, setup.calls);
+    this.counter = new OutgoingCallCounter(callCounter, setup.calls);
     this.#pendingRequests = new PendingRequests(this.parity, setup.maxPendingCalls);
     this.heartbeats = new Heartbeats(setup, peer, callCounter, (heartbeat) =>
       this.#addRequest(heartbeat, true),
     );
+  }
+
+  get extended(): boolean | undefined {
+    return this.#peer.extended;
   }
 
   /** The lowest bit of the sequences of this side: 1 for a client, 0 for a server. */
@@ -106,8 +115,8 @@ export class Caller {
 
   /** Counts the call, which is not sent, as failed. Returns a promise that rejects. */
   #rejectUnsent(call: Call, error: RpcError, observer: CallObserver | undefined): Promise<never> {
-    this.#counter.onCallStart(call);
-    this.#counter.onCallEnd(call, error, 0, 0, 0);
+    this.counter.onCallStart(call);
+    this.counter.onCallEnd(call, error, now(), 0, 0);
     const failure = withMethod(error, call.method);
     return Promise.reject(observer === undefined ? failure : observer.onFailed(failure, 0));
   }
@@ -124,8 +133,7 @@ export class Caller {
     const signal = signalInUse(call);
     if (signal?.aborted === true)
       return this.#rejectUnsent(call, cancelledError(call, true), observer);
-    const { extended } = peer.capabilities;
-    if (extended !== true) {
+    if (peer.extended !== true) {
       const later = this.#sendWhenCapabilitiesKnown(call, session.lossy, observer);
       if (later !== undefined) return later;
     }
@@ -138,8 +146,8 @@ export class Caller {
     const isStream = isStreaming(kind);
     if (isStream && session.lossy) return this.#rejectUnsent(call, peer.noStreamsError(), observer);
     const outgoing = isStream
-      ? new OutgoingStream(call, peer, this.#remove, this.#counter)
-      : new OutgoingCall(call, extended, this.#counter, observer);
+      ? new OutgoingStream(call, peer, this.#remove, this)
+      : new OutgoingCall(call, this, observer);
     try {
       if (kind === 'unary') this.#addCall(outgoing);
       else this.#addNonUnary(outgoing);
@@ -147,7 +155,7 @@ export class Caller {
     } catch (error) {
       return this.#onWriteError(outgoing, error, observer);
     }
-    this.#counter.onCallStart(call);
+    this.counter.onCallStart(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     if (kind === 'oneway') {
       outgoing.count();

@@ -32,63 +32,81 @@ export function instantFor(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
 }
 
-export class ClientCall implements Call {
+/** What calls of one method without options have in common. One object serves all of them. */
+export interface CallShape {
   readonly method: Method;
-  readonly input: unknown;
   readonly codec: CodecName;
+  /** A result of checkTimeout(). */
   readonly timeout: number | undefined;
-  readonly deadline: number | undefined;
   readonly metadata: Metadata;
-  protected readonly givenSignal: AbortSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   readonly onMetadata: CallOptions['onMetadata'];
+}
+
+/** The shape of the calls of a stub method without options. `timeout`: as in CallShape. */
+export function plainShape(
+  method: Method,
+  codec: CodecName,
+  timeout: number | undefined,
+): CallShape {
+  return {
+    method,
+    codec,
+    timeout,
+    metadata: NO_METADATA,
+    signal: undefined,
+    onMetadata: undefined,
+  };
+}
+
+/** Each call in flight has one, so it has few properties of its own. The others are accessors. */
+export class ClientCall implements Call {
+  readonly input: unknown;
+  readonly deadline: number | undefined;
+  readonly shape: CallShape;
 
   constructor(
-    method: Method,
+    shape: CallShape,
     input: unknown,
-    codec: CodecName,
-    timeout: number | undefined,
-    metadata: Metadata,
-    signal: AbortSignal | undefined,
-    onMetadata: CallOptions['onMetadata'],
-    deadline = timeout === undefined ? undefined : deadlineOf(timeout),
+    deadline = shape.timeout === undefined ? undefined : deadlineOf(shape.timeout),
   ) {
-    this.method = method;
+    this.shape = shape;
     this.input = input;
-    this.codec = codec;
-    this.timeout = timeout;
     this.deadline = deadline;
-    this.metadata = metadata;
-    this.givenSignal = signal;
-    this.onMetadata = onMetadata;
+  }
+
+  get method(): Method {
+    return this.shape.method;
+  }
+
+  get codec(): CodecName {
+    return this.shape.codec;
+  }
+
+  get timeout(): number | undefined {
+    return this.shape.timeout;
+  }
+
+  get metadata(): Metadata {
+    return this.shape.metadata;
   }
 
   get signal(): AbortSignal | undefined {
-    return this.givenSignal;
+    return this.shape.signal;
+  }
+
+  get onMetadata(): CallOptions['onMetadata'] {
+    return this.shape.onMetadata;
   }
 
   /**
-   * `defaultTimeout`: a result of checkTimeout(). Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
+   * `plain`: the shape of a call without options. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
    * deadline of the parent has passed.
    */
-  static make(
-    method: Method,
-    input: unknown,
-    codec: CodecName,
-    defaultTimeout: number | undefined,
-    options: CallOptions | undefined,
-  ): ClientCall {
+  static make(plain: CallShape, input: unknown, options: CallOptions | undefined): ClientCall {
     try {
       const inherited = currentCall();
-      if (options === undefined && inherited === undefined)
-        return new ClientCall(
-          method,
-          input,
-          codec,
-          defaultTimeout,
-          NO_METADATA,
-          undefined,
-          undefined,
-        );
+      if (options === undefined && inherited === undefined) return new ClientCall(plain, input);
       if (options !== undefined) checkOptions(options);
       const {
         metadata,
@@ -99,28 +117,26 @@ export class ClientCall implements Call {
       } = options ?? NO_OPTIONS;
       if (onMetadata !== undefined && typeof onMetadata !== 'function')
         throw badOption('onMetadata', onMetadata, 'a function');
-      let timeout = given === undefined ? defaultTimeout : checkTimeout(given);
+      let timeout = given === undefined ? plain.timeout : checkTimeout(given);
       checkSignal(ownSignal);
       let signal = ownSignal;
       let linked: LinkedSignal | undefined;
       if (parent !== undefined && parent !== null) {
-        timeout = withinParent(timeout, parent, method);
+        timeout = withinParent(timeout, parent, plain.method);
         if (signal !== undefined) linked = linkSignals(signal, parent.signal);
         signal = linked?.signal ?? parent.signal;
       }
-      const sent = metadata === undefined ? NO_METADATA : checkMetadata(metadata);
-      if (linked !== undefined)
-        return new LinkedCall(
-          method,
-          input,
-          codec,
-          timeout,
-          sent,
-          signal,
-          onMetadata,
-          linked.release,
-        );
-      return new ClientCall(method, input, codec, timeout, sent, signal, onMetadata);
+      const shape = {
+        method: plain.method,
+        codec: plain.codec,
+        timeout,
+        metadata: metadata === undefined ? NO_METADATA : checkMetadata(metadata),
+        signal,
+        onMetadata,
+      };
+      return linked === undefined
+        ? new ClientCall(shape, input)
+        : new LinkedCall(shape, input, linked.release);
     } catch (error) {
       // An error of a getter or a Proxy becomes BAD_OPTION.
       checkReadableCall(options);
@@ -136,14 +152,18 @@ export class ClientCall implements Call {
   }): ClientCall {
     checkChangeNames(changes);
     checkSignal(changes.signal);
+    const { method, codec, timeout, metadata, signal, onMetadata } = this.shape;
+    const shape = {
+      method,
+      codec,
+      timeout: changes.timeout === undefined ? timeout : checkTimeout(changes.timeout),
+      metadata: changes.metadata === undefined ? metadata : checkMetadata(changes.metadata),
+      signal: changes.signal ?? signal,
+      onMetadata,
+    };
     return new ClientCall(
-      this.method,
+      shape,
       'input' in changes ? changes.input : this.input,
-      this.codec,
-      changes.timeout === undefined ? this.timeout : checkTimeout(changes.timeout),
-      changes.metadata === undefined ? this.metadata : checkMetadata(changes.metadata),
-      changes.signal ?? this.givenSignal,
-      this.onMetadata,
       changes.timeout === undefined ? this.deadline : undefined,
     );
   }
@@ -156,17 +176,8 @@ export class ClientCall implements Call {
 export class LinkedCall extends ClientCall {
   readonly release: () => void;
 
-  constructor(
-    method: Method,
-    input: unknown,
-    codec: CodecName,
-    timeout: number | undefined,
-    metadata: Metadata,
-    signal: AbortSignal | undefined,
-    onMetadata: CallOptions['onMetadata'],
-    release: () => void,
-  ) {
-    super(method, input, codec, timeout, metadata, signal, onMetadata);
+  constructor(shape: CallShape, input: unknown, release: () => void) {
+    super(shape, input);
     this.release = release;
   }
 }

@@ -39,6 +39,13 @@ export interface CallObserver {
   onFailed(error: RpcError, latency: number): unknown;
 }
 
+/** What the calls of a channel share. */
+export interface OutgoingCallOwner {
+  readonly counter: OutgoingCallCounter;
+  /** Whether the peer is extended; undefined while that is unknown. */
+  readonly extended: boolean | undefined;
+}
+
 let resolveNext: (value: unknown) => void;
 let rejectNext: (error: unknown) => void;
 /** One executor for all calls, to allocate no closure per call. */
@@ -67,38 +74,31 @@ export class OutgoingCall extends OutgoingRequest {
   readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   protected readonly reject: (error: unknown) => void;
-  readonly #extended: boolean | undefined;
+  readonly #owner: OutgoingCallOwner;
   /** Bytes that were sent: of the body, and of the frames of a stream. */
   bodyLength = 0;
-  /** Bytes that were received for the call. */
-  protected received = 0;
-  readonly #counter: OutgoingCallCounter;
   readonly #observer: CallObserver | undefined;
   /**
    * When the call began, by now(). It has no initializer: with a number V8 would box the double of
    * each call, while without one all calls of a tick share the box of now().
    */
   readonly #startedAt: number;
-  /** Calls onMetadata in the async context of the caller. */
-  readonly #notifyMetadata: ((metadata: Metadata) => void) | undefined;
+  /**
+   * Calls onMetadata in the async context of the caller. Only calls with onMetadata have this
+   * property.
+   */
+  declare private readonly notifyMetadata?: (metadata: Metadata) => void;
 
-  /** `extended`: whether the peer is extended; undefined while that is unknown. */
-  constructor(
-    call: Call,
-    extended: boolean | undefined,
-    counter: OutgoingCallCounter,
-    observer: CallObserver | undefined,
-  ) {
+  constructor(call: Call, owner: OutgoingCallOwner, observer: CallObserver | undefined) {
     super();
-    this.#counter = counter;
+    this.#owner = owner;
     this.#observer = observer;
     this.#startedAt = now();
     this.call = call;
-    this.#extended = extended;
     this.promise = new Promise(capture);
     this.resolve = resolveNext;
-    this.#notifyMetadata = call.onMetadata && metadataNotifier(call.onMetadata);
     this.reject = rejectNext;
+    if (call.onMetadata !== undefined) this.notifyMetadata = metadataNotifier(call.onMetadata);
   }
 
   /** Sets the sequence of a call without an answer. */
@@ -108,31 +108,32 @@ export class OutgoingCall extends OutgoingRequest {
   }
 
   write(output: ByteWriter): void {
+    const { extended } = this.#owner;
     this.bodyLength = writeRequest(
       output,
       this.call,
       this.sequenceLow,
       this.sequenceHigh,
-      this.#extended,
+      extended,
     );
-    if (this.bodyLength > MAX_PLAIN_BODY_BYTES && !this.#extended)
+    if (this.bodyLength > MAX_PLAIN_BODY_BYTES && !extended)
       throw new RangeError('the body is too large for the plain Go protocol');
   }
 
   answer(frame: Frame, maxDecodedObjects: number): void {
     const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
     const { method } = this.call;
-    this.received += frame.bodyEnd - frame.bodyStart;
+    const received = frame.bodyEnd - frame.bodyStart;
     try {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end)
         throw new TypeError('it is a heartbeat answer');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd);
-        if (error.metadata !== NO_METADATA) this.#notifyMetadata?.(error.metadata);
-        if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
+        if (error.metadata !== NO_METADATA) this.notifyMetadata?.(error.metadata);
+        if (frame.code !== CODE.ok || error.message !== '') return this.fail(error, received);
       }
       this.succeed(frame, codec, maxDecodedObjects);
-      this.count();
+      this.count(undefined, received);
     } catch (error) {
       this.fail(
         new RpcError(
@@ -140,6 +141,7 @@ export class OutgoingCall extends OutgoingRequest {
           `the reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`,
           { cause: error },
         ),
+        received,
       );
     }
   }
@@ -170,19 +172,24 @@ export class OutgoingCall extends OutgoingRequest {
     return false;
   }
 
-  fail(error: RpcError): void {
-    const latency = this.count(error);
+  /** `received`: bytes of the body of the answer. */
+  fail(error: RpcError, received = 0): void {
+    this.count(error, received);
     const failure = withMethod(error, this.call.method);
     const observer = this.#observer;
-    this.reject(observer === undefined ? failure : observer.onFailed(failure, latency));
+    this.reject(observer === undefined ? failure : observer.onFailed(failure, this.#latency));
   }
 
-  /** Counts the call, once, at its end. Returns its latency in milliseconds. */
-  count(error?: RpcError): number {
-    const latency = now() - this.#startedAt;
-    this.#counter.onCallEnd(this.call, error, latency, this.bodyLength, this.received);
-    if (error === undefined) this.#observer?.onAnswered(latency);
-    return latency;
+  /** Milliseconds since the call began. */
+  get #latency(): number {
+    return now() - this.#startedAt;
+  }
+
+  /** Counts the call, once, at its end. `received`: bytes of the body of the answer. */
+  count(error?: RpcError, received = 0): void {
+    // The number of a latency would be an allocation per call.
+    this.#owner.counter.onCallEnd(this.call, error, this.#startedAt, this.bodyLength, received);
+    if (error === undefined) this.#observer?.onAnswered(this.#latency);
   }
 
   expire(): void {

@@ -148,7 +148,7 @@ export class RequestAcceptor {
     if (method === undefined) return;
     const counter = this.#setup.served.of(method);
     counter.onCallStart();
-    counter.onCallEnd(error, 0, 0, frame.bodyEnd - frame.bodyStart);
+    counter.onCallEnd(error, now(), 0, frame.bodyEnd - frame.bodyStart);
   }
 
   /**

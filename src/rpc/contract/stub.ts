@@ -2,7 +2,7 @@
 
 import { callAsync, markHandled, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
-import { ClientCall, checkTimeout, LinkedCall } from '../calls/client-call.js';
+import { ClientCall, checkTimeout, LinkedCall, plainShape } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { isStreaming, streamsInput, streamsReplies } from '../method-kind.js';
 import { checkStubNames } from '../option-names.js';
@@ -52,11 +52,12 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
   const limit = checkTimeout(
     method.timeout ?? (isStreaming(method.kind) ? Number.POSITIVE_INFINITY : timeout),
   );
+  const plain = plainShape(method, codec, limit);
   const takesItems = streamsInput(method.kind);
   if (streamsReplies(method.kind)) {
     return (input: unknown, options?: CallOptions): Replies<unknown> => {
       if (takesItems) markItems(input);
-      return new ReplyStream(invoke, () => ClientCall.make(method, input, codec, limit, options));
+      return new ReplyStream(invoke, () => ClientCall.make(plain, input, options));
     };
   }
   // A call without a callback is the common case, and is kept free of the cost of the others.
@@ -70,7 +71,7 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
     if (third !== undefined) return notifyCallback(call(input, second) as Promise<unknown>, third);
     if (takesItems) markItems(input);
     try {
-      return invokeCall(invoke, ClientCall.make(method, input, codec, limit, second));
+      return invokeCall(invoke, ClientCall.make(plain, input, second));
     } catch (error) {
       return Promise.reject(error);
     }

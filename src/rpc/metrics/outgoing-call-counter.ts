@@ -18,17 +18,17 @@ export class OutgoingCallCounter {
   }
 
   /**
-   * `latency`: in milliseconds. `sent` and `received`: bytes of bodies, or of frames of streams.
+   * `startedAt`: when the call began, by now(). `sent` and `received`: bytes of bodies, or of frames of streams.
    */
   onCallEnd(
     { method }: Call,
     error: RpcError | undefined,
-    latency: number,
+    startedAt: number,
     sent: number,
     received: number,
   ): void {
     if (error === undefined) this.#session.succeeded++;
     else this.#session.failed++;
-    this.#methods.of(method).onCallEnd(error, latency, sent, received);
+    this.#methods.of(method).onCallEnd(error, startedAt, sent, received);
   }
 }

@@ -3,6 +3,7 @@
  * that this side makes, or the calls that it serves. micro/statistics.ts has the other counters of
  * a consumer, and transport/admission.ts counts refused peers.
  */
+import { now } from '../../transport/session/flush-scheduler.js';
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type {
@@ -88,12 +89,12 @@ export class MethodCounter {
   }
 
   /**
-   * Counts the end of a call. `latency`: in milliseconds. `sent` and `received`: bytes of bodies,
+   * Counts the end of a call. `startedAt`: when it began, by now(). `sent` and `received`: bytes of bodies,
    * or of the frames of streams.
    */
-  onCallEnd(error: RpcError | undefined, latency: number, sent: number, received: number): void {
+  onCallEnd(error: RpcError | undefined, startedAt: number, sent: number, received: number): void {
     this.#count(error, sent, received);
-    this.#latency.add(latency);
+    this.#latency.add(now() - startedAt);
   }
 
   /**

@@ -1,10 +1,9 @@
 /** A call that streams, on the side that makes it. */
 import { isInstance, messageOf } from '../../core/errors.js';
 import { writeErrorOf } from '../calls/call-errors.js';
-import { OutgoingCall } from '../calls/outgoing-request.js';
+import { OutgoingCall, type OutgoingCallOwner } from '../calls/outgoing-request.js';
 import { copyError, RpcError, withMethod } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
-import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { Call, CodecName, MessageCodec } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
@@ -35,11 +34,13 @@ export class OutgoingStream extends OutgoingCall {
   /** The error of a message that could not be written. */
   #sendError: unknown;
   #hasReplies = false;
+  /** Bytes of the frames of replies, and of the body of the answer. */
+  #received = 0;
   #isCounted = false;
 
   /** `peer`: an extended peer. `remove`: removes this call from the pending calls. */
-  constructor(call: Call, peer: PeerSession, remove: RemoveCall, counter: OutgoingCallCounter) {
-    super(call, true, counter, undefined);
+  constructor(call: Call, peer: PeerSession, remove: RemoveCall, owner: OutgoingCallOwner) {
+    super(call, owner, undefined);
     this.#peer = peer;
     this.#remove = remove;
     this.ended = new Promise((resolve) => {
@@ -107,11 +108,11 @@ export class OutgoingStream extends OutgoingCall {
     this.#end();
   }
 
-  /** Only the first call of this method has an effect. The later ones return 0. */
-  override count(error?: RpcError): number {
-    if (this.#isCounted) return 0;
+  /** Only the first call of this method has an effect. */
+  override count(error?: RpcError): void {
+    if (this.#isCounted) return;
     this.#isCounted = true;
-    return super.count(error);
+    super.count(error, this.#received);
   }
 
   #end(error?: RpcError): void {
@@ -130,7 +131,7 @@ export class OutgoingStream extends OutgoingCall {
     if (frame.command === COMMAND.cancel) return true;
     const reader = this.#reader;
     if (reader === undefined) return super.onStream(frame);
-    this.received += frame.size;
+    this.#received += frame.size;
     this.#hasReplies = true;
     try {
       reader.push(frame.bytes, frame.bodyStart, frame.bodyEnd, frame.size);
@@ -159,6 +160,11 @@ export class OutgoingStream extends OutgoingCall {
     this.#cancel();
     this.fail(error);
     return error;
+  }
+
+  override answer(frame: Frame, maxDecodedObjects: number): void {
+    this.#received += frame.bodyEnd - frame.bodyStart;
+    super.answer(frame, maxDecodedObjects);
   }
 
   protected override succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {

@@ -7,16 +7,7 @@ export class ReplyStreamCall extends ClientCall {
   readonly #reader: ReaderSignal;
 
   constructor(call: ClientCall, reader: ReaderSignal) {
-    super(
-      call.method,
-      call.input,
-      call.codec,
-      call.timeout,
-      call.metadata,
-      undefined,
-      call.onMetadata,
-      call.deadline,
-    );
+    super({ ...call.shape, signal: undefined }, call.input, call.deadline);
     this.#reader = reader;
   }
 

@@ -60,6 +60,18 @@ export function requestTemplate(
   return new Uint8Array(output.written);
 }
 
+let logId = (Math.random() * 0x1_0000_0000) | 0;
+
+/**
+ * The log id of the next call, which distinguishes calls in the logs of the server: a linear
+ * congruential generator of 32 bits, with the constants of Numerical Recipes. Math.random() would
+ * allocate a number per call.
+ */
+function nextLogId(): number {
+  logId = (Math.imul(logId, 1_664_525) + 1_013_904_223) | 0;
+  return logId;
+}
+
 /**
  * Appends a request and returns the size of its body in bytes. `extended`: whether the peer is
  * extended; undefined while that is unknown.
@@ -77,8 +89,7 @@ export function writeRequest(
   const { view } = output;
   view.setInt32(at + 8, sequenceLow, true);
   view.setInt32(at + 12, sequenceHigh, true);
-  // The log id distinguishes calls in the logs of the server.
-  view.setUint32(at + 16, (Math.random() * 0x1_0000_0000) >>> 0, true);
+  view.setInt32(at + 16, nextLogId(), true);
   writeVariableRequestHeader(
     output,
     codec,

@@ -8,6 +8,7 @@ import {
   type ServiceNode,
 } from '../../../src/micro/index.js';
 import { RpcError } from '../../../src/rpc/index.js';
+import { seededRandom } from '../../../src/testing/random.js';
 import { Cluster, Greeter, times } from '../../fixtures/cluster.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
@@ -129,14 +130,12 @@ describe('a node whose calls fail', () => {
 
 describe('a new node', () => {
   let offset = 0;
-  let random = 0;
   beforeEach(() => {
     offset = 0;
     // The age of the node is `offset` ms, however long the calls take.
     const start = performance.now();
     vi.spyOn(performance, 'now').mockImplementation(() => start + offset);
-    // Evenly distributed numbers in a fixed order.
-    vi.spyOn(Math, 'random').mockImplementation(() => (random = (random + 0.618033988749895) % 1));
+    vi.spyOn(Math, 'random').mockImplementation(seededRandom(1, 'a new node'));
   });
   afterEach(() => {
     vi.restoreAllMocks();
@@ -157,7 +156,7 @@ describe('a new node', () => {
     while ((await cluster.call(1))[0] !== 'c') await turns();
     for (const age of [0, 3_000, 6_000, 11_000]) {
       offset = age;
-      shares.push(times(await cluster.call(300), 'c') / 100);
+      shares.push(times(await cluster.call(900), 'c') / 300);
     }
     // 1 is the full share of one of three nodes; it starts with a twentieth of that.
     expect(shares[0]).toBeLessThan(0.2);

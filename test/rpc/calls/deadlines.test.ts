@@ -207,7 +207,7 @@ describe('the timeout of a call', () => {
 
   test('leaves no retry with less than a millisecond: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
     const first = new RpcError('UNAVAILABLE', 'away', { unsent: true });
-    const { ClientCall } = await import('../../../src/rpc/calls/client-call.js');
+    const { ClientCall, plainShape } = await import('../../../src/rpc/calls/client-call.js');
     const method = Bank.methods.get('pay');
     if (method === undefined) throw new Error('no method');
     let attempts = 0;
@@ -218,7 +218,7 @@ describe('the timeout of a call', () => {
       throw first;
     });
     const error = await rejection(
-      strategy(new ClientCall(method, undefined, 'json', 20, {}, undefined, undefined)),
+      strategy(new ClientCall(plainShape(method, 'json', 20), undefined)),
     );
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: first });
     expect(attempts).toBe(1);
