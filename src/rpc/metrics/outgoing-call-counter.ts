@@ -18,7 +18,8 @@ export class OutgoingCallCounter {
   }
 
   /**
-   * `startedAt`: when the call began, by now(). `sent` and `received`: bytes of bodies, or of frames of streams.
+   * `startedAt`: when the call began, by now(). `sent` and `received`: bytes of bodies, or of the
+   * frames of streams.
    */
   onCallEnd(
     { method }: Call,

@@ -89,8 +89,8 @@ export class MethodCounter {
   }
 
   /**
-   * Counts the end of a call. `startedAt`: when it began, by now(). `sent` and `received`: bytes of bodies,
-   * or of the frames of streams.
+   * Counts the end of a call. `startedAt`: when it began, by now(). `sent` and `received`: bytes of
+   * bodies, or of the frames of streams.
    */
   onCallEnd(error: RpcError | undefined, startedAt: number, sent: number, received: number): void {
     this.#count(error, sent, received);

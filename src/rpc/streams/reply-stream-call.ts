@@ -7,7 +7,7 @@ export class ReplyStreamCall extends ClientCall {
   readonly #reader: ReaderSignal;
 
   constructor(call: ClientCall, reader: ReaderSignal) {
-    super({ ...call.shape, signal: undefined }, call.input, call.deadline);
+    super(call.shape, call.input, call.deadline);
     this.#reader = reader;
   }
 
