@@ -1,5 +1,6 @@
 /** The values of options that several commands have. Each function throws UsageError. */
 import { show } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
 import { UsageError } from './failure.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
@@ -13,12 +14,12 @@ export function readDuration(text: string): number | undefined {
   return unit === undefined ? undefined : Number(amount) * UNITS[unit as keyof typeof UNITS];
 }
 
-/** As readDuration(), at least one millisecond. */
+/** As readDuration(), from one millisecond to the longest time of a timer. */
 export function parseDuration(name: string, text: string): number {
   const duration = readDuration(text);
-  if (duration !== undefined && duration >= 1) return duration;
+  if (duration !== undefined && duration >= 1 && duration <= LONGEST_TIMER) return duration;
   throw new UsageError(
-    `${name}: got ${show(text)}, expected a duration such as 500ms, 5s or 2m, at least 1ms`,
+    `${name}: got ${show(text)}, expected a duration such as 500ms, 5s or 2m, from 1ms to 596h`,
   );
 }
 

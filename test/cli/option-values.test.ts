@@ -10,11 +10,12 @@ describe('parseDuration()', () => {
     ['1.5s', 1_500],
     ['2m', 120_000],
     ['1h', 3_600_000],
+    ['596h', 2_145_600_000],
   ])('%s is %d ms', (text, ms) => {
     expect(parseDuration('--for', text)).toBe(ms);
   });
 
-  test.each(['', '0', '3', '500', '0ms', '0.1ms', '-1s', '1d', 's', '1e3', 'NaN'])(
+  test.each(['', '0', '3', '500', '0ms', '0.1ms', '-1s', '1d', 's', '1e3', 'NaN', '597h'])(
     'refuses %j',
     (text) => {
       expect(() => parseDuration('--for', text)).toThrow(UsageError);

@@ -4,6 +4,7 @@ import { untilAborted } from '../../core/signals.js';
 import { UsageError } from '../failure.js';
 import type { Terminal } from '../terminal.js';
 import type { CallableMethod } from './callable-method.js';
+import { linesOf, readAll } from './standard-input.js';
 
 /** The text of the argument that reads standard input. */
 const STANDARD_INPUT = '-';
@@ -81,24 +82,4 @@ function encode(method: CallableMethod, value: unknown, name: string, warn: Warn
   } catch (error) {
     throw new UsageError(`${name}: ${messageOf(error)}`);
   }
-}
-
-async function readAll(terminal: Terminal): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of terminal.input)
-    text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-  return text + decoder.decode();
-}
-
-async function* linesOf(terminal: Terminal): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const chunk of terminal.input) {
-    const text = typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-    const parts = (rest + text).split('\n');
-    rest = parts.pop() ?? '';
-    yield* parts;
-  }
-  if (rest !== '') yield rest;
 }

@@ -1,5 +1,4 @@
 /** Methods of a descriptor set, the file that `buf build -o` and `protoc -o` write. */
-import { readFileSync } from 'node:fs';
 import {
   createFileRegistry,
   type DescMethod,
@@ -16,13 +15,17 @@ import { messageOf } from '../../core/errors.js';
 import { nearestTo, show } from '../../core/options.js';
 import { contract, type MethodKind } from '../../rpc/index.js';
 import { UsageError } from '../failure.js';
+import { readLimited } from '../limited-file.js';
 import { checkFields } from './argument-fields.js';
 import type { CallableMethod } from './callable-method.js';
+
+/** The most bytes of a descriptor set. */
+const MAX_BYTES = 2 ** 26;
 
 /** Reads a file. Throws UsageError. */
 export function readDescriptorSet(file: string): FileRegistry {
   try {
-    return createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(file)));
+    return createFileRegistry(fromBinary(FileDescriptorSetSchema, readLimited(file, MAX_BYTES)));
   } catch (error) {
     throw new UsageError(
       `--proto: ${file} is no descriptor set: ${messageOf(error)}; make one with ` +

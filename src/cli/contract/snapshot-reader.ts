@@ -1,7 +1,7 @@
 /** Reads a snapshot from a file, which any program may have written. */
-import { closeSync, openSync, readSync } from 'node:fs';
 import { messageOf } from '../../core/errors.js';
 import { UsageError } from '../failure.js';
+import { readLimited } from '../limited-file.js';
 import { type FieldChecks, type Fields, fieldChecks, own } from '../target/checked-fields.js';
 import {
   type Cardinality,
@@ -42,26 +42,11 @@ const CARDINALITIES: readonly Cardinality[] = [
 export function readSnapshotFile(path: string): ContractSnapshot {
   let text: string;
   try {
-    text = readLimited(path);
+    text = readLimited(path, MAX_BYTES).toString();
   } catch (error) {
     throw new UsageError(`${path}: ${messageOf(error)}; give the file of a snapshot, or a target`);
   }
   return parseSnapshot(text, path);
-}
-
-/** Reads at most MAX_BYTES of a file, because a device or a pipe may have no end. */
-function readLimited(path: string): string {
-  const file = openSync(path, 'r');
-  try {
-    const bytes = Buffer.allocUnsafe(MAX_BYTES + 1);
-    let length = 0;
-    for (let read = -1; read !== 0 && length < bytes.length; length += read)
-      read = readSync(file, bytes, length, bytes.length - length, null);
-    if (length > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`);
-    return bytes.toString('utf8', 0, length);
-  } finally {
-    closeSync(file);
-  }
 }
 
 /** Reads the text of a snapshot. `name`: that of its file. Throws UsageError. */

@@ -1,9 +1,9 @@
 /** The options of commands that connect to a server. */
-import { readFileSync } from 'node:fs';
 import { messageOf } from '../../core/errors.js';
 import { bearer, type RpcClientOptions } from '../../rpc/index.js';
 import type { TlsOptions } from '../../transport/index.js';
 import { UsageError } from '../failure.js';
+import { readLimited } from '../limited-file.js';
 import { parseDuration } from '../option-values.js';
 
 /** The files are in PEM. */
@@ -28,6 +28,9 @@ interface OptionTarget {
 
 /** Milliseconds. */
 export const DEFAULT_TIMEOUT = 5_000;
+
+/** The most bytes of a file of --ca, --cert and --key. */
+const MAX_PEM_BYTES = 2 ** 24;
 
 /** Adds the options of ConnectionOptions to a command. */
 export function addConnectionOptions(command: OptionTarget): void {
@@ -85,7 +88,7 @@ export function tlsOptions({ ca, cert, key, serverName }: TlsFileOptions): TlsOp
 function contentOf(name: string, file: string | undefined): Buffer | undefined {
   if (file === undefined) return undefined;
   try {
-    return readFileSync(file);
+    return readLimited(file, MAX_PEM_BYTES);
   } catch (error) {
     throw new UsageError(`${name}: the file cannot be read: ${messageOf(error)}`);
   }
