@@ -14,6 +14,8 @@ export type Ranges<T> = {
 
 /** UTF-16 units of a string in an error message. */
 const MAX_SHOWN_LENGTH = 200;
+/** UTF-16 units of a name for which nearestTo() looks for another. */
+const MAX_COMPARED_LENGTH = 200;
 
 /**
  * `value` for an error message. An object may hold secrets, so its content is not shown. Never
@@ -249,19 +251,24 @@ function isOneLetterOff(name: string, known: string): boolean {
   return (
     name[0] === known[0] &&
     Math.abs(name.length - known.length) <= 1 &&
-    editDistance(name, known) <= 1
+    editDistance(name, known, 2) <= 1
   );
 }
 
 /**
  * The name of `known` with the smallest edit distance, if it is at most 2, or at most a third of
- * the letters of `name`.
+ * the letters of `name`. Undefined for a longer name than MAX_COMPARED_LENGTH. `known` may come
+ * from a peer.
  */
 export function nearestTo(name: string, known: readonly string[]): string | undefined {
+  if (name.length > MAX_COMPARED_LENGTH) return undefined;
+  const lower = name.toLowerCase();
   let nearest: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    // The distance is at least the difference of the lengths.
+    if (Math.abs(candidate.length - name.length) >= least) continue;
+    const distance = editDistance(lower, candidate.toLowerCase(), least);
     if (distance < least) [nearest, least] = [candidate, distance];
   }
   return nearest;
@@ -269,19 +276,31 @@ export function nearestTo(name: string, known: readonly string[]): string | unde
 
 /**
  * How many letters must be added, removed or replaced, or swapped with their neighbor (optimal
- * string alignment).
+ * string alignment). At least `limit` means that it is `limit` or more.
  */
-function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string, limit: number): number {
   let before: number[] = [];
+  let leastBefore = 0;
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
+    let leastOfRow = i;
     for (let j = 1; j <= b.length; j++) {
       const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
       const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
       const swapped = isSwapped ? (before[j - 2] as number) + 1 : Number.POSITIVE_INFINITY;
-      next.push(Math.min(replaced, swapped, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+      const distance = Math.min(
+        replaced,
+        swapped,
+        (row[j] as number) + 1,
+        (next[j - 1] as number) + 1,
+      );
+      next.push(distance);
+      leastOfRow = Math.min(leastOfRow, distance);
     }
+    // Each further row is made of these two: a swap adds 1 to the row before this one.
+    if (leastOfRow >= limit && leastBefore + 1 >= limit) return limit;
+    leastBefore = leastOfRow;
     before = row;
     row = next;
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { badOption, badSecret, checkNames } from '../../src/core/options.js';
+import { badOption, badSecret, checkNames, nearestTo } from '../../src/core/options.js';
 
 const KNOWN = {
   maxSessions: true,
@@ -43,4 +43,31 @@ test('badOption() shows a long text in part, and a revoked proxy', () => {
   const { proxy, revoke } = Proxy.revocable([], {});
   revoke();
   expect(badOption('name', proxy, 'a name').message).toBe('name: got an object, expected a name');
+});
+
+test.each([
+  ['helo', 'hello'],
+  ['ehllo', 'hello'],
+  ['HELLO', 'hello'],
+  ['hellx', 'hello'],
+  ['xhellx', 'hello'],
+  ['lehol', undefined],
+  ['getAccuontsOf', 'getAccountOf'],
+  ['customerAccounts', 'customersAccount'],
+  ['ad', 'add'],
+])('nearestTo() finds for %s the name %s', (name, nearest) => {
+  const known = ['hello', 'add', 'getAccountOf', 'customersAccount', 'x'.repeat(300)];
+  expect(nearestTo(name, known)).toBe(nearest);
+});
+
+test('nearestTo() takes little time for long and for many names of a peer', () => {
+  const name = 'getCustomerAccounts';
+  const { user } = process.cpuUsage();
+  const long = Array.from({ length: 5 }, (_, n) => 'x'.repeat(1_000_000 + n));
+  expect(nearestTo(name, long)).toBeUndefined();
+  expect(nearestTo('x'.repeat(3_000), [long[0] as string, 'x'.repeat(2_999)])).toBeUndefined();
+  const many = Array.from({ length: 10_000 }, (_, n) => `${n}`.padStart(name.length, 'x'));
+  expect(nearestTo(name, [...many, 'getCustomersAccount'])).toBe('getCustomersAccount');
+  // Without limits the long names take more than ten times as long.
+  expect(process.cpuUsage().user - user).toBeLessThan(1_000_000);
 });

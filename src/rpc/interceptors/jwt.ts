@@ -11,7 +11,7 @@ import {
   withDefaults,
 } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
-import { nextTurn, spend } from '../../core/turn.js';
+import { nextTurn, settleInTurns, spend } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
 import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
@@ -136,13 +136,15 @@ export function jwt(options: JwtOptions): Authenticate {
   };
   const cache = new Map<string, CachedIdentity>();
   /** Calls that come before the first verifier is ready share it, and so one set of keys. */
-  let verifier: ReturnType<typeof makeVerifier> | undefined;
+  let loading: ReturnType<typeof makeVerifier> | undefined;
+  let verifier: Awaited<typeof loading>;
   const verify = async (token: string): Promise<JWTPayload> => {
-    verifier ??= makeVerifier(keys, verifyOptions, cooldown).catch((error) => {
-      verifier = undefined;
+    loading ??= makeVerifier(keys, verifyOptions, cooldown).catch((error) => {
+      loading = undefined;
       throw error;
     });
-    return (await verifier)(token);
+    verifier ??= await settleInTurns(loading);
+    return verifier(token);
   };
 
   return async ({ token }) => {

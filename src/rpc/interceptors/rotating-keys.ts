@@ -2,6 +2,7 @@
 import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import { callAsync } from '../../core/callbacks.js';
 import { within } from '../../core/timers.js';
+import { settleInTurns } from '../../core/turn.js';
 
 /** Finds the key of a token. */
 export type FindKey = (
@@ -75,12 +76,12 @@ export class RotatingKeys {
     return performance.now() - this.#loadedAt < least;
   }
 
-  /** Tokens share the load that is under way. */
+  /** Tokens share the load that is under way. When it has ended, they continue in several turns. */
   #load(): Promise<FindKey> {
     this.#loading ??= this.#loadNow().finally(() => {
       this.#loading = undefined;
     });
-    return this.#loading;
+    return settleInTurns(this.#loading);
   }
 
   async #loadNow(): Promise<FindKey> {

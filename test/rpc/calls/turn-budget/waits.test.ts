@@ -1,4 +1,5 @@
 /** Waits that one event ends: calls, queued calls, timers and promises. */
+import { exportJWK, generateKeyPair } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { followSignal } from '../../../../src/core/signals.js';
 import { LongTimer } from '../../../../src/core/timers.js';
@@ -8,6 +9,7 @@ import {
   concurrencyLimit,
   contract,
   implement,
+  jwt,
   type RpcClientOptions,
   serve,
   serverStream,
@@ -187,6 +189,55 @@ describe('waits that end together end in many turns', () => {
       );
       expect(most).toBeLessThan(count / 4);
       expect(await settleInTurns(promise)).toBe(7);
+    },
+    2 * LIMIT,
+  );
+
+  test.each([
+    ['before the first keys are loaded', false],
+    ['while the keys are loaded again', true],
+  ])(
+    'tokens of jwt() that come %s',
+    async (_, hasKeys) => {
+      const few = 2_000;
+      const { publicKey } = await generateKeyPair('ES256');
+      const keys = { keys: [{ ...(await exportJWK(publicKey)), alg: 'ES256', kid: 'known' }] };
+      const loads: (() => void)[] = [];
+      const verify = jwt({
+        keys: () => new Promise((resolve) => loads.push(() => resolve(keys))),
+        issuer: 'https://issuer.example',
+        audience: 'vault',
+        cooldown: 0,
+      });
+      const token = [{ alg: 'ES256', kid: 'unknown' }, { sub: 'ann' }, 'a signature']
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.');
+      const credentials = { metadata: {}, certificate: undefined, request: undefined, peer: '' };
+      let failed = 0;
+      const send = (count: number) => {
+        for (let n = 0; n < count; n++)
+          Promise.resolve(verify({ token, ...credentials })).catch(() => {
+            block(0.1);
+            failed++;
+          });
+      };
+      const load = async (isDone: () => boolean): Promise<void> => {
+        await until(() => loads.length > 0, 'the keys are being loaded', LIMIT);
+        await turns(5);
+        loads.shift()?.();
+        await until(isDone, 'all have failed', LIMIT);
+      };
+      if (hasKeys) {
+        send(1);
+        await load(() => failed === 1);
+        failed = 0;
+      }
+      send(few);
+      const most = await mostPerTurn(
+        () => failed,
+        () => load(() => failed === few),
+      );
+      expect(most).toBeLessThan(few / 4);
     },
     2 * LIMIT,
   );
