@@ -9,7 +9,7 @@ import { IndexPlaces, PLACES_PER_OBJECT } from '../../../core/records.js';
 import { countsOf, presenceCountOf } from './message-counts.js';
 import { END_GROUP, LENGTH_DELIMITED, START_GROUP, scalarOf, valueScalar } from './scalars.js';
 import { isStructField, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT } from './types.js';
-import { skipField } from './unknown-fields.js';
+import { skipField, UNKNOWN_FIELD } from './unknown-fields.js';
 import {
   cursor,
   MAX_DEPTH,
@@ -120,7 +120,7 @@ function countFields(
     const field = fields.get(tag >>> 3);
     charge(1);
     if (field === undefined) {
-      count(1);
+      count(UNKNOWN_FIELD);
       const from = at;
       at = skipField(bytes, at, limit, tag, MAX_DEPTH - depth);
       if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / BYTES_PER_GROUP_COUNT));
