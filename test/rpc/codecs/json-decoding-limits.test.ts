@@ -167,6 +167,8 @@ describe('the JSON form of Protobuf', () => {
     const text = (keys: readonly number[]): string =>
       `{"stringField":{${keys.map((key) => `"${key}":""`).join(',')}}}`;
     expectRefused(() => read(MapKeys, text(map)));
+    const entries = indexMaps(6_500).map.map((key) => `"${key}":null`);
+    expectRefused(() => read(WellKnown, `{"json":{${entries}}}`));
     expect(read(MapKeys, text(dense))).toHaveProperty('stringField');
     expect(read(MapKeys, text(sparse))).toHaveProperty('stringField');
   });

@@ -3,11 +3,13 @@
  * counts them.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { Bytes } from '../../../core/bytes.js';
+import { IndexPlaces, PLACES_PER_OBJECT } from '../../../core/records.js';
 import { countsOf, presenceCountOf } from './message-counts.js';
 import { END_GROUP, LENGTH_DELIMITED, START_GROUP, scalarOf, valueScalar } from './scalars.js';
 import { isStructField, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT } from './types.js';
-import { skipField } from './unknown-fields.js';
+import { skipField, UNKNOWN_FIELD } from './unknown-fields.js';
 import {
   cursor,
   MAX_DEPTH,
@@ -51,6 +53,8 @@ export function isOverLimit(): boolean {
 const COUNT_PER_OBJECT = 4;
 /** Bytes of an unknown group that count as one. protobuf-es skips a group field by field. */
 const BYTES_PER_GROUP_COUNT = 4;
+/** The bytes of the longest text that is an array index, with its length. */
+const MAX_INDEX_BYTES = 11;
 
 function count(objects: number): void {
   charge(objects * COUNT_PER_OBJECT);
@@ -59,6 +63,14 @@ function count(objects: number): void {
 function charge(units: number): void {
   cursor.left -= units;
   if (cursor.left < 0) throwTooManyObjects();
+}
+
+/** Counts places of the arrays of a map. They take the time and memory of the compiled decoder. */
+function countPlaces(places: number): void {
+  if (places <= 0) return;
+  const objects = places / PLACES_PER_OBJECT;
+  charge(objects);
+  retained += objects - objects / COUNT_PER_OBJECT;
 }
 
 function countEmpty(schema: DescMessage): void {
@@ -97,6 +109,7 @@ function countFields(
   if (depth > MAX_DEPTH) throwTooDeep();
   let at = start;
   let structCount = 0;
+  let indicesByMap: Map<DescField, IndexPlaces> | undefined;
   while (at < end) {
     const tag = readTag(bytes, at, limit);
     at = cursor.at;
@@ -107,7 +120,7 @@ function countFields(
     const field = fields.get(tag >>> 3);
     charge(1);
     if (field === undefined) {
-      count(1);
+      count(UNKNOWN_FIELD);
       const from = at;
       at = skipField(bytes, at, limit, tag, MAX_DEPTH - depth);
       if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / BYTES_PER_GROUP_COUNT));
@@ -115,6 +128,14 @@ function countFields(
     }
     const before = cursor.left;
     at = countField(field, bytes, at, limit, tag, depth);
+    if (field.fieldKind === 'map') {
+      indicesByMap ??= new Map();
+      const indices = indicesByMap.get(field) ?? new IndexPlaces();
+      indicesByMap.set(field, indices);
+      const { places } = indices;
+      indices.add(entryKey);
+      countPlaces(indices.places - places);
+    }
     if (!isStructField(field)) continue;
     // A Struct is converted to a JSON object. Each further occurrence of the field converts the
     // gathered entries again.
@@ -198,6 +219,9 @@ function endOf(bytes: Bytes, at: number, limit: number): number {
   return to;
 }
 
+/** The key of the last countEntry(); '' for a text that is too long for an array index. */
+let entryKey: string | number | bigint | boolean = '';
+
 function countEntry(
   field: DescField & { fieldKind: 'map' },
   bytes: Bytes,
@@ -209,6 +233,7 @@ function countEntry(
   if (field.message !== undefined) countEmpty(field.message);
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
+  let key: typeof entryKey = field.mapKey === ScalarType.STRING ? '' : 0;
   while (next < to) {
     const number = readTag(bytes, next, limit) >>> 3;
     next = cursor.at;
@@ -216,6 +241,10 @@ function countEntry(
     if (number === 1) {
       const from = next;
       next = skipField(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, MAX_DEPTH - depth);
+      if (next - from <= MAX_INDEX_BYTES)
+        key = new BinaryReader(bytes.subarray(from, next))[
+          scalarOf(field.mapKey).name
+        ]() as typeof key;
       if (field.mapKey === ScalarType.STRING) count(1 + ((next - from) >> LONG_KEY_SHIFT));
       else if (scalarOf(field.mapKey).big) count(1);
     } else if (number === 2 && field.message !== undefined)
@@ -226,5 +255,6 @@ function countEntry(
       next = skipField(bytes, next, limit, 16 | wireType, MAX_DEPTH - depth);
     }
   }
+  entryKey = key;
   return next;
 }

@@ -51,11 +51,16 @@ function positiveVarint(value: number): Uint8Array {
   return new Uint8Array(data);
 }
 
+/** The objects of an unknown field: itself and its data. */
+export const UNKNOWN_FIELD = 2;
+
 function appendUnknown(fields: unknown, field: UnknownField): UnknownField[] {
-  if (--cursor.left < 0) throwTooManyObjects();
-  const list = (fields as UnknownField[] | undefined) ?? [];
-  list.push(field);
-  return list;
+  cursor.left -= UNKNOWN_FIELD;
+  if (cursor.left < 0) throwTooManyObjects();
+  // V8 gives an empty array 17 places at the first push().
+  if (fields === undefined) return [field];
+  (fields as UnknownField[]).push(field);
+  return fields as UnknownField[];
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   type Registry,
   ScalarType,
 } from '@bufbuild/protobuf';
+import { IndexPlaces, PLACES_PER_OBJECT } from '../../../../core/records.js';
 import { tooManyObjects } from '../../../../transport/codecs/json-text.js';
 import { decoded } from '../../decoded.js';
 import { countsOf } from '../message-counts.js';
@@ -55,14 +56,8 @@ const ENCODED_CHARACTERS = 256;
 const ENCODED = 3;
 /** At least half of the count is garbage when the message is made, such as the JSON values. */
 const RETAINED_SHARE = 2;
-/**
- * An index beyond such a gap makes V8 convert the elements to a dictionary, unless the indices are
- * so sparse that it never converts back.
- */
-const INDEX_GAP = 1024;
-const INDEX_SHARE = 16;
-/** Elements that V8 converts in the time of one object. */
-const CONVERTED = 8;
+/** Entries that V8 moves between an array and a dictionary in the time of one object. */
+const MOVED = 16;
 /** The weight of an object when keys are renamed, which copies everything twice. */
 const ESCAPED = 3;
 /**
@@ -163,21 +158,23 @@ class JsonCost {
   }
 
   #countMap(field: Field & { fieldKind: 'map' }, json: AnyMessage): void {
-    let entries = 0;
-    let largest = -1;
+    const indices = new IndexPlaces();
     for (const key of Object.keys(json)) {
       this.propertyCount++;
       this.#count(MAP_ENTRY);
-      entries++;
-      const index = indexOf(key);
-      // V8 converts the elements to a dictionary, and back to an array at one of the next indices:
-      // see core/records.
-      if (index > largest + INDEX_GAP && index < INDEX_SHARE * entries)
-        this.#count(entries / CONVERTED);
-      largest = Math.max(largest, index);
+      // protobuf-es sets the number that the text of a key means.
+      indices.add(field.mapKey === ScalarType.STRING ? key : Number(key));
       if (field.mapKey !== ScalarType.STRING) checkNumberText(key);
       this.#countValue(field, json[key]);
     }
+    this.#countPlaces(indices, 1);
+  }
+
+  /** Counts the arrays of `objects` objects with these indices. The message keeps one of them. */
+  #countPlaces({ places, moved }: IndexPlaces, objects: number): void {
+    const each = places / PLACES_PER_OBJECT;
+    this.#count(objects * (each + moved / MOVED));
+    this.libraryObjects += each * (1 - objects / RETAINED_SHARE);
   }
 
   #countValue(field: Field, json: unknown): void {
@@ -234,11 +231,15 @@ class JsonCost {
     this.#count(VALUE);
     if (Array.isArray(json)) for (const item of json) this.#countJsonValue(item);
     else if (isObject(json)) {
+      const indices = new IndexPlaces();
       for (const key of Object.keys(json)) {
         this.propertyCount++;
         this.#count(VALUE);
+        indices.add(key);
         this.#countJsonValue(json[key]);
       }
+      // The object of a Struct is made of a message.
+      this.#countPlaces(indices, 2);
     } else if (typeof json === 'string' && this.#encodings > 0)
       this.#count(Math.floor(json.length / ENCODED_CHARACTERS));
   }
@@ -261,12 +262,6 @@ class JsonCost {
     this.propertyCount += Object.keys(json).length;
     for (const key of Object.keys(json)) if (key !== 'value') this.countIgnored(json[key]);
   }
-}
-
-/** Returns the array index that the key is, or -1. */
-function indexOf(key: string): number {
-  const index = Number(key) >>> 0;
-  return String(index) === key ? index : -1;
 }
 
 function isObject(json: unknown): json is AnyMessage {
