@@ -15,6 +15,7 @@ import { nextTurn, settleInTurns, spend } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
 import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
+import { Slots } from './concurrency/slots.js';
 import { checkKeyCount, MAX_KEYS, requestKeySet } from './key-set.js';
 import { type FindKey, RotatingKeys } from './rotating-keys.js';
 
@@ -91,6 +92,11 @@ const ALGORITHMS = [...ASYMMETRIC, 'ML-DSA-44', 'ML-DSA-65', 'ML-DSA-87', ...SYM
 const MIN_SECRET_BYTES = 32;
 const MAX_TOKEN_CHARACTERS = 16 * 1024;
 const MAX_CACHED_TOKENS = 1_000;
+/**
+ * Signatures that are verified at the same time. Many that are verified together would end in one
+ * turn of the event loop.
+ */
+const MAX_VERIFYING = 64;
 /** Units of core/turn.ts for a token that is tried with each key. */
 const TRIED_KEYS_UNITS = 64;
 /** Milliseconds after which a key set from a URL is requested again, as a key may be revoked. */
@@ -228,9 +234,25 @@ async function makeVerifier(
         : new KeysUnavailable('the keys could not be loaded', { cause: error });
     }
   };
+  const slots = new Slots(MAX_VERIFYING);
+  const verifyWith = async (token: string, findKey: FindKey): Promise<JWTPayload> => {
+    let hasSlot = false;
+    // A token takes no slot while it waits for the keys.
+    const findAndWait: FindKey = async (header, input) => {
+      const key = await findKey(header, input);
+      await slots.take();
+      hasSlot = true;
+      return key;
+    };
+    try {
+      return (await jose.jwtVerify(token, findAndWait, options)).payload;
+    } finally {
+      if (hasSlot) slots.release();
+    }
+  };
   return async (token) => {
     try {
-      return (await jose.jwtVerify(token, findOrFail, options)).payload;
+      return await verifyWith(token, findOrFail);
     } catch (error) {
       if (isInstance(error, KeysUnavailable))
         throw new RpcError('UNAVAILABLE', 'the keys of tokens are not available', {
@@ -242,7 +264,7 @@ async function makeVerifier(
       if (spend(TRIED_KEYS_UNITS)) await nextTurn();
       for await (const key of error) {
         try {
-          return (await jose.jwtVerify(token, key, options)).payload;
+          return await verifyWith(token, async () => key);
         } catch (failure) {
           if (!isInstance(failure, JWSSignatureVerificationFailed)) throw failure;
         }

@@ -1,5 +1,5 @@
 /** Waits that one event ends: calls, queued calls, timers and promises. */
-import { exportJWK, generateKeyPair } from 'jose';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { followSignal } from '../../../../src/core/signals.js';
 import { LongTimer } from '../../../../src/core/timers.js';
@@ -148,6 +148,38 @@ describe('waits that end together end in many turns', () => {
       expect(most).toBeLessThan(few / 2);
       peer.session.destroy();
       server.destroy();
+    },
+    2 * LIMIT,
+  );
+
+  test(
+    'tokens of jwt() whose signatures are verified together',
+    async () => {
+      const few = 2_000;
+      const credentials = { metadata: {}, certificate: undefined, request: undefined, peer: '' };
+      const verify = jwt({
+        keys: new Uint8Array(32),
+        issuer: 'https://issuer.example',
+        audience: 'vault',
+      });
+      const token = await new SignJWT({ sub: 'ann' })
+        .setProtectedHeader({ alg: 'HS256' })
+        .sign(new Uint8Array(32).fill(1));
+      let failed = 0;
+      const send = (): void =>
+        void Promise.resolve(verify({ token, ...credentials })).catch(() => failed++);
+      send();
+      await until(() => failed === 1, 'the first verifier is ready', LIMIT);
+      const most = await mostPerTurn(
+        () => failed,
+        async () => {
+          for (let n = 1; n < few; n++) send();
+          // Without a limit, all signatures have been verified by the end of this turn.
+          block(200);
+          await until(() => failed === few, 'all have failed', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(few / 4);
     },
     2 * LIMIT,
   );
