@@ -81,6 +81,8 @@ export function logging(options: LoggingOptions): Interceptor {
     if (!all && !isNotable && error === undefined) return undefined;
     const extra = details?.(call, error);
     refusePromise('BAD_OPTION', 'details', extra);
+    // Each character of a text would become a field.
+    if (extra !== undefined && extra !== null) checkObject('the result of details', extra);
     const line = { ...lineOf(call, ms, error), ...extra };
     let outcome = isSlow ? 'was slow' : 'done';
     if (error !== undefined) outcome = `failed: ${error.code}`;

@@ -154,6 +154,15 @@ test('warns when the logger fails, and completes the call', async () => {
   ]);
 });
 
+test('warns when `details` returns no object, and completes the call', async () => {
+  const warnings = recordWarnings();
+  const details = () => 'a text' as unknown as object;
+  expect(await invokeWithLog(1, { details }).invoke(clientCall())).toBe('ok');
+  expect(warnings).toMatchObject([
+    { message: expect.stringContaining('the result of details: got "a text", expected an object') },
+  ]);
+});
+
 test('a call of a server that its caller cancelled is no warning', async () => {
   const lines: string[] = [];
   const logger = {
