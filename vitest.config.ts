@@ -36,6 +36,7 @@ const OWN_PROCESS = [
   'test/registries/etcd/entry-cache.test.ts',
   'test/registries/etcd/etcd-connections.test.ts',
   'test/rpc/calls/turn-budget/**/*.test.ts',
+  'test/rpc/codecs/retained-memory.test.ts',
   'test/rpc/contract/short-lived-contracts.test.ts',
   'test/rpc/idle-memory.test.ts',
   'test/rpc/interceptors/jwt.test.ts',
