@@ -32,7 +32,7 @@ export function instantFor(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
 }
 
-/** What calls of one method without options have in common. One object serves all of them. */
+/** What a call has besides its input and deadline. Calls of a method without options share it. */
 export interface CallShape {
   readonly method: Method;
   readonly codec: CodecName;
