@@ -6,18 +6,40 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, run, setup } from './setup.mjs';
+import { PassThrough } from 'node:stream';
+import { ROOT, setup } from './setup.mjs';
 
 const GUIDE = join(ROOT, 'docs/cli.md');
 const MARKED = /(<!-- getty (.*?)--help -->\n)[\s\S]*?(<!-- \/help -->)/g;
 
 setup();
+const { createProgram } = await import('../dist/cli/program.js');
+
+/**
+ * The output of `getty WORDS --help`.
+ * @param {string[]} words
+ */
+function helpOf(words) {
+  const output = new PassThrough({ encoding: 'utf8' });
+  const program = createProgram({
+    input: process.stdin,
+    output,
+    errors: output,
+    signal: new AbortController().signal,
+    environment: {},
+  });
+  try {
+    program.parse([...words, '--help'], { from: 'user' });
+  } catch (error) {
+    if (/** @type {{ exitCode?: number }} */ (error).exitCode !== 0) throw error;
+  }
+  return output.read().trim();
+}
+
 const before = readFileSync(GUIDE, 'utf8');
 const after = before.replace(MARKED, (_, open, command, close) => {
   const words = command.trim().split(' ').filter(Boolean);
-  const { ok, output } = run(process.execPath, ['dist/cli/main.js', ...words, '--help']);
-  if (!ok) throw new Error(`getty ${command} --help failed: ${output}`);
-  return `${open}\`\`\`\n${output.trim()}\n\`\`\`\n${close}`;
+  return `${open}\`\`\`\n${helpOf(words)}\n\`\`\`\n${close}`;
 });
 if (process.argv[2] !== '--check') {
   writeFileSync(GUIDE, after);

@@ -35,7 +35,7 @@ test.each<[string, (i: number) => KeyValue]>([
   ],
   ['much metadata', (i) => entryOf(node(`${i}`, { metadata: pairs(3_000, i) }))],
 ])('%s take no more memory than maxBytes, as text and as nodes', async (_, entryAt) => {
-  const maxBytes = 8 * MIB;
+  const maxBytes = 4 * MIB;
   const before = reachableBytes();
   const cache = new EntryCache('/getty/', { maxEntries: 1e6, maxBytes, logger: SILENT });
   let size = 0;

@@ -36,7 +36,7 @@ const schemas = [editions, implicit, proto2, proto3]
   );
 /** A factor for the number of runs. */
 const MORE = Number(process.env.PROTOBUF_RUNS ?? 1);
-const RUNS = { numRuns: 50 * MORE };
+const RUNS = { numRuns: 30 * MORE };
 
 /** Returns the bytes of random messages, without those that cannot be written. */
 const bytesOf = (schema: DescMessage) =>
@@ -103,7 +103,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
       fc.property(damaged(bytesOf(schema)), (bytes) => {
         expectSameDecoding(schema, bytes);
       }),
-      { numRuns: 120 * MORE },
+      { numRuns: 60 * MORE },
     );
   });
 
@@ -123,7 +123,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
       fc.property(fc.array(byte, { maxLength: 60 }), (bytes) => {
         expectSameDecoding(schema, Buffer.from(bytes));
       }),
-      { numRuns: 150 * MORE },
+      { numRuns: 80 * MORE },
     );
   });
 
