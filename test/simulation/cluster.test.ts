@@ -5,7 +5,7 @@ import { INJECTED_BUGS } from './injected-bugs.js';
 import { runCluster } from './run.js';
 
 /** Of faults. */
-const SECONDS = 3;
+const SECONDS = 2;
 
 test('a simulation without an injected bug violates nothing', async () => {
   const { violations, calls } = await runCluster(1, SECONDS);
