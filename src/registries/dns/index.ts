@@ -3,6 +3,7 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
 import { badOption, checkNames, show, withDefaults } from '../../core/options.js';
 import { startTimer } from '../../core/timers.js';
+import { nextTurn } from '../../core/turn.js';
 import { entryPath } from '../../micro/registry-entry.js';
 import { type SnapshotSink, sortedNodes } from '../../micro/snapshots.js';
 import type { NodeRegistration, Registry, ServiceNode, ServiceQuery } from '../../micro/types.js';
@@ -156,6 +157,8 @@ class DnsRegistry implements Registry {
       if (this.#isClosed) return 0;
       this.#lookup = new Lookup(this.#name, { family, servers, search, timeout });
       const answer = await this.#lookup.run();
+      // A list of a thousand other nodes is much work for those who watch it.
+      await nextTurn();
       if (this.#isClosed) return 0;
       return this.#onAnswer(answer);
     } catch (error) {

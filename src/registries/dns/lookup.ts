@@ -2,6 +2,7 @@
 import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { within } from '../../core/timers.js';
+import { nextTurn } from '../../core/turn.js';
 import { type DnsName, isHostName } from './dns-name.js';
 
 /** Where a node is. */
@@ -100,8 +101,9 @@ export class Lookup {
 
   async #ask(name: string): Promise<Answer> {
     try {
-      if (this.#name.port === undefined) return readServices(await this.#resolver.resolveSrv(name));
-      return readAddresses(await this.#addresses(name), this.#name.port);
+      const { port } = this.#name;
+      if (port === undefined) return readServices(await afterTurn(this.#resolver.resolveSrv(name)));
+      return readAddresses(await afterTurn(this.#addresses(name)), port);
     } catch (error) {
       if (!EMPTY_CODES.includes((error as { code?: unknown }).code)) throw error;
       return { targets: [], ttl: undefined, invalid: 0, emptyReason: error as Error };
@@ -119,6 +121,13 @@ export class Lookup {
       return await this.#resolver.resolve6(name, { ttl: true });
     }
   }
+}
+
+/** Node.js decodes an answer with thousands of records in one turn: up to 50 ms. */
+async function afterTurn<Records>(answer: Promise<Records>): Promise<Records> {
+  const records = await answer;
+  await nextTurn();
+  return records;
 }
 
 function readAddresses(

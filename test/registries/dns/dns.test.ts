@@ -1,5 +1,6 @@
 /** The registry of a name in DNS, with a name server that this test runs. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Resolver } from 'node:dns/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { consume, type Registry } from '../../../src/micro/index.js';
 import { type DnsRegistryOptions, dns } from '../../../src/registries/dns/index.js';
 import { parseSearchDomains } from '../../../src/registries/dns/search-domains.js';
@@ -23,6 +24,7 @@ beforeEach(async () => {
   logger = new RecordingLogger();
 });
 afterEach(() => server[Symbol.asyncDispose]());
+afterEach(() => void vi.restoreAllMocks());
 
 const a = (address: string, ttl = 0): DnsRecord => ({ type: 'A', address, ttl });
 const srv = (target: string, given: object = {}): DnsRecord => ({
@@ -55,6 +57,24 @@ describe('addresses', () => {
       { id: '10.0.0.2:20000' },
     ]);
     expect(await list.list()).toMatchObject([{ service: '*' }, { service: '*' }]);
+  });
+
+  it('are read, and then given to watches, in turns of their own', async () => {
+    let turns = 0;
+    const countTurn = (): void => {
+      turns++;
+      counting = setImmediate(countTurn);
+    };
+    let counting: NodeJS.Immediate | undefined;
+    vi.spyOn(Resolver.prototype, 'resolve4').mockImplementation(async () => {
+      counting ??= setImmediate(countTurn);
+      return [a('10.0.0.1')] as never;
+    });
+    await using list = open();
+    await using watch = new WatchReader(list);
+    await watch.ids('10.0.0.1:20000');
+    clearImmediate(counting);
+    expect(turns).toBeGreaterThanOrEqual(2);
   });
 
   it('are those of IPv6 if there are none of IPv4', async () => {
