@@ -1,4 +1,5 @@
 /** Consumer.explain(): why each node receives calls, or does not. */
+import { callAsync } from '../core/callbacks.js';
 import { messageOf } from '../core/errors.js';
 import { nearestTo } from '../core/options.js';
 import { within } from '../core/timers.js';
@@ -73,7 +74,11 @@ export async function findSimilarService(
   timeout: number,
 ): Promise<string | undefined> {
   try {
-    const nodes = await within(timeout, registry.list(), () => new Error('too late'));
+    const nodes = await within(
+      timeout,
+      callAsync(() => registry.list()),
+      () => new Error('too late'),
+    );
     return nearestTo(service, [...new Set(nodes.map((node) => node.service))]);
   } catch {
     return undefined;

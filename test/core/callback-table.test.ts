@@ -39,7 +39,6 @@ const WITHOUT_ROW: Readonly<Record<string, string>> = {
   NodeFilter: 'the test that gives it gets its error',
   'SimulationOptions.onTrace':
     'its failure is that of the simulation: see test/testing/simulation/simulate.test.ts',
-  'Registry.list': 'the package does not call it; the caller gets its rejection',
   'MessageEndpoint.postMessage':
     'serve() and connect() reject with its error: see test/transport/port/port-handshake.test.ts',
 };

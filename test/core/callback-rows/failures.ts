@@ -26,6 +26,11 @@ export const FAILURES: Readonly<Record<string, FailingCallback>> = {
   'returns a thenable that rejects': () =>
     // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable.
     ({ then: (_: unknown, reject: (error: Error) => void) => reject(new Error('no')) }) as never,
+  'returns a thenable that resolves with a promise that rejects': () =>
+    ({
+      // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable.
+      then: (resolve: (value: unknown) => void) => resolve(Promise.reject(new Error('no'))),
+    }) as never,
   'returns a rejected promise of another realm': () =>
     runInNewContext('Promise.reject(new Error("no"))') as never,
   'returns a rejected promise with its own then': () =>

@@ -131,6 +131,19 @@ export const MICRO_ROWS: Rows = {
     await server.close();
     await inner[Symbol.asyncDispose]();
   },
+  async 'Registry.list'(fail, reports) {
+    await using inner = memory();
+    const registry: Registry = {
+      watch: (...args) => inner.watch(...args),
+      register: (...args) => inner.register(...args),
+      list: once(fail),
+      [Symbol.asyncDispose]: async () => {},
+    };
+    await using consumer = consume({ registry });
+    const { similarService } = await consumer.explain(Numbers);
+    // The failure is ignored: the explanation has no name to suggest.
+    reports.add('similarService', similarService);
+  },
   'Registry.register': (fail, reports) => {
     const registry = { register: fail } as unknown as Registry;
     return reports.rejection(() =>
