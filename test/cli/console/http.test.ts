@@ -1,5 +1,7 @@
 /** Who may open the page of the console, and connect to its process. */
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect as connectSocket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   isLoopback,
@@ -87,6 +89,24 @@ describe('the page on this machine', () => {
     expect(policy).not.toMatch(/unsafe|\*/);
     expect(headers['x-content-type-options']).toBe('nosniff');
     expect(headers['cache-control']).toBe('no-store');
+  });
+
+  test('requests that do not wait for the answer before them end the connection', async () => {
+    const socket = connectSocket(Number(new URL(console.origin).port), '127.0.0.1');
+    let received = '';
+    socket.setEncoding('utf8').on('data', (text) => {
+      received += text;
+    });
+    socket.write('GET /page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(1_000));
+    await within(
+      once(
+        socket.on('error', () => {}),
+        'close',
+      ),
+      'the end of the connection',
+    );
+    expect(received.split('HTTP/1.1 200').length).toBeLessThan(3);
+    expect(await ask(console, '/page.js')).toMatchObject({ status: 200 });
   });
 
   test('the page has no script and no style of its own, and names no other host', async () => {

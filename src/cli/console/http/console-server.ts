@@ -44,6 +44,8 @@ export class ConsoleServer implements Disposable {
   readonly #files: ReadonlyMap<string, PageFile>;
   readonly #host: string;
   readonly #policy: RequestPolicy;
+  /** The sockets whose last answer has not been sent. */
+  readonly #answering = new WeakSet<Socket>();
 
   private constructor(
     rpc: RpcServer,
@@ -133,7 +135,12 @@ export class ConsoleServer implements Disposable {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    const { headers, method, url } = request;
+    const { headers, method, url, socket } = request;
+    // Node.js keeps 4 KB for each request behind an answer that is not read. Browsers send one
+    // request at a time.
+    if (this.#answering.has(socket)) return void socket.destroy();
+    this.#answering.add(socket);
+    response.once('close', () => this.#answering.delete(socket));
     setSecurityHeaders(response, headers.host ?? '');
     if (!isHostAllowed(headers.host, this.#policy))
       return refuse(response, 403, 'This host name is not allowed; see --allow-host.');
