@@ -1,4 +1,5 @@
 /** How many calls each method served between two samples. */
+import { nextTurn, spend } from '../../core/turn.js';
 import { type MethodReport, percentileBetween, type RpcCode } from '../../rpc/index.js';
 import type { ServedReport } from '../target/introspection-answer.js';
 
@@ -85,17 +86,31 @@ export function methodRates(node: string, before: Sample, after: Sample): Method
   });
 }
 
+/** Units of spend() for a row. */
+const ROW_UNITS = 8;
+
 const keyOf = ({ service, version, method }: MethodReport): string =>
   JSON.stringify([service, version, method]);
 
-/** One row for each method, over all nodes. Percentiles are those of the slowest node. */
-export function mergeNodes(rates: readonly MethodRate[]): MethodRate[] {
-  const merged = new Map<string, MethodRate[]>();
+/**
+ * One row for each method, over all nodes. Percentiles are those of the slowest node. Divided into
+ * turns, because hundreds of nodes may have thousands of methods each.
+ */
+export async function mergeNodes(rates: readonly MethodRate[]): Promise<MethodRate[]> {
+  const byMethod = new Map<string, MethodRate[]>();
   for (const rate of rates) {
     const key = JSON.stringify([rate.service, rate.version, rate.method]);
-    merged.set(key, [...(merged.get(key) ?? []), rate]);
+    const same = byMethod.get(key);
+    if (same === undefined) byMethod.set(key, [rate]);
+    else same.push(rate);
+    if (spend(ROW_UNITS)) await nextTurn();
   }
-  return [...merged.values()].map(mergeRates);
+  const merged: MethodRate[] = [];
+  for (const same of byMethod.values()) {
+    merged.push(mergeRates(same));
+    if (spend(ROW_UNITS * same.length)) await nextTurn();
+  }
+  return merged;
 }
 
 /** The sums of all rows. Without latencies: percentiles of several rows have no sum. */
@@ -103,17 +118,15 @@ export type TotalRate = Pick<MethodRate, 'rate' | 'failures' | 'codes' | 'inFlig
 
 export function totalOf(rates: readonly MethodRate[]): TotalRate {
   const codes: Partial<Record<RpcCode, number>> = {};
-  for (const rate of rates)
-    for (const [code, more] of Object.entries(rate.codes) as [RpcCode, number][])
+  const total = { rate: 0, failures: 0, codes, inFlight: 0 };
+  for (const row of rates) {
+    total.rate += row.rate;
+    total.failures += row.failures;
+    total.inFlight += row.inFlight;
+    for (const [code, more] of Object.entries(row.codes) as [RpcCode, number][])
       codes[code] = (codes[code] ?? 0) + more;
-  const sum = (select: (rate: MethodRate) => number): number =>
-    rates.reduce((total, rate) => total + select(rate), 0);
-  return {
-    rate: sum(({ rate }) => rate),
-    failures: sum(({ failures }) => failures),
-    codes,
-    inFlight: sum(({ inFlight }) => inFlight),
-  };
+  }
+  return total;
 }
 
 function mergeRates(rates: readonly MethodRate[]): MethodRate {

@@ -7,7 +7,7 @@ import { printable } from '../output/printable.js';
 import { type Column, fitScreen, tableLines } from '../output/table.js';
 import { isOwnService } from '../target/introspection.js';
 import type { FleetSample, NodeEventLoop, NodeFailure } from './fleet-monitor.js';
-import { sortRates, type TopOrder } from './method-order.js';
+import { firstRates, type TopOrder } from './method-order.js';
 import { type MethodRate, mergeNodes, type TotalRate, totalOf } from './method-rates.js';
 
 export interface TopSettings {
@@ -72,7 +72,8 @@ export async function writeSample(
   const shown = sample.rates.filter((rate) =>
     service === undefined ? !isOwnService(rate.service) : rate.service === service,
   );
-  const methods = sortRates(byNode ? shown : mergeNodes(shown), order);
+  const merged = byNode ? shown : await mergeNodes(shown);
+  const methods = firstRates(merged, order, output.isJson ? merged.length : MAX_ROWS);
   const total = totalOf(shown);
   if (output.isJson)
     return output.jsonLine({
@@ -87,9 +88,7 @@ export async function writeSample(
       methods,
       ...(service !== undefined && { total }),
     });
-  const rows: Row[] = methods
-    .slice(0, MAX_ROWS)
-    .map((rate) => ({ ...rate, name: `${rate.service}/${rate.method}` }));
+  const rows: Row[] = methods.map((rate) => ({ ...rate, name: `${rate.service}/${rate.method}` }));
   if (service !== undefined) rows.push({ ...total, name: 'total' });
   const loop = byNode ? [eventLoopColumn(sample.eventLoops)] : [];
   const [titles = '', ...lines] = tableLines(rows, [...COLUMNS, ...loop, CODES]);

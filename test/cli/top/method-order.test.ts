@@ -1,6 +1,6 @@
 /** The order of the methods of `getty top`. */
 import { expect, test } from 'vitest';
-import { sortRates, TOP_ORDERS } from '../../../src/cli/top/method-order.js';
+import { firstRates, TOP_ORDERS } from '../../../src/cli/top/method-order.js';
 import type { MethodRate } from '../../../src/cli/top/method-rates.js';
 
 const rateOf = (method: string, rate: number, failures: number, p99?: number): MethodRate => ({
@@ -24,8 +24,11 @@ test.each([
   ['failed', ['failing', 'slow', 'busy', 'idle']],
   ['p99', ['slow', 'failing', 'busy', 'idle']],
 ] as const)('--sort %s', (order, methods) => {
-  const sorted = sortRates([...RATES, rateOf('busy', 5, 0)], order);
-  expect(sorted.map(({ method }) => method)).toEqual(methods);
+  const rates = [...RATES, rateOf('busy', 5, 0)];
+  for (let count = 0; count <= 5; count++)
+    expect(firstRates(rates, order, count).map(({ method }) => method)).toEqual(
+      methods.slice(0, count),
+    );
 });
 
 test('has each order', () => {

@@ -102,7 +102,7 @@ describe('methodRates()', () => {
   });
 });
 
-test('mergeNodes() adds the nodes of a method, and has the percentiles of the slowest', () => {
+test('mergeNodes() adds the nodes of a method, and has the percentiles of the slowest', async () => {
   const rate = {
     service: 'Greeter',
     version: 'v1',
@@ -111,7 +111,7 @@ test('mergeNodes() adds the nodes of a method, and has the percentiles of the sl
     codes: { INTERNAL: 1 },
     inFlight: 2,
   };
-  const merged = mergeNodes([
+  const merged = await mergeNodes([
     { ...rate, node: 'a', rate: 30, mean: 1, p50: 1, p99: 9 },
     { ...rate, node: 'b', rate: 10, mean: 5, p50: 2, p99: 4 },
     { ...rate, node: 'a', method: 'pay', rate: 0, mean: undefined, p50: 0, p99: 0 },
@@ -130,4 +130,31 @@ test('mergeNodes() adds the nodes of a method, and has the percentiles of the sl
     },
     expect.objectContaining({ method: 'pay', node: 'a', mean: undefined }),
   ]);
+});
+
+test('mergeNodes() divides many rows into turns', async () => {
+  const rates = Array.from({ length: 100_000 }, (_, at) => ({
+    service: 'Greeter',
+    version: '',
+    method: `m${at % 1_000}`,
+    node: 'a',
+    rate: 1,
+    failures: 0,
+    codes: {},
+    inFlight: 0,
+    mean: 1,
+    p50: 1,
+    p99: 1,
+  }));
+  let turns = 0;
+  const countTurn = (): void => {
+    turns++;
+    counting = setImmediate(countTurn);
+  };
+  let counting = setImmediate(countTurn);
+  const merged = await mergeNodes(rates);
+  clearImmediate(counting);
+  expect(merged).toHaveLength(1_000);
+  expect(merged[0]?.rate).toBe(100);
+  expect(turns).toBeGreaterThan(1);
 });
