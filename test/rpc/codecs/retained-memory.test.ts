@@ -93,6 +93,18 @@ test.each(FORMS.slice(1))('%s counts the memory of unknown fields', (_, __, deco
   }
 });
 
+test('compiled Protobuf counts the memory of lists with one element', () => {
+  const names = ['double', 'float', 'int32', 'uint32', 'sint32', 'fixed32', 'sfixed32', 'bool'];
+  const lists = names.map((name) => `"${name}Field":[${name === 'bool' ? true : 1}]`);
+  const bytes = bytesOf(proto3.ListsSchema, `{${lists},"stringField":["a"],"small":[{}]}`);
+  const codec = protobufCodec(proto3.ListsSchema);
+  codec.decode(bytes, 0, bytes.length);
+  const before = reachableBytes();
+  const messages = Array.from({ length: 2_000 }, () => codec.decode(bytes, 0, bytes.length));
+  const each = (reachableBytes() - before) / messages.length;
+  expect(each).toBeLessThan((bytes.length + 64 * decoded.objects) * 1.5);
+});
+
 test('a signed key and a key with a fraction of zero are array indices too', () => {
   const json = (field: string, key: string): Buffer => Buffer.from(`{"${field}":{"${key}":""}}`);
   for (const [field, key] of [

@@ -225,11 +225,18 @@ function readMessage(field: DescField, link: string, begin: string): string {
   return `${LENGTH} ${begin} at = ${link}.decode(b, at, n, limit, e, depth + 1, 0);`;
 }
 
+/**
+ * Generates code that appends `value` to `list`, which `begin` declares and `name` keeps. V8 gives an
+ * empty array 17 places at the first push(), so a list of one value is another array.
+ */
+const append = (begin: string, name: string, value: string): string =>
+  `${begin} if (list.length === 0) ${name} = ${begin === '' ? 'list = ' : ''}[${value}]; else list.push(${value});`;
+
 function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: string): string {
   if (field.listKind === 'message') {
     const link = scope.link(field.message);
     const json = isStructField(field);
-    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'structToJson(e)' : 'e'});`;
+    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${append(`const list = ${name};`, name, json ? 'structToJson(e)' : 'e')}`;
   }
   const { big, wireType } = valueScalar(field);
   // Text, bytes and 64-bit integers are counted where they are read. Other numbers are no objects,
@@ -238,8 +245,8 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
     big || wireType === LENGTH_DELIMITED
       ? ''
       : `if ((list.length & ${NUMBERS_PER_OBJECT - 1}) === 0) { ${count(1)} }`;
-  const one = `${scalarCode(field)} list.push(${fromBigint(field, 'x')}); ${counted}`;
-  const list = `const list = ${name};`;
+  const one = `${scalarCode(field)} ${append('', name, fromBigint(field, 'x'))} ${counted}`;
+  const list = `let list = ${name};`;
   if (wireType === LENGTH_DELIMITED) return `${list} ${one}`;
   return `${list} if ((tag & 7) === ${LENGTH_DELIMITED}) { ${LENGTH} e = n; while (at < e) { ${one} } } else { ${one} }`;
 }
