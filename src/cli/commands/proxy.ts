@@ -85,6 +85,7 @@ async function runProxy(
   const writer = new RecordWriter(output, maxBody);
   const bodies = new BodyView(maxBody, registry);
   const settings = { framing, bodies, showsSecrets: options.showSecrets === true };
+  const observer = new TrafficObserver(settings, writer);
   // The testing kit is loaded by this command only.
   const { startProxy } = await import('../../testing/proxy/index.js');
   const proxy = await startProxy(addresses.target, faults, {
@@ -93,7 +94,7 @@ async function runProxy(
     seed: seedOf(options),
     maxConnections: options.maxConnections ?? DEFAULT_CONNECTIONS,
     tls: addresses.isEncrypted ? tlsOptions(options) : undefined,
-    observer: new TrafficObserver(settings, writer),
+    observer,
   });
   try {
     const listening = clientAddress(addresses, proxy.boundAddress);
@@ -105,6 +106,9 @@ async function runProxy(
   } finally {
     await proxy.close();
     // The reader of the output may have ended.
-    await atMost(MAX_END, writer.end());
+    await atMost(
+      MAX_END,
+      observer.end().then(() => writer.end()),
+    );
   }
 }

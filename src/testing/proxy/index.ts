@@ -147,7 +147,7 @@ class SocketFaultProxy implements StartedProxy {
       onConnection: () => ++this.accepted,
       onBytes: (connection: number, direction: Direction, bytes: Buffer) => {
         this.bytes[direction] += bytes.length;
-        observer?.onBytes(connection, direction, bytes);
+        return observer?.onBytes(connection, direction, bytes);
       },
     };
     const { scheme, host } = this.#parsed;

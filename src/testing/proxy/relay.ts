@@ -10,8 +10,11 @@ import type { Direction, ResolvedFaults } from './faults.js';
 export interface ProxyObserver {
   /** `peer`: the address of the client; empty for a Unix socket, or if it has left. */
   onOpen(connection: number, peer: string): void;
-  /** The bytes still belong to the proxy: do not change them. A datagram is whole. */
-  onBytes(connection: number, direction: Direction, bytes: Buffer): void;
+  /**
+   * The bytes still belong to the proxy: do not change them. A datagram is whole. A stream waits for
+   * the promise, which must not reject, before it passes more bytes in this direction.
+   */
+  onBytes(connection: number, direction: Direction, bytes: Buffer): Promise<void> | undefined;
   /** `failed`: `toServer` if the client has failed, `toClient` if the target has. */
   onClose(connection: number, error: Error | undefined, failed: Direction | undefined): void;
   /** There are as many connections as are allowed, or the proxy refuses all. */
@@ -35,7 +38,8 @@ export interface RelaySetup {
    * `isRefusing()`, clients of datagrams do not become known. Returns the number of the connection.
    */
   onConnection(): number;
-  onBytes(connection: number, direction: Direction, bytes: Buffer): void;
+  /** As ProxyObserver.onBytes(). */
+  onBytes(connection: number, direction: Direction, bytes: Buffer): Promise<void> | undefined;
 }
 
 export interface Relay {

@@ -23,8 +23,8 @@ interface Piece {
 
 export interface PipeEvents {
   faults(): ResolvedFaults;
-  /** The bytes were given to the target's socket. */
-  onBytes(bytes: Buffer): void;
+  /** The bytes were given to the target's socket. No more bytes pass until the promise resolves. */
+  onBytes(bytes: Buffer): Promise<void> | undefined;
   /** As many bytes have passed as Faults.limit allows. */
   onLimit(): void;
 }
@@ -39,6 +39,8 @@ export class StreamPipe {
   #passed = 0;
   #lastDue = 0;
   #isWriting = false;
+  /** The promise of onBytes() has not resolved. */
+  #isObserved = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(source: Socket, target: Socket, random: () => number, events: PipeEvents) {
@@ -75,7 +77,8 @@ export class StreamPipe {
   }
 
   #pump(): void {
-    if (this.#isWriting || this.#timer !== undefined || this.#target.destroyed) return;
+    if (this.#isWriting || this.#isObserved || this.#timer !== undefined || this.#target.destroyed)
+      return;
     const faults = this.#events.faults();
     const piece = this.#pieces.peek();
     if (faults.blocked || piece === undefined) return;
@@ -102,13 +105,26 @@ export class StreamPipe {
     this.#target.write(passing, () => {
       this.#isWriting = false;
       if (size === left) return this.#events.onLimit();
-      if (this.#underWay <= maxUnderWay(this.#events.faults())) this.#source.resume();
+      this.#resume();
       if (bandwidth !== Number.POSITIVE_INFINITY) this.#pumpAfter((size / bandwidth) * 1_000);
       // In the next turn, so that the receiver reads this slice alone.
       else if (slice !== Number.POSITIVE_INFINITY) setImmediate(() => this.#pump());
       else this.#pump();
     });
-    this.#events.onBytes(passing);
+    const observed = this.#events.onBytes(passing);
+    if (observed === undefined) return;
+    this.#isObserved = true;
+    this.#source.pause();
+    void observed.then(() => {
+      this.#isObserved = false;
+      this.#resume();
+      this.#pump();
+    });
+  }
+
+  #resume(): void {
+    if (!this.#isObserved && this.#underWay <= maxUnderWay(this.#events.faults()))
+      this.#source.resume();
   }
 
   #pumpAfter(ms: number): void {

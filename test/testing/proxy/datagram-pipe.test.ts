@@ -7,7 +7,7 @@ import { fakeTime, pass } from '../../fixtures/fake-time.js';
 function pipeWith(faults: ProxyFaults) {
   let sent = 0;
   const resolved = resolveFaults(faults, 'udp');
-  const setup = { faults: () => resolved, random: () => 0, onBytes: () => {} };
+  const setup = { faults: () => resolved, random: () => 0, onBytes: () => undefined };
   const pipe = new DatagramPipe(1, 'toServer', setup, () => {
     sent++;
   });

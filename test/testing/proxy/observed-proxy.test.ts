@@ -18,7 +18,10 @@ async function datagramProxy() {
   const events = new Inbox<string>('an event');
   const observer: ProxyObserver = {
     onOpen: (connection) => events.push(`open ${connection}`),
-    onBytes: (connection, direction, bytes) => events.push(`${connection} ${direction} ${bytes}`),
+    onBytes(connection, direction, bytes) {
+      events.push(`${connection} ${direction} ${bytes}`);
+      return undefined;
+    },
     onClose: (connection) => events.push(`close ${connection}`),
     onRefused: (connection) => events.push(`refused ${connection}`),
   };
