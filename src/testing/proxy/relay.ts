@@ -11,8 +11,8 @@ export interface ProxyObserver {
   /** `peer`: the address of the client; empty for a Unix socket, or if it has left. */
   onOpen(connection: number, peer: string): void;
   /**
-   * The bytes still belong to the proxy: do not change them. A datagram is whole. A stream waits for
-   * the promise, which must not reject, before it passes more bytes in this direction.
+   * The bytes still belong to the proxy: do not change them. A datagram is whole. A stream passes
+   * no more bytes in this direction until the promise resolves. It must not reject.
    */
   onBytes(connection: number, direction: Direction, bytes: Buffer): Promise<void> | undefined;
   /** `failed`: `toServer` if the client has failed, `toClient` if the target has. */

@@ -226,8 +226,8 @@ function readMessage(field: DescField, link: string, begin: string): string {
 }
 
 /**
- * Generates code that appends `value` to `list`, which `begin` declares and `name` keeps. V8 gives an
- * empty array 17 places at the first push(), so a list of one value is another array.
+ * Generates code that appends `value` to `list`, which `begin` declares and `name` keeps. V8 gives
+ * an empty array 17 places at the first push(), so a list of one value is another array.
  */
 const append = (begin: string, name: string, value: string): string =>
   `${begin} if (list.length === 0) ${name} = ${begin === '' ? 'list = ' : ''}[${value}]; else list.push(${value});`;
