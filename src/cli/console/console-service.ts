@@ -10,6 +10,9 @@ import type { FleetNode } from './fleet/fleet-node.js';
 import { applyChange } from './node-admin.js';
 import { callableMethods, nodeDetail, serviceDetail } from './node-questions.js';
 
+/** The most calls of all pages at the same time. Each has a connection of its own. */
+const MAX_CALLS = 100;
+
 export interface ConsoleSettings extends ConnectionOptions {
   /**
    * Whether the page may drain nodes, change their weights, and call the admin service. Default:
@@ -32,6 +35,7 @@ export function consoleService(
     if (settings.allowAdmin === true) return;
     throw new RpcError('PERMISSION_DENIED', 'the console was started without --allow-admin');
   };
+  let calls = 0;
   return implement(ConsoleContract, {
     async *watch(_, { signal }) {
       yield* fleet.histories(settings.allowAdmin === true);
@@ -52,7 +56,14 @@ export function consoleService(
       const request = await readRequest(messages);
       const { address } = nodeOf(request.node);
       if (request.service === Admin.name) checkAdmin();
-      yield* consoleCall(address, request, messages, settings, terminal, signal);
+      if (calls >= MAX_CALLS)
+        throw new RpcError('RESOURCE_EXHAUSTED', `the console makes ${MAX_CALLS} calls already`);
+      calls++;
+      try {
+        yield* consoleCall(address, request, messages, settings, terminal, signal);
+      } finally {
+        calls--;
+      }
     },
     admin: (request) => {
       checkAdmin();

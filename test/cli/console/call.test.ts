@@ -11,7 +11,7 @@ import {
   type RpcServer,
   serve,
 } from '../../../src/rpc/index.js';
-import { within } from '../../fixtures/waiting.js';
+import { until, within } from '../../fixtures/waiting.js';
 import { Greeter, greeter } from '../greeter-servers.js';
 import { words } from '../help-examples.js';
 import { getty } from '../run-getty.js';
@@ -215,5 +215,52 @@ describe('a copied call', () => {
     expect(text).not.toContain('secret');
     // The variable may be undefined, which bearer() does not accept.
     expect(text).toContain(`bearer(process.env.GETTY_TOKEN ?? '')`);
+  });
+});
+
+describe('at the same time', () => {
+  /** Begins calls that wait for their arguments. Ends them when `count` are refused. */
+  async function refusedCalls(
+    pages: (typeof page)[],
+    callsOfEach: number,
+    count: number,
+  ): Promise<number> {
+    const codes: string[] = [];
+    const abort = new AbortController();
+    const input = async function* () {
+      yield { open: requestOf('hello', 'unary') };
+      await new Promise((resolve) => abort.signal.addEventListener('abort', resolve));
+    };
+    const calls = pages.flatMap(({ stub }) =>
+      Array.from({ length: callsOfEach }, async () => {
+        const outputs = stub.call(input(), { signal: abort.signal })[Symbol.asyncIterator]();
+        await outputs.next().then(
+          () => codes.push('answered'),
+          (error) => codes.push(error.code),
+        );
+      }),
+    );
+    await until(() => codes.length >= count, `${count} calls are refused`);
+    abort.abort();
+    await Promise.all(calls);
+    expect(new Set(codes)).toEqual(new Set(['CANCELLED', 'RESOURCE_EXHAUSTED']));
+    return codes.filter((code) => code === 'RESOURCE_EXHAUSTED').length;
+  }
+
+  test('a page makes 15 calls, besides its stream of updates', async () => {
+    using other = await console.connect();
+    using watch = Watch.open(other.stub);
+    await watch.next();
+    expect(await refusedCalls([other], 16, 1)).toBe(1);
+  });
+
+  test('all pages make 100 calls', async () => {
+    const pages: (typeof page)[] = [];
+    try {
+      for (let at = 0; at < 7; at++) pages.push(await console.connect());
+      expect(await refusedCalls(pages, 15, 5)).toBe(5);
+    } finally {
+      for (const opened of pages) opened[Symbol.dispose]();
+    }
   });
 });

@@ -20,6 +20,8 @@ import { UpgradeRelay } from './upgrade-relay.js';
 /** The most connections, and the most pages that are open: a few tabs of a few people. */
 const MAX_CONNECTIONS = 200;
 const MAX_PAGES = 50;
+/** Of a page: what it asks at the same time, and its calls with the stream of updates. */
+const PAGE_LIMITS = { maxPendingCalls: 64, maxStreams: 16 };
 /** The path of the WebSocket. */
 const RPC_PATH = '/rpc';
 /** Bytes of the headers of a request. */
@@ -95,6 +97,7 @@ export class ConsoleServer implements Disposable {
     const files = await readPageFiles();
     const path = `/${randomBytes(24).toString('base64url')}`;
     const rpc = await serve(`ws://127.0.0.1:0${path}`, [service], {
+      ...PAGE_LIMITS,
       maxSessions: MAX_PAGES,
       session: { maxMessageBytes: MAX_MESSAGE_BYTES },
     });
