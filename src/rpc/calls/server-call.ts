@@ -52,8 +52,8 @@ class CallSignals {
 
 /**
  * A server has one for each call, so it has few properties of its own. What follows from others,
- * and what few handlers read, are accessors. A copy of with() has no private names, so the
- * accessors that it inherits use none.
+ * and what few handlers read, are accessors. A copy of with() inherits from its call and has no
+ * private names: the accessors that need one read that of the call.
  */
 export class ServerCall implements CallContext, CountedCall, CallIds {
   readonly header: AcceptedHeader;
@@ -151,7 +151,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
 
   /** This call. In a copy that with() has returned: the call that was copied. */
   get origin(): ServerCall {
-    return this;
+    return #owner in this ? this : copied(this).origin;
   }
 
   /** Counts this call while its handler runs. */
@@ -169,20 +169,22 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   }
 
   get peer(): string {
-    return this.#owner.channel.peer;
+    return this.channel.peer;
   }
 
   get channel(): Channel {
-    return this.#owner.channel;
+    return #owner in this ? this.#owner.channel : copied(this).channel;
   }
 
   get replyMetadata(): Record<string, string> {
+    if (!(#owner in this)) return copied(this).replyMetadata;
     this.#replyMetadata ??= writableMetadata();
     return this.#replyMetadata;
   }
 
   /** `replyMetadata` as it is sent: NO_METADATA if the handler has set none. */
   get trailer(): Metadata {
+    if (!(#owner in this)) return copied(this).trailer;
     const metadata = this.#replyMetadata;
     return metadata !== undefined && hasKeys(metadata) ? metadata : NO_METADATA;
   }
@@ -194,6 +196,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
    * handler has settled.
    */
   get signal(): AbortSignal {
+    if (!(#owner in this)) return copied(this).signal;
     this.#signals ??= new CallSignals();
     const signals = this.#signals;
     if (signals.abort === undefined) {
@@ -209,6 +212,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
   }
 
   get draining(): AbortSignal {
+    if (!(#owner in this)) return copied(this).draining;
     this.#signals ??= new CallSignals();
     const signals = this.#signals;
     if (signals.draining === undefined) {
@@ -277,7 +281,7 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
     checkChangeNames(changes);
     const { timeout, metadata, signal } = changes;
     checkSignal(signal);
-    const fixed: PropertyDescriptorMap = { origin: { value: this.origin } };
+    const fixed: PropertyDescriptorMap = {};
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };
     if (timeout !== undefined) {
       const ms = checkTimeout(timeout);
@@ -291,16 +295,11 @@ export class ServerCall implements CallContext, CountedCall, CallIds {
     if (metadata !== undefined)
       fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };
-    // The copy reads these properties of this call. They are getters, because some change.
-    for (const name of [
-      'peer',
-      'channel',
-      'signal',
-      'draining',
-      'replyMetadata',
-      'trailer',
-    ] as const)
-      fixed[name] ??= { get: () => this[name], enumerable: true };
     return Object.create(this, fixed);
   }
+}
+
+/** The call of which `copy` is a copy. */
+function copied(copy: ServerCall): ServerCall {
+  return Object.getPrototypeOf(copy);
 }

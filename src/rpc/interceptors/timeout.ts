@@ -126,7 +126,7 @@ class DeadlineCall {
         ),
       left,
     );
-    this.context = Object.create(call.with({}), {
+    this.context = Object.create(call, {
       timeout: { value: ms, enumerable: true },
       deadline: { value: deadline, enumerable: true },
       // The timer above enforces the deadline.
