@@ -18,7 +18,13 @@ function bucketOf(microseconds: number): number {
   return (power - 3) * LINEAR_BUCKETS + ((microseconds >>> (power - 4)) & (LINEAR_BUCKETS - 1));
 }
 
-/** Returns the largest latency of the bucket, in microseconds. */
+/**
+ * The largest latency of each bucket, in milliseconds. Limits are compared with these, because
+ * limit * 1000 may be rounded down below the end that it names.
+ */
+const ENDS = Float64Array.from({ length: BUCKET_COUNT }, (_, bucket) => endOf(bucket) / 1_000);
+
+/** In microseconds. */
 function endOf(bucket: number): number {
   if (bucket < LINEAR_BUCKETS) return bucket;
   const power = Math.floor(bucket / LINEAR_BUCKETS) + 3;
@@ -90,7 +96,7 @@ export class Histogram {
     let seen = 0;
     for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
       seen += this.#counts[bucket] as number;
-      if (seen > 0 && seen >= rank) return Math.min(this.#max, endOf(bucket) / 1000);
+      if (seen > 0 && seen >= rank) return Math.min(this.#max, ENDS[bucket] as number);
     }
     return this.#max;
   }
@@ -105,8 +111,7 @@ export class Histogram {
     let bucket = 0;
     let seen = 0;
     return limits.map((limit) => {
-      // The end is divided, because limit * 1000 may be rounded down below the end that it names.
-      while (bucket < BUCKET_COUNT && endOf(bucket) / 1000 <= limit)
+      while (seen < this.#count && (ENDS[bucket] as number) <= limit)
         seen += this.#counts[bucket++] as number;
       return seen;
     });
