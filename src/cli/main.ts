@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /** The command `getty` as a process: its streams, signals and exit code. */
+import { messageOf } from '../core/errors.js';
 import { followSignal } from '../core/signals.js';
 import { atMost } from '../core/timers.js';
-import { failureLine } from './failure.js';
+import { exitCodeOf, failureLine } from './failure.js';
 import { run } from './program.js';
 import type { Terminal } from './terminal.js';
 
@@ -18,8 +19,14 @@ function onSignal(): void {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-// The reader of a pipe, such as `head`, has ended: there is nothing left to do.
-process.stdout.on('error', () => interrupt.abort());
+/** Why the output cannot be written, such as a full disk. */
+let outputFailure: Error | undefined;
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // The reader of a pipe, such as `head`, has ended: there is nothing left to do.
+  if (error.code !== 'EPIPE') outputFailure ??= error;
+  interrupt.abort();
+});
 process.stderr.on('error', () => {});
 
 // A fault of this command, and not of its arguments: one line too, and no stack.
@@ -47,5 +54,10 @@ async function written(): Promise<void> {
 
 const exitCode = await run(process.argv.slice(2), terminal);
 await written();
+if (outputFailure !== undefined) {
+  const error = new Error(`the output cannot be written: ${messageOf(outputFailure)}`);
+  process.stderr.write(`${failureLine('getty', error, process.argv.includes('--json'))}\n`);
+  process.exit(exitCodeOf(error));
+}
 // Standard input may be open, and nothing that the command has closed needs to be waited for.
 process.exit(exitCode);

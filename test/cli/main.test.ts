@@ -1,7 +1,7 @@
 /** The command as a process: as users install it, with the signals and pipes of a shell. */
 import { execFile, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, readdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -83,6 +83,22 @@ describe('the process', () => {
     child.stdout.destroy();
     expect((await within(ended, 'the end of getty', PROCESS_PATIENCE))[0]).toBe(1);
     expect(errors).toBe('');
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('says that its output cannot be written', async () => {
+    const full = openSync('/dev/full', 'w');
+    try {
+      const child = spawn(process.execPath, [MAIN, '--help'], { stdio: ['ignore', full, 'pipe'] });
+      let errors = '';
+      child.stderr?.on('data', (text) => {
+        errors += text;
+      });
+      const [code] = await within(once(child, 'close'), 'the end of getty', PROCESS_PATIENCE);
+      expect(code).toBe(1);
+      expect(errors).toMatch(/^getty: the output cannot be written: ENOSPC.*\n$/);
+    } finally {
+      closeSync(full);
+    }
   });
 
   test('ends on Ctrl-C while nothing reads its output', async () => {

@@ -1,4 +1,5 @@
 /** The lists of a registry that a program implements. */
+import { refusePromise } from '../../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError, messageOf } from '../../core/errors.js';
 import { checkObject, show } from '../../core/options.js';
 import { compareNodes, hasEqualContent, isOwnList } from '../snapshots.js';
@@ -7,7 +8,9 @@ import type { Registry, ServiceNode } from '../types.js';
 /** Registry.failure, also of a registry of a program, whose getter may throw. */
 export function failureOf(registry: Registry): unknown {
   try {
-    return registry.failure;
+    const { failure } = registry;
+    refusePromise('REGISTRY_FAILED', 'failure of the registry', failure);
+    return failure;
   } catch (error) {
     return error;
   }

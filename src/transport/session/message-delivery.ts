@@ -1,6 +1,6 @@
 /** Calls onMessage for a session, and limits how many messages are handled at the same time. */
 
-import { callAsync, promiseOf } from '../../core/callbacks.js';
+import { callAsync, promiseOf, refusePromise } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
 import { onNextTurn } from '../../core/turn.js';
 import type { Connection, Session } from '../types.js';
@@ -162,7 +162,9 @@ export abstract class MessageDelivery<In, Out> {
   /** Whether the pool is full. `full` of a pool of the user may throw. */
   protected hasFullPool(pool: TaskPool): boolean {
     try {
-      return pool.full;
+      const { full } = pool;
+      refusePromise('HANDLER_FAILED', 'full of the task pool', full);
+      return full;
     } catch (error) {
       this.session.destroy(asGettyError(error, 'HANDLER_FAILED', 'full of the task pool failed'));
       return false;

@@ -144,6 +144,21 @@ export const MICRO_ROWS: Rows = {
     // The failure is ignored: the explanation has no name to suggest.
     reports.add('similarService', similarService);
   },
+  async 'Registry.failure'(fail, reports) {
+    await using inner = memory();
+    const registry: Registry = {
+      watch: (...args) => inner.watch(...args),
+      register: (...args) => inner.register(...args),
+      list: () => inner.list(),
+      get failure() {
+        return fail();
+      },
+      [Symbol.asyncDispose]: async () => {},
+    };
+    await using consumer = consume({ registry });
+    const { registryFailure } = await consumer.explain(Numbers);
+    reports.add('registryFailure', registryFailure);
+  },
   'Registry.register': (fail, reports) => {
     const registry = { register: fail } as unknown as Registry;
     return reports.rejection(() =>

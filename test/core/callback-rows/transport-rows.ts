@@ -118,6 +118,18 @@ export const TRANSPORT_ROWS: Rows = {
         run: once(fail, ((task: () => unknown) => task()) as never),
       } as TaskPool,
     }),
+  'TaskPool.full': (fail, reports) => {
+    const read = once(fail, () => false);
+    return testSession(reports, {
+      taskPool: {
+        get full() {
+          return read() as boolean;
+        },
+        room: async () => {},
+        run: async <T>(task: () => T | Promise<T>): Promise<T> => task(),
+      },
+    });
+  },
   'TaskPool.room': (fail, reports) => {
     let isFull = true;
     const room = once(() => {
