@@ -23,8 +23,8 @@ import {
   startStrategy,
 } from './consume-options.js';
 import { type Explanation, explain, findAllNodes, findSimilarService } from './explanation.js';
-import { CallDispatcher, consumerClosedError } from './nodes/call-dispatcher.js';
-import { ClientCache } from './nodes/client-cache.js';
+import { CallDispatcher } from './nodes/call-dispatcher.js';
+import { ClientCache, consumerClosedError } from './nodes/client-cache.js';
 import { NodePool } from './nodes/node-pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
 import { ConsumerCounters, type ConsumerStatistics } from './statistics.js';

@@ -1,4 +1,6 @@
 /** Consumer.notify(), idle connections, and bad options of a consumer. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import {
   consume,
@@ -173,6 +175,36 @@ it('fails with INTERNAL when the picker returns a node of another address, or a 
     strategy: (_, nodes) => (call) => nodes.call(undefined as never, call),
   });
   await expect(careless.stub(Greeter).hello('x')).rejects.toMatchObject({ code: 'INTERNAL' });
+});
+
+it('dials no node after close(), also for a call that waits for a connection', async () => {
+  // It accepts connections, and answers no handshake.
+  const silent = createServer();
+  const sockets = new Inbox<Socket>('a connection');
+  silent.on('connection', (socket) => sockets.push(socket.on('error', () => {})));
+  await once(silent.listen(0, '127.0.0.1'), 'listening');
+  const { port } = silent.address() as AddressInfo;
+  await using registry = memory();
+  for (const id of ['a', 'b', 'c'])
+    await registry.register({
+      id,
+      service: Greeter.name,
+      group: '',
+      version: Greeter.version,
+      protocol: 'json',
+      address: `ws://127.0.0.1:${port}/${id}`,
+      metadata: {},
+    });
+  const consumer = consume({ registry });
+  const call = consumer.stub(Greeter).hello('x');
+  const failed = expect(call).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  await sockets.next();
+  await consumer.close();
+  await failed;
+  await turns(5);
+  for (const socket of sockets.all) socket.destroy();
+  expect(sockets.all).toHaveLength(1);
+  await new Promise((resolve) => silent.close(resolve));
 });
 
 it('makes one picker for each service, the first at consume()', async () => {

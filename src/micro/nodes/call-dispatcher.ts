@@ -15,7 +15,7 @@ import {
   type RetryableAttempt,
 } from '../strategies/sequential-attempts.js';
 import type { NodeAccess, ServiceNode } from '../types.js';
-import type { ClientCache } from './client-cache.js';
+import { type ClientCache, consumerClosedError } from './client-cache.js';
 import { FirstAttempt, NodeAttempt } from './node-attempt.js';
 import type { NodeClient } from './node-client.js';
 import type { NodePool } from './node-pool.js';
@@ -271,9 +271,4 @@ async function untilReady({ resolver }: NodePool, call: Call): Promise<void> {
     if (error !== resolver.failure) throw unsentTimeoutError(call, error);
     throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
   }
-}
-
-/** The error of a call after the consumer was closed. */
-export function consumerClosedError(): RpcError {
-  return new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
 }

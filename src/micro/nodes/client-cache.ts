@@ -1,7 +1,7 @@
 /** The node clients of a consumer, one for each address. */
 import type { AsyncContext } from '../../core/async-context.js';
 import { startInterval } from '../../core/timers.js';
-import type { PeerStatistics, RpcClientOptions } from '../../rpc/index.js';
+import { type PeerStatistics, type RpcClientOptions, RpcError } from '../../rpc/index.js';
 import { IDLE_CHECKS } from './idle-check.js';
 import { NodeClient } from './node-client.js';
 
@@ -19,6 +19,7 @@ export class ClientCache {
   readonly #idleTimeout: number;
   #idleTimer: NodeJS.Timeout | undefined;
   #retiredTimer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   /**
    * `idleTimeout`: milliseconds after which unused connections are closed; 0: never. `onChange` is
@@ -36,12 +37,16 @@ export class ClientCache {
     this.#onChange = onChange;
   }
 
-  /** The client of an address, made if need be. */
+  /**
+   * The client of an address, made if need be. Throws UNAVAILABLE after close(): a balancer may
+   * close the consumer, and nothing would close the client.
+   */
   of(address: string): NodeClient {
     return this.#byAddress.get(address) ?? this.#add(address);
   }
 
   #add(address: string): NodeClient {
+    if (this.#isClosed) throw consumerClosedError();
     const client =
       this.#retired.get(address) ??
       new NodeClient(address, this.#options, this.#asyncContext, this.#onChange);
@@ -137,10 +142,16 @@ export class ClientCache {
 
   /** Lets calls in flight finish, for at most drainTimeout, and closes all clients. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.keepOnly(new Set());
     for (const client of this.#retired.values()) this.#close(client);
     this.#retired.clear();
     this.#closeRetired();
     await Promise.all(this.#closing);
   }
+}
+
+/** The error of a call after the consumer was closed. */
+export function consumerClosedError(): RpcError {
+  return new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
 }
