@@ -11,7 +11,7 @@ import { serve } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { runProgram } from '../fixtures/programs.js';
 import { connectOnce } from '../fixtures/rpc.js';
-import { PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
+import { PROCESS_PATIENCE, within } from '../fixtures/waiting.js';
 import { Greeter, greeter, temporaryFolder } from './greeter-servers.js';
 
 noLeaks();
@@ -35,7 +35,7 @@ describe('the process', () => {
     await using server = await serve('tcp://127.0.0.1:0', [greeter()]);
     const socket = join(folder.path, 'proxy');
     await using proxy = runProgram(MAIN, 'proxy', `unix://${socket}`, server.address);
-    await until(() => existsSync(socket), 'the socket');
+    await proxy.line(/^listening at /);
     await using client = await connectOnce(`unix://${socket}`);
     await client.stub(Greeter).hello('world');
     await proxy.line(/answer .* OK/);
