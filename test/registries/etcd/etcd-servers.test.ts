@@ -121,13 +121,15 @@ describe('the etcd registry', () => {
     for (let i = 0; i < 5; i++) await registry.register(node('b', { metadata: { i: `${i}` } }));
     proxy.retarget(copied);
     proxy.cut();
-    await watch.until(
+    const inCopy = await watch.until(
       ([first]) => first?.address === 'tcp://127.0.0.1:2',
       'the address in the copy',
     );
     await using second = new WatchReader(registry);
     expect((await within(second.next(), 'the first list'))?.[0]?.address).toBe('tcp://127.0.0.1:2');
-    await watch.until((nodes) => nodes.length === 2, 'the node of this registry');
+    // The registry may have written its node again before the entries were read.
+    if (inCopy.length < 2)
+      await watch.until((nodes) => nodes.length === 2, 'the node of this registry');
   });
 
   it('rejects invalid options, and hides passwords', () => {
