@@ -91,6 +91,17 @@ describe('the page on this machine', () => {
     expect(headers['cache-control']).toBe('no-store');
   });
 
+  test.each(['/', '/nothing'])('HEAD %s has no body', async (path) => {
+    const socket = connectSocket(Number(new URL(console.origin).port), '127.0.0.1');
+    let received = '';
+    socket.setEncoding('utf8').on('data', (text) => {
+      received += text;
+    });
+    socket.write(`HEAD ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+    await within(once(socket, 'close'), 'the end of the connection');
+    expect(received).toMatch(/^HTTP\/1\.1 (200|404) [^]*Content-Length: [1-9][^]*\r\n\r\n$/);
+  });
+
   test('requests that do not wait for the answer before them end the connection', async () => {
     const socket = connectSocket(Number(new URL(console.origin).port), '127.0.0.1');
     let received = '';

@@ -75,7 +75,8 @@ export class ConsoleServer implements Disposable {
     this.#listener = new RequestListener({
       maxConnections: MAX_CONNECTIONS,
       timeout: httpTimeout,
-      onRequest: (request, socket) => answer(socket, this.#responseTo(request)),
+      onRequest: (request, socket) =>
+        answer(socket, this.#responseTo(request), request.method === 'HEAD'),
       onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head),
       onInvalid: (socket) => answer(socket, textResponse(400, 'This is no HTTP request.')),
     });
@@ -139,7 +140,6 @@ export class ConsoleServer implements Disposable {
       status: 200,
       headers: { ...security, 'Content-Type': file.type },
       body: file.content,
-      isHead: method === 'HEAD',
     };
   }
 

@@ -6,8 +6,6 @@ export interface Response {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Buffer;
-  /** The request was HEAD: the body is not sent. Default: false. */
-  readonly isHead?: boolean;
 }
 
 export function textResponse(
@@ -19,10 +17,11 @@ export function textResponse(
   return { status, headers: { ...headers, ...type }, body: Buffer.from(`${text}\n`) };
 }
 
-/** Sends a response and closes the connection. */
+/** Sends a response, without its body if the request was HEAD, and closes the connection. */
 export function answer(
   socket: Socket,
-  { status, headers = {}, body = Buffer.alloc(0), isHead = false }: Response,
+  { status, headers = {}, body = Buffer.alloc(0) }: Response,
+  isHead = false,
 ): void {
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
