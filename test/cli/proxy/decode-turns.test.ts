@@ -2,23 +2,10 @@
 import { expect, test } from 'vitest';
 import { DecodeTurns } from '../../../src/cli/proxy/decode-turns.js';
 import { nextTurn } from '../../../src/core/turn.js';
-import { within } from '../../fixtures/waiting.js';
-
-/** Counts turns of the event loop until stop(). */
-function turnCounter() {
-  const counter = { turns: 0, stop: () => clearImmediate(immediate) };
-  const count = (): void => {
-    counter.turns++;
-    immediate = setImmediate(count);
-  };
-  let immediate = setImmediate(count);
-  return counter;
-}
+import { block, turnCounter, within } from '../../fixtures/waiting.js';
 
 /** Takes 4 ms of a turn, which may have 10. */
-function work(): void {
-  for (const end = performance.now() + 4; performance.now() < end; );
-}
+const work = (): void => block(4);
 
 test.each(['stream', 'websocket', 'datagrams'] as const)(
   '%s: bytes of both directions are decoded in their order, and the end comes last',

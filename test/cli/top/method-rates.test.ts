@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { mergeNodes, methodRates, type Sample } from '../../../src/cli/top/method-rates.js';
 import type { MethodReport } from '../../../src/rpc/index.js';
+import { turnCounter } from '../../fixtures/waiting.js';
 
 function report(given: Partial<MethodReport> & { count?: number; sum?: number }): MethodReport {
   const { count = 0, sum = 0, ...others } = given;
@@ -146,15 +147,10 @@ test('mergeNodes() divides many rows into turns', async () => {
     p50: 1,
     p99: 1,
   }));
-  let turns = 0;
-  const countTurn = (): void => {
-    turns++;
-    counting = setImmediate(countTurn);
-  };
-  let counting = setImmediate(countTurn);
+  const counter = turnCounter();
   const merged = await mergeNodes(rates);
-  clearImmediate(counting);
+  counter.stop();
   expect(merged).toHaveLength(1_000);
   expect(merged[0]?.rate).toBe(100);
-  expect(turns).toBeGreaterThan(1);
+  expect(counter.turns).toBeGreaterThan(1);
 });

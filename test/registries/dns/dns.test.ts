@@ -10,7 +10,7 @@ import { type DnsRecord, type DnsReply, DnsServer } from '../../fixtures/dns-ser
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
-import { until, within } from '../../fixtures/waiting.js';
+import { turnCounter, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 noTimersLeft();
@@ -60,21 +60,16 @@ describe('addresses', () => {
   });
 
   it('are read, and then given to watches, in turns of their own', async () => {
-    let turns = 0;
-    const countTurn = (): void => {
-      turns++;
-      counting = setImmediate(countTurn);
-    };
-    let counting: NodeJS.Immediate | undefined;
+    let counter: ReturnType<typeof turnCounter> | undefined;
     vi.spyOn(Resolver.prototype, 'resolve4').mockImplementation(async () => {
-      counting ??= setImmediate(countTurn);
+      counter ??= turnCounter();
       return [a('10.0.0.1')] as never;
     });
     await using list = open();
     await using watch = new WatchReader(list);
     await watch.ids('10.0.0.1:20000');
-    clearImmediate(counting);
-    expect(turns).toBeGreaterThanOrEqual(2);
+    counter?.stop();
+    expect(counter?.turns).toBeGreaterThanOrEqual(2);
   });
 
   it('are those of IPv6 if there are none of IPv4', async () => {
