@@ -22,6 +22,26 @@ function pairs(count: number, i: number): Record<string, string> {
   );
 }
 
+/** Bytes that a cache takes which was given twice as many entries as it may keep. */
+async function memoryOf(
+  entryAt: (i: number) => KeyValue,
+  maxBytes: number,
+): Promise<{ asText: number; asNodes: number }> {
+  const before = reachableBytes();
+  const cache = new EntryCache('/getty/', { maxEntries: 1e6, maxBytes, logger: SILENT });
+  let size = 0;
+  for (let i = 0; i < 40_000 && size < 2 * maxBytes; i++) {
+    const entry = entryAt(i);
+    size += entry.key.length + entry.value.length;
+    cache.put(entry);
+  }
+  const asText = reachableBytes() - before;
+  const nodes = await cache.listAll();
+  const asNodes = reachableBytes() - before;
+  expect(nodes.length).toBeLessThan(size);
+  return { asText, asNodes };
+}
+
 test.each<[string, (i: number) => KeyValue]>([
   ['small entries of one service', (i) => entryOf(node(`n${i}`))],
   ['empty entries of many services', (i) => entryOf(node('x', { service: `Service-${i}` }), '')],
@@ -36,18 +56,9 @@ test.each<[string, (i: number) => KeyValue]>([
   ['much metadata', (i) => entryOf(node(`${i}`, { metadata: pairs(3_000, i) }))],
 ])('%s take no more memory than maxBytes, as text and as nodes', async (_, entryAt) => {
   const maxBytes = 4 * MIB;
-  const before = reachableBytes();
-  const cache = new EntryCache('/getty/', { maxEntries: 1e6, maxBytes, logger: SILENT });
-  let size = 0;
-  for (let i = 0; i < 40_000 && size < 2 * maxBytes; i++) {
-    const entry = entryAt(i);
-    size += entry.key.length + entry.value.length;
-    cache.put(entry);
-  }
-  const asText = reachableBytes() - before;
-  const nodes = await cache.listAll();
-  const asNodes = reachableBytes() - before;
-  expect(nodes.length).toBeLessThan(size);
+  // The first time, code is compiled, and that takes memory too.
+  await memoryOf(entryAt, 64 * 1024);
+  const { asText, asNodes } = await memoryOf(entryAt, maxBytes);
   for (const bytes of [asText, asNodes]) expect(bytes).toBeLessThan(1.2 * maxBytes);
   expect(Math.max(asText, asNodes)).toBeGreaterThan(maxBytes / 4);
 });

@@ -37,11 +37,12 @@ runForEveryTransport({
   async 'does not close with IDLE_TIMEOUT while it is paused'(row) {
     await using p = await pair(row, {
       clientSide: { cronPeriod: 20, on: { onCron: (session) => session.write('beat') } },
-      serverSide: { idleTimeout: 40 },
     });
     p.serverSession.pause();
+    p.serverSession.idleTimeout = 40;
     await p.clientEvents.crons.take(8);
     expect(p.serverSession.closed).toBe(false);
+    p.serverSession.idleTimeout = 0;
     p.serverSession.resume();
     expect(await p.serverEvents.messages.next()).toBe('beat');
   },
