@@ -13,8 +13,10 @@ const SLOW_FILES = [
   'test/cli/guide.test.ts',
 ];
 
-/** More than 20 s of a processor each. `npm run test:long` runs them, and `npm test` does not. */
+/** More than 15 s of a processor each. `npm run test:long` runs them, and `npm test` does not. */
 const LONG = [
+  'test/demo/demo.test.ts',
+  'test/examples/cluster.test.ts',
   'test/grid/grid.test.ts',
   'test/registries/etcd/etcd-load.test.ts',
   'test/registries/etcd/etcd-scale.test.ts',
