@@ -74,7 +74,7 @@ const FOR_CLI = [
   'transport/codecs/json-text.ts',
   'transport/websocket/deflate/message-inflater.ts',
   'transport/websocket/frames/frame-parser.ts',
-  'transport/websocket/handshake/request-reader.ts',
+  'transport/websocket/handshake/request-parser.ts',
 ];
 
 /** What each layer may import besides itself and core. A new layer needs an entry. */
@@ -179,7 +179,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'transport/tls/tls-options.ts': [['registries', 'testing'], 'one check of TLS options'],
   'transport/websocket/deflate/message-inflater.ts': [['cli'], 'a proxy shows compressed messages'],
   'transport/websocket/frames/frame-parser.ts': [['cli'], 'a proxy shows the messages of others'],
-  'transport/websocket/handshake/request-reader.ts': [['cli'], 'the console reads single requests'],
+  'transport/websocket/handshake/request-parser.ts': [['cli'], 'the console reads single requests'],
   'transport/stream/memory.ts': [['testing'], 'each simulated process has its own module state'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro', 'testing'], 'a consumer fails calls as a client does'],

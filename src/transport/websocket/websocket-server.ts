@@ -1,14 +1,13 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { asGettyError, gettyError } from '../../core/errors.js';
-import { guarded } from '../../core/guard.js';
 import type { Address } from '../address.js';
 import { RefusedError } from '../refused-error.js';
 import type { HandshakeTracker } from '../stream/handshake-tracker.js';
 import { StreamServer } from '../stream/stream-server.js';
 import type { Connection, Listener, ListenOptions } from '../types.js';
 import { HealthAnswers } from './handshake/health-answers.js';
-import { RequestReader } from './handshake/request-reader.js';
+import { type HttpError, type RequestHandlers, RequestParser } from './handshake/request-parser.js';
 import { refuseOtherRequest, refuseTunnel, statusResponse } from './handshake/server-handshake.js';
 import { listenOnHttpServer } from './http-server/http-server-listener.js';
 import { UpgradeAcceptor, type UpgradeAcceptorOptions } from './upgrade-acceptor.js';
@@ -80,87 +79,44 @@ export async function listen(
   return server.listen(address, path);
 }
 
-type HttpError = Error & { code?: string | undefined };
-
 /** Reads the HTTP requests of a server that has its own port. */
-class Upgrader {
+class Upgrader implements RequestHandlers {
   readonly #handshakes: HandshakeTracker;
   readonly #acceptor: UpgradeAcceptor;
   readonly #health: HealthAnswers;
-  /** An HTTP server that never listens. It parses the bytes of RequestReaders. */
-  readonly #parser: Server;
+  readonly #parser: RequestParser;
 
   constructor(options: UpgradeAcceptorOptions) {
     this.#handshakes = options.handshakes;
     this.#acceptor = new UpgradeAcceptor(options);
     this.#health = new HealthAnswers(options.websocket.health, options);
-    this.#parser = this.#createParser();
+    // HandshakeTracker has one timeout for the whole handshake.
+    this.#parser = new RequestParser(MAX_HEADER_BYTES, this);
   }
 
   /** Reads the request of a connection. */
   open(socket: Socket): void {
-    new RequestReader(socket, this.#parser, this.#onFault);
+    this.#parser.read(socket);
     // A socket whose first bytes were read before is paused.
     socket.resume();
   }
 
-  readonly #onFault = (reader: RequestReader, error: unknown): void =>
-    this.#acceptor.onFault(reader.socket, error);
+  onRequest(request: IncomingMessage, socket: Socket, expects: boolean): void {
+    if (request.method === 'CONNECT') this.#acceptor.refuse(request, socket, refuseTunnel());
+    else if (expects || !this.#health.answer(request, socket))
+      this.#acceptor.refuse(request, socket, refuseOtherRequest());
+  }
 
-  #createParser(): Server {
-    const onFault = this.#onFault;
-    const limits = {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      // HandshakeTracker has one timeout for the whole handshake.
-      headersTimeout: 0,
-      requestTimeout: 0,
-      keepAliveTimeout: 0,
-      requireHostHeader: false,
-    };
-    const parser = createServer(limits);
-    const onRequest =
-      (handle: (request: IncomingMessage, socket: Socket, head: Buffer) => void) =>
-      (request: IncomingMessage) => {
-        const reader = request.socket as unknown as RequestReader;
-        const head = reader.release();
-        if (head === undefined) return;
-        try {
-          handle(request, reader.socket, head);
-        } catch (error) {
-          onFault(reader, error);
-        }
-      };
-    const acceptor = this.#acceptor;
-    const refuse = (request: IncomingMessage, socket: Socket): void =>
-      acceptor.refuse(request, socket, refuseOtherRequest());
-    parser.on(
-      'request',
-      onRequest((request, socket) => {
-        if (!this.#health.answer(request, socket)) refuse(request, socket);
-      }),
-    );
-    for (const event of ['checkContinue', 'checkExpectation']) parser.on(event, onRequest(refuse));
-    parser.on(
-      'connect',
-      onRequest((request, socket) => acceptor.refuse(request, socket, refuseTunnel())),
-    );
-    parser.on(
-      'upgrade',
-      onRequest((request, socket, head) => acceptor.upgrade(request, socket, head)),
-    );
-    parser.on('clientError', (error: HttpError, stream) => {
-      const reader = stream as unknown as RequestReader;
-      if (reader.release() !== undefined)
-        guarded(
-          () => this.#refuseMalformed(error, reader.socket),
-          (failure) => onFault(reader, failure),
-        )();
-    });
-    return parser;
+  onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    this.#acceptor.upgrade(request, socket, head);
+  }
+
+  onFault(socket: Socket, error: unknown): void {
+    this.#acceptor.onFault(socket, error);
   }
 
   /** Refuses bytes that are not HTTP, and headers that are too large. */
-  #refuseMalformed(error: HttpError, socket: Socket): void {
+  onInvalid(error: HttpError, socket: Socket): void {
     const handshake = this.#handshakes.find(socket);
     if (handshake === undefined || !socket.writable) return void socket.destroy();
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;

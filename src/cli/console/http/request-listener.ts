@@ -2,10 +2,10 @@
  * Listens for HTTP connections, and reads one request of each. So a peer that does not wait for its
  * answers has no more requests in memory.
  */
-import { createServer as createParser, type IncomingMessage, type Server } from 'node:http';
-import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { startTimer } from '../../../core/timers.js';
-import { RequestReader } from '../../../transport/websocket/handshake/request-reader.js';
+import { RequestParser } from '../../../transport/websocket/handshake/request-parser.js';
 
 /** Bytes of the headers of a request. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -26,15 +26,23 @@ export interface RequestListenerOptions {
 }
 
 export class RequestListener implements Disposable {
-  readonly #net: NetServer;
-  readonly #parser: Server;
+  readonly #net: Server;
+  readonly #parser: RequestParser;
   readonly #options: RequestListenerOptions;
   /** The connections that are no WebSocket, with their timers. */
   readonly #timers = new Map<Socket, NodeJS.Timeout>();
 
   constructor(options: RequestListenerOptions) {
     this.#options = options;
-    this.#parser = this.#createParser();
+    const { onRequest, onUpgrade, onInvalid } = options;
+    this.#parser = new RequestParser(MAX_HEADER_BYTES, {
+      onRequest,
+      onUpgrade: (request, socket, head) => {
+        if (onUpgrade(request, socket, head)) this.#stopTimer(socket);
+      },
+      onInvalid: (_, socket) => onInvalid(socket),
+      onFault: (socket) => socket.destroy(),
+    });
     this.#net = createServer({ noDelay: true }, (socket) => this.#open(socket));
     this.#net.maxConnections = options.maxConnections;
   }
@@ -55,36 +63,12 @@ export class RequestListener implements Disposable {
     const timer = startTimer(() => socket.destroy(), this.#options.timeout);
     this.#timers.set(socket, timer);
     socket.once('close', () => this.#stopTimer(socket));
-    new RequestReader(socket, this.#parser, (reader) => reader.socket.destroy());
+    this.#parser.read(socket);
   }
 
   #stopTimer(socket: Socket): void {
     clearTimeout(this.#timers.get(socket));
     this.#timers.delete(socket);
-  }
-
-  #createParser(): Server {
-    const { onRequest, onUpgrade, onInvalid } = this.#options;
-    // `timeout` limits the whole request.
-    const limits = { headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
-    const parser = createParser({ maxHeaderSize: MAX_HEADER_BYTES, ...limits });
-    const answer = ({ socket }: IncomingMessage, act: (socket: Socket, head: Buffer) => void) => {
-      const reader = socket as unknown as RequestReader;
-      const head = reader.release();
-      if (head !== undefined) act(reader.socket, head);
-    };
-    for (const event of ['request', 'connect', 'checkContinue', 'checkExpectation'])
-      parser.on(event, (request) => answer(request, (socket) => onRequest(request, socket)));
-    parser.on('upgrade', (request) =>
-      answer(request, (socket, head) => {
-        if (onUpgrade(request, socket, head)) this.#stopTimer(socket);
-      }),
-    );
-    parser.on('clientError', (_, stream) => {
-      const reader = stream as unknown as RequestReader;
-      if (reader.release() !== undefined) onInvalid(reader.socket);
-    });
-    return parser;
   }
 
   [Symbol.dispose](): void {
