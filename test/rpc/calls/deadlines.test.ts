@@ -148,7 +148,7 @@ describe('the timeout of a call', () => {
       implement(Bank, { pay, wait: () => release.promise }),
     ]);
     await using client = await connect(server.address, { interceptors: [delay] });
-    const error = await rejection(client.stub(Bank).wait(undefined, { timeout: 300 }));
+    const error = await rejection(client.stub(Bank).wait(undefined, { timeout: 1_000 }));
     expect(error.message).toBe('Bank.wait was not answered within its timeout');
     release.open();
   });

@@ -56,13 +56,13 @@ it('answers requests that are not upgrades to a WebSocket with 426', async () =>
 });
 
 it('closes connections whose request is not complete within handshakeTimeout', async () => {
-  await using server = await echo({}, { handshakeTimeout: 400 });
+  await using server = await echo({}, { handshakeTimeout: 1_000 });
   const begin = performance.now();
   using silent = rawPeer(server.address);
   using half = rawPeer(server.address);
   half.socket.write(handshakeRequest(server.address).slice(0, -2));
   using slow = rawPeer(server.address);
-  const request = handshakeRequest(server.address, [`X-More: ${'x'.repeat(1_000)}`]);
+  const request = handshakeRequest(server.address, [`X-More: ${'x'.repeat(2_000)}`]);
   let at = 0;
   const drip = setInterval(
     () => slow.socket.writable && slow.socket.write(request.slice(at, ++at)),
@@ -73,11 +73,11 @@ it('closes connections whose request is not complete within handshakeTimeout', a
   } finally {
     clearInterval(drip);
   }
-  expect(performance.now() - begin).toBeGreaterThan(390);
+  expect(performance.now() - begin).toBeGreaterThan(990);
   expect(server.server.sessions.size).toBe(0);
   using peer = wsClient(server.address);
   await peer.opened;
-  await elapse(500);
+  await elapse(1_100);
   peer.socket.send('still here');
   await peer.messages.next();
 });
