@@ -22,11 +22,13 @@ export interface HeartbeatSetup {
 }
 
 class Heartbeat extends OutgoingRequest {
+  readonly #liveness: Liveness;
   readonly #onExpired: () => void;
 
   /** `onExpired` is called when no answer has arrived in time. */
-  constructor(onExpired: () => void) {
+  constructor(liveness: Liveness, onExpired: () => void) {
     super();
+    this.#liveness = liveness;
     this.#onExpired = onExpired;
   }
 
@@ -39,7 +41,9 @@ class Heartbeat extends OutgoingRequest {
     beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, ids);
   }
 
-  answer(): void {}
+  answer(): void {
+    this.#liveness.onHeartbeatAnswered();
+  }
 
   fail(): void {}
 
@@ -124,7 +128,7 @@ export class Heartbeats {
     const sentAt = now();
     const { active, queuedBytes } = session;
     const flushed = flushedBytes(session);
-    const heartbeat = new Heartbeat(() => {
+    const heartbeat = new Heartbeat(this.#liveness, () => {
       if (session.active > active) return;
       // The heartbeat waits behind bytes that the operating system still takes: the network is
       // slow.

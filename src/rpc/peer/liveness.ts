@@ -39,6 +39,8 @@ export class Liveness {
   #heartbeatAt = 0;
   /** The unanswered heartbeat was sent because of the silence. */
   #isForSilence = false;
+  /** A heartbeat was answered after the last check. */
+  #wasAnswered = false;
   /** 0: there was no check since suspend(). */
   #checkedAt = 0;
   #suspendedAt = Number.NEGATIVE_INFINITY;
@@ -50,7 +52,7 @@ export class Liveness {
 
   /** A heartbeat was sent, and nothing has arrived since. */
   get isHeartbeatPending(): boolean {
-    return this.#heartbeatAt > 0;
+    return this.#heartbeatAt > 0 && !this.#wasAnswered;
   }
 
   /**
@@ -58,10 +60,19 @@ export class Liveness {
    * idle session, do not change how soon the next silence is detected.
    */
   onHeartbeatSent(active: number, time: number, isForSilence: boolean): void {
-    if (this.#heartbeatAt > 0) return;
+    if (this.isHeartbeatPending) return;
     this.#heartbeatAt = time;
+    this.#wasAnswered = false;
     this.#isForSilence = isForSilence;
     this.#active = active;
+  }
+
+  /**
+   * `active` is in whole milliseconds, so it does not show an answer that arrives in the millisecond
+   * of the bytes before it.
+   */
+  onHeartbeatAnswered(): void {
+    this.#wasAnswered = true;
   }
 
   /**
@@ -76,12 +87,13 @@ export class Liveness {
       this.#callEvents = callEvents;
       this.#silenceLimit = INITIAL_SILENCE_LIMIT;
     }
-    if (active !== this.#active) {
+    if (active !== this.#active || this.#wasAnswered) {
       if (this.#heartbeatAt > 0 && this.#isForSilence)
         this.#silenceLimit = Math.min(this.#silenceLimit * 2, this.#maxSilence);
       this.#active = active;
       this.#silentSince = time;
       this.#heartbeatAt = 0;
+      this.#wasAnswered = false;
       this.isOverdue = false;
       return false;
     }

@@ -2,7 +2,7 @@
  * The rpc header of a response, in JSON and Protobuf. Go has the field Error. The fields
  * Code, Metadata, Details and Reason are extensions, which a Go peer ignores.
  */
-import { type Bytes, copy, decode, encode } from '../../core/bytes.js';
+import { type Bytes, copy, decode, encode, keepable } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
 import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
@@ -107,7 +107,7 @@ function readJsonError(text: string): RpcError {
     typeof message === 'string' ? message : '',
     {
       metadata: readJsonMap(metadata),
-      details: typeof Details === 'string' ? fromBase64(Details) : undefined,
+      details: typeof Details === 'string' ? ownDetails(fromBase64(Details)) : undefined,
       ...reasonOptions(Reason),
     },
   );
@@ -128,7 +128,16 @@ function readProtobufError(fields: FieldReader): RpcError {
     else if (tag === RESPONSE_TAG.reason) reason = fields.text();
     else fields.skip(tag);
   }
-  return new RpcError(codeOfNumber(code), message, { metadata, details, ...reasonOptions(reason) });
+  return new RpcError(codeOfNumber(code), message, {
+    metadata,
+    details: ownDetails(details),
+    ...reasonOptions(reason),
+  });
+}
+
+/** A program may keep the error. That must not keep the other bytes of a buffer. */
+function ownDetails(bytes: Bytes | undefined): Bytes | undefined {
+  return bytes === undefined ? undefined : keepable(bytes, 0, bytes.length);
 }
 
 /** The options of an RpcError for a received reason. */

@@ -38,6 +38,16 @@ describe('the error of a handler, at its caller', () => {
     }
   });
 
+  test.each(CODECS)('keeps no other bytes than its details, in %s', async (codec) => {
+    for (const size of [1, 12, 5_000]) {
+      const thrown = new RpcError('NOT_FOUND', 'x', { details: new Uint8Array(size) });
+      await using pair = await rig({ codec, handlers: { err: () => Promise.reject(thrown) } });
+      const error = await rejection<RpcError>(pair.stub.err({}));
+      expect(error.details?.length).toBe(size);
+      expect(error.details?.buffer.byteLength).toBeLessThanOrEqual(2 * size);
+    }
+  });
+
   test.each(CODECS)('can have an empty message, in %s', async (codec) => {
     for (const thrown of [
       new Error(''),

@@ -1,10 +1,11 @@
 /** Liveness: when a peer is asked for a sign of life, and when its answer is overdue. */
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { Liveness } from '../../../src/rpc/peer/liveness.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemoryAddress } from '../../fixtures/rpc.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
-import { Inbox } from '../../fixtures/waiting.js';
+import { elapse, gate, Inbox, until } from '../../fixtures/waiting.js';
 
 describe('Liveness', () => {
   /** Checks every 20 ms from `from` to `to`. Returns the times at which the peer is asked. */
@@ -64,6 +65,22 @@ describe('Liveness', () => {
     expect(checks(liveness, 90_000, 90_500, { active: 6, callEvents: 1 })).toEqual([90_500]);
   });
 
+  test('knows of an answer in the millisecond of the bytes before it', () => {
+    const liveness = new Liveness(15_000);
+    liveness.onHeartbeatSent(1, 1_000, false);
+    liveness.onHeartbeatAnswered();
+    expect(liveness.isHeartbeatPending).toBe(false);
+    expect(checks(liveness, 1_600, 2_000, { active: 1 })).toEqual([]);
+    expect(liveness.isOverdue).toBe(false);
+    expect(checks(liveness, 2_020, 2_100, { active: 1 })).toEqual([2_100]);
+    liveness.onHeartbeatSent(1, 2_100, true);
+    checks(liveness, 2_120, 2_360, { active: 1 });
+    expect(liveness.isOverdue).toBe(true);
+    liveness.onHeartbeatAnswered();
+    checks(liveness, 2_380, 2_380, { active: 1 });
+    expect(liveness.isOverdue).toBe(false);
+  });
+
   test.each([
     ['starts', 1],
     ['settles', 2],
@@ -121,5 +138,32 @@ describe('a client whose server freezes', () => {
     } finally {
       await proxy.close();
     }
+  });
+});
+
+describe('a client whose first heartbeat is answered in the millisecond in which it was sent', () => {
+  noLeaks();
+  afterEach(() => void vi.useRealTimers());
+
+  test('does not take its server for unresponsive during the next call', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    vi.advanceTimersByTime(1_000);
+    const Work = contract('Work', { wait: unary<void, string>() });
+    const release = gate<string>();
+    const work = implement(Work, { wait: () => release.promise });
+    await using server = await serve(freeMemoryAddress(), [work]);
+    const reports: boolean[] = [];
+    await using client = await connect(server.address, {
+      connections: 1,
+      onResponsive: (responsive) => reports.push(responsive),
+    });
+    await until(() => [...client.channels][0]?.extended === true, 'the heartbeat is answered');
+    vi.advanceTimersByTime(600);
+    const answer = client.stub(Work).wait(undefined, { timeout: 60_000 });
+    // Long enough for some checks.
+    await elapse(100);
+    release.open('done');
+    expect(await answer).toBe('done');
+    expect(reports).toEqual([true]);
   });
 });
