@@ -73,6 +73,8 @@ export class BrowserConnection implements Connection {
   /** Whether the browser has sent all bytes. Its bufferedAmount may still be more than 0. */
   #isAllSent = false;
   #isSocketClosed = false;
+  /** Undefined: the socket was closed in order. */
+  #closeError: CloseError | undefined;
   #isFinished = false;
 
   /** `socket` must be open. */
@@ -205,13 +207,9 @@ export class BrowserConnection implements Connection {
     }
     if (!isOrderlySocketClose(code)) {
       const what = `the connection with ${this.remoteAddress} ${describeSocketClose(code, reason)}`;
-      return this.#finish(
-        code === ABNORMAL_CLOSE
-          ? gettyError('CONNECTION_LOST', what)
-          : new CloseError(what, code, reason),
-      );
-    }
-    if (wasClean && this.#isEnding) {
+      if (code === ABNORMAL_CLOSE) return this.#finish(gettyError('CONNECTION_LOST', what));
+      this.#closeError = new CloseError(what, code, reason);
+    } else if (wasClean && this.#isEnding) {
       this.#isAllSent = true;
       this.#notifyTaken();
     }
@@ -221,8 +219,8 @@ export class BrowserConnection implements Connection {
   /** While paused, pending messages come before the end. resume() calls this again. */
   #finishUnlessPaused(): void {
     if (this.#isFinished || this.#isPaused) return;
-    this.#events?.onEnd();
-    this.#finish();
+    if (this.#closeError === undefined) this.#events?.onEnd();
+    this.#finish(this.#closeError);
   }
 
   destroy(): void {

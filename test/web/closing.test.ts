@@ -84,19 +84,24 @@ describe('the end of a session of a page', () => {
     expect([page.session.closeCode, page.session.closeReason]).toEqual([undefined, undefined]);
   });
 
-  it('delivers messages from before the close of the peer after a pause', async () => {
+  it.each([
+    [1000, []],
+    [1009, ['error CONNECTION_LOST']],
+    [4001, ['error CONNECTION_LOST']],
+  ])('delivers messages from before a close with code %d after a pause', async (code, reports) => {
     await using server = await wsServer();
     await using page = await connectPage(server.address);
     const peer = await server.peers.next();
     page.session.pause();
     for (let i = 0; i < 5; i++) peer.socket.send(`${i}`);
-    peer.socket.close(1000);
+    peer.socket.close(code);
     await peer.closed.next();
     await turns(5);
     expect(page.events.log).toEqual(['open']);
     page.session.resume();
     await page.events.closed.next();
-    expect(page.events.log).toEqual(['open', ...Array(5).fill('message'), 'close']);
+    expect(page.events.log).toEqual(['open', ...Array(5).fill('message'), ...reports, 'close']);
+    page.events.errors.dismiss();
   });
 
   it('close() of a paused session whose peer has closed rejects send() with SESSION_CLOSED', async () => {

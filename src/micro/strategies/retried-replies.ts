@@ -1,6 +1,5 @@
 /** The replies of a call that streams. The call is retried while none of them has arrived. */
-import { callAsync } from '../../core/callbacks.js';
-import { iteratorOf } from '../../rpc/streams/item-iterator.js';
+import { closeIterator, iteratorOf } from '../../rpc/streams/item-iterator.js';
 import type { Messages } from '../../rpc/types.js';
 
 type Step = IteratorResult<unknown>;
@@ -60,7 +59,7 @@ export class RetriedReplies implements AsyncIterableIterator<unknown> {
 
   /** Ends an attempt that was answered after return(). */
   #closeLate(): Step {
-    callAsync(() => this.#source.return?.()).catch(() => {});
+    closeIterator(this.#source);
     return { done: true, value: undefined };
   }
 

@@ -151,20 +151,20 @@ export class Caller implements OutgoingCallOwner {
     try {
       if (kind === 'unary') this.#addCall(outgoing);
       else this.#addNonUnary(outgoing);
-      session.write(outgoing);
+      session.write(this.#resendQueue?.frameOf(outgoing) ?? outgoing);
     } catch (error) {
       return this.#onWriteError(outgoing, error, observer);
     }
     this.counter.onCallStart(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
-    if (kind === 'oneway') {
-      outgoing.count();
-      outgoing.resolve(undefined);
-    } else if (signal !== undefined) this.#followSignal(outgoing, signal);
     if (isStream) {
       (outgoing as OutgoingStream).begin();
       followReader(call, outgoing as OutgoingStream);
     }
+    if (kind === 'oneway') {
+      outgoing.count();
+      outgoing.resolve(undefined);
+    } else if (signal !== undefined) this.#followSignal(outgoing, signal);
     return outgoing.promise;
   }
 
@@ -271,6 +271,8 @@ export class Caller implements OutgoingCallOwner {
       outgoing.fail(cancelledError(outgoing.call, false));
     };
     const release = followSignal(signal, abort);
+    // The program may have aborted it while the argument was encoded.
+    if (signal.aborted) abort();
     (outgoing instanceof OutgoingStream ? outgoing.ended : outgoing.promise).then(release, release);
   }
 

@@ -1,5 +1,5 @@
 /** The orderly end of a channel: goaway, and the wait until no call is in flight. */
-import { atMost, startTimer } from '../../core/timers.js';
+import { atMost, LongTimer } from '../../core/timers.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { Channel } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
@@ -22,7 +22,7 @@ export class ChannelDrain {
   #waiters: (() => void)[] = [];
   readonly #drainTimeout: number;
   /** Runs from the first goaway of the peer on, if calls are in flight then. */
-  #peerCallsTimer: NodeJS.Timeout | undefined;
+  #peerCallsTimer: LongTimer | undefined;
   /** The calls of the peer no longer keep the session open. */
   #areCallsOverdue = false;
   /** Made when a handler first asks for it, because most sessions need none. */
@@ -85,15 +85,16 @@ export class ChannelDrain {
     this.#closeIfDone();
     if (this.#isIdle || this.#peerCallsTimer !== undefined) return;
     const timeout = Math.max(PEER_CALLS_TIMEOUT, this.#drainTimeout);
-    this.#peerCallsTimer = startTimer(() => {
+    const onTimeout = (): void => {
       this.#areCallsOverdue = true;
       this.#closeIfDone();
-    }, timeout).unref();
+    };
+    this.#peerCallsTimer = new LongTimer(onTimeout, timeout, false);
   }
 
   /** The session is closed. */
   onClose(): void {
-    clearTimeout(this.#peerCallsTimer);
+    this.#peerCallsTimer?.cancel();
     this.#resolveWaiters();
   }
 

@@ -1,13 +1,13 @@
 /** The stub: an object with a function for each method of a contract. */
 
-import { callAsync, markHandled, notifyOrWarn } from '../../core/callbacks.js';
+import { markHandled, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import { ClientCall, checkTimeout, LinkedCall, plainShape } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { isStreaming, streamsInput, streamsReplies } from '../method-kind.js';
 import { checkStubNames } from '../option-names.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
-import { isLastStep } from '../streams/item-iterator.js';
+import { closeIterator, isLastStep } from '../streams/item-iterator.js';
 import { ReaderSignal } from '../streams/reader-signal.js';
 import { ReplyStreamCall } from '../streams/reply-stream-call.js';
 import type {
@@ -171,18 +171,14 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       const iterator = iteratorOfReplies(clientCall.method, await replies);
       this.#iterator = iterator;
       this.#pendingReads = [];
-      if (this.#isClosed) this.#closeLateStream(iterator);
+      // The call began after return().
+      if (this.#isClosed) closeIterator(iterator);
       return iterator;
     } catch (error) {
       // An interceptor may have thrown after the call has begun.
       readerSignal.abort();
       throw error;
     }
-  }
-
-  /** Closes the stream of a call that began after return(). */
-  #closeLateStream(iterator: AsyncIterator<unknown, undefined>): void {
-    callAsync(() => iterator.return?.()).catch(() => {});
   }
 
   next(): Promise<IteratorResult<unknown, undefined>> {

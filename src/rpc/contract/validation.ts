@@ -4,7 +4,7 @@ import { promiseOf } from '../../core/callbacks.js';
 import { isInstance } from '../../core/errors.js';
 import { RpcError } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
-import { isIterable, iteratorOf } from '../streams/item-iterator.js';
+import { closeIterator, isIterable, iteratorOf } from '../streams/item-iterator.js';
 import type { CallContext, Handler, Messages, Method } from '../types.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
 
@@ -142,6 +142,7 @@ class ValidatedStream implements AsyncIterable<unknown> {
 
   [Symbol.asyncIterator](): AsyncIterableIterator<unknown> {
     const items = iteratorOf(this.#source);
+    let isClosed = false;
     return {
       next: async () => {
         const item = await items.next();
@@ -149,11 +150,13 @@ class ValidatedStream implements AsyncIterable<unknown> {
         try {
           return { done: false, value: await this.#validate(item.value) };
         } catch (error) {
-          await items.return?.();
+          isClosed = true;
+          closeIterator(items);
           throw error;
         }
       },
-      return: async (value) => (await items.return?.(value)) ?? { done: true, value },
+      return: async (value) =>
+        (isClosed ? undefined : await items.return?.(value)) ?? { done: true, value },
       [Symbol.asyncIterator]() {
         return this;
       },

@@ -4,7 +4,7 @@ import { LongTimer } from '../../core/timers.js';
 import { checkTimeout, timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { invokeSafely, isStream } from '../streams/call-end.js';
-import { iteratorOf } from '../streams/item-iterator.js';
+import { closeIterator, iteratorOf } from '../streams/item-iterator.js';
 import type { CallContext, Interceptor, Invoke, Messages } from '../types.js';
 import { isReceived, nameOf } from './call-info.js';
 
@@ -65,8 +65,8 @@ class DeadlineStream implements AsyncIterableIterator<unknown> {
     this.#items = iteratorOf(source);
     this.#timed = timed;
     // The stream began after the deadline, and its caller has the error.
-    if (timed.timedOut !== undefined) void closeIterator(this.#items);
-    timed.onTimeout = () => void closeIterator(this.#items);
+    if (timed.timedOut !== undefined) closeIterator(this.#items);
+    timed.onTimeout = () => closeIterator(this.#items);
   }
 
   next(): Promise<IteratorResult<unknown>> {
@@ -75,7 +75,7 @@ class DeadlineStream implements AsyncIterableIterator<unknown> {
     return new Promise((resolve, reject) => {
       timed.onTimeout = (error) => {
         reject(error);
-        void closeIterator(this.#items);
+        closeIterator(this.#items);
       };
       this.#step().then(
         (item) => resolve(item.done ? timed.settle(item) : item),
@@ -96,14 +96,6 @@ class DeadlineStream implements AsyncIterableIterator<unknown> {
 
   [Symbol.asyncIterator](): this {
     return this;
-  }
-}
-
-async function closeIterator(items: AsyncIterator<unknown> | Iterator<unknown>): Promise<void> {
-  try {
-    await items.return?.();
-  } catch {
-    // The deadline has passed. The caller has DEADLINE_EXCEEDED already.
   }
 }
 

@@ -68,8 +68,8 @@ export class Liveness {
   }
 
   /**
-   * `active` is in whole milliseconds, so it does not show an answer that arrives in the millisecond
-   * of the bytes before it.
+   * `active` is in whole milliseconds, so it does not show an answer that arrives in the same
+   * millisecond as the bytes before it.
    */
   onHeartbeatAnswered(): void {
     this.#wasAnswered = true;

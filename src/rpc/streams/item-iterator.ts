@@ -1,5 +1,5 @@
 /** The iterator of an iterable that a program gives as the items of a stream. */
-import { markHandled, promiseOf, refusePromise } from '../../core/callbacks.js';
+import { callAsync, markHandled, promiseOf, refusePromise } from '../../core/callbacks.js';
 import { show } from '../../core/options.js';
 
 /** True for an object with an iterator. False for a string, which is a mistake as a stream. */
@@ -26,6 +26,14 @@ export function iteratorOf(
   return new AwaitingIterator(
     (source as Iterable<unknown>)[Symbol.iterator](),
   ) as Iterator<unknown>;
+}
+
+/**
+ * Ends an iteration early. Nothing waits for return(): an async generator that awaits a promise
+ * returns only when that promise has settled. An error of return() has no receiver.
+ */
+export function closeIterator(items: AsyncIterator<unknown> | Iterator<unknown> | undefined): void {
+  callAsync(() => items?.return?.()).catch(() => {});
 }
 
 type Step = IteratorResult<unknown>;
@@ -58,7 +66,7 @@ class AwaitingIterator {
     try {
       return { done: false, value: await promise };
     } catch (error) {
-      this.return();
+      closeIterator(this.#items);
       throw error;
     }
   }

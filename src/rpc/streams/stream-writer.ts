@@ -2,7 +2,7 @@
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 import { nextTurn, spend, unitsOf } from '../../core/turn.js';
 import { INITIAL_WINDOW } from '../wire/frame.js';
-import { isLastStep, iteratorOf } from './item-iterator.js';
+import { closeIterator, isLastStep, iteratorOf } from './item-iterator.js';
 import { UNITS_PER_SPEND } from './stream-reader.js';
 
 /** The destination of the items of a writer. */
@@ -49,13 +49,7 @@ export class StreamWriter {
   #closeIterator(): void {
     const iterator = this.#iterator;
     this.#iterator = undefined;
-    try {
-      // Nothing waits for return(): an async generator that awaits a promise returns only when that
-      // promise has settled.
-      Promise.resolve(iterator?.return?.()).catch(() => {});
-    } catch {
-      // Nothing reads the items any more, so the error has no receiver.
-    }
+    closeIterator(iterator);
   }
 
   /**

@@ -7,8 +7,10 @@ import {
   oneway,
   type RpcError,
   serve,
+  serverStream,
   unary,
 } from '../../../src/rpc/index.js';
+import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawServer } from '../../fixtures/raw-peer.js';
 import {
@@ -26,7 +28,10 @@ import { Inbox, turns, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-const Echo = contract('Echo', { echo: unary<unknown, unknown>() });
+const Echo = contract('Echo', {
+  echo: unary<unknown, unknown>(),
+  repeat: serverStream<unknown, unknown>(),
+});
 
 describe('a call settles once', () => {
   test('when its session is lost, before its timeout', async () => {
@@ -57,6 +62,28 @@ describe('a call settles once', () => {
       expect(await settled.next()).toMatchObject({ code: 'UNKNOWN' });
     },
   );
+
+  test('when its signal aborts while its argument is encoded', async () => {
+    await using server = await serve(freeMemoryAddress(), [
+      implement(Echo, { echo: () => new Promise(() => {}), repeat: () => [] }),
+    ]);
+    await using client = await connectOnce(server.address, {
+      timeout: LONG_TIMEOUT,
+      drainTimeout: 0,
+    });
+    const stub = client.stub(Echo);
+    const aborting = () => {
+      const abort = new AbortController();
+      const toJSON = (): number => {
+        abort.abort();
+        return 1;
+      };
+      return [{ toJSON }, { signal: abort.signal }] as const;
+    };
+    expect(await outcome(stub.echo(...aborting()))).toBe('CANCELLED');
+    expect(await outcome(collect(stub.repeat(...aborting())))).toBe('CANCELLED');
+    expect(pendingOf(client)).toBe(0);
+  });
 
   test('when its timeout passes, also in the callback form', async () => {
     await using server = await RawServer.serve();

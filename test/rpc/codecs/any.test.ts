@@ -1,5 +1,5 @@
 /** google.protobuf.Any in the JSON form of Protobuf messages. */
-import { create, createFileRegistry, createRegistry } from '@bufbuild/protobuf';
+import { create, createFileRegistry, createRegistry, type DescMessage } from '@bufbuild/protobuf';
 import {
   AnySchema,
   anyUnpack,
@@ -7,6 +7,8 @@ import {
   file_google_protobuf_any,
 } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
+import { decoded } from '../../../src/rpc/codecs/decoded.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import { contract, implement } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
@@ -84,6 +86,25 @@ describe('google.protobuf.Any in JSON', () => {
     expect(await rejection(stub.echo({ any }))).toMatchObject({
       message: expect.stringContaining('not in the type registry'),
     });
+  });
+
+  test('does not change the count of the objects of a message, whose map keys it reads', () => {
+    const codec = protobufJsonCodec(WellKnownSchema as DescMessage, registry);
+    const objectsWith = (key: string): number => {
+      const bytes = Buffer.from(
+        JSON.stringify({
+          strings: Array.from({ length: 1_000 }, String),
+          any: {
+            '@type': 'type.googleapis.com/getty.test.proto3.MapValues',
+            string_field: JSON.parse(`{${JSON.stringify(key)}:"x"}`),
+          },
+        }),
+      );
+      codec.decode(bytes, 0, bytes.length);
+      return decoded.objects;
+    };
+    expect(objectsWith('proto')).toBeGreaterThan(1_000);
+    expect(objectsWith('__proto__')).toBeGreaterThanOrEqual(objectsWith('proto'));
   });
 
   test('throws BAD_OPTION for a value that is no registry', () => {

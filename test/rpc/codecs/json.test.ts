@@ -5,7 +5,7 @@ import { connect, contract, implement, type RpcError, unary } from '../../../src
 import { parseJson } from '../../../src/transport/codecs/json-text.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
-import { channelOf, outcome, rig } from '../../fixtures/rpc.js';
+import { CODECS, channelOf, outcome, rig } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
@@ -25,6 +25,21 @@ function depthOf(value: unknown): number {
     1 + Object.values(value).reduce((deepest: number, one) => Math.max(deepest, depthOf(one)), 0)
   );
 }
+
+test.each(CODECS)('undefined is the empty message of a descriptor, in %s', async (codec) => {
+  const received: unknown[] = [];
+  await using pair = await rig({
+    codec,
+    handlers: {
+      add(sum) {
+        received.push(sum);
+        return undefined as never;
+      },
+    },
+  });
+  expect(await pair.stub.add(undefined as never)).toMatchObject({ Sum: 0 });
+  expect(received).toMatchObject([{ A: 0, B: 0 }]);
+});
 
 describe('nesting', () => {
   test.each([arrays, objects])('reads 100 levels and refuses 101 (%o)', (nested) => {

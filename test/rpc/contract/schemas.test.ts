@@ -74,6 +74,38 @@ function eachKind(input: StandardSchemaV1<string, number> = digits): {
   return { EachKind, service, received };
 }
 
+describe('an invalid reply of a stream fails the call, and ends the iteration, whose return()', () => {
+  test.each<[string, () => unknown]>([
+    ['returns', () => ({ done: true })],
+    [
+      'throws',
+      () => {
+        throw new Error('cleanup');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('cleanup'))],
+    ['never settles', () => new Promise(() => {})],
+  ])('%s', async (_, close) => {
+    let closed = 0;
+    const replies = {
+      next: async () => ({ done: false, value: 'secret' }),
+      return() {
+        closed++;
+        return close();
+      },
+      [Symbol.asyncIterator]: () => replies,
+    };
+    const Feed = contract('Feed', { live: serverStream<number, string>({ output: hex as never }) });
+    const feed = implement(Feed, { live: () => replies as never });
+    await using pair = await rig({ services: [feed] });
+    expect(await rejection(collect(pair.client.stub(Feed).live(1)))).toMatchObject({
+      code: 'INTERNAL',
+      message: 'the reply of Feed.live is invalid',
+    });
+    expect(closed).toBe(1);
+  });
+});
+
 describe.each([
   ['a synchronous schema', digits],
   ['an asynchronous schema', slowDigits],

@@ -2,8 +2,11 @@
  * The idempotent requests of a caller that are not answered. A datagram may be lost, so each
  * request is sent again until its answer arrives.
  */
+import { copy } from '../../../core/bytes.js';
 import { spend } from '../../../core/turn.js';
+import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 import type { PeerSession } from '../../peer/peer-session.js';
+import type { OutgoingFrame } from '../../wire/frame.js';
 import type { OutgoingRequest } from '../outgoing-request.js';
 import type { PendingRequests } from '../pending-requests.js';
 
@@ -13,7 +16,28 @@ const MAX_DELAY = 2_000;
 /** Units of core/turn.ts for one datagram, which is one system call. */
 const SEND_UNITS = 4;
 
+/**
+ * A request that is encoded once. Its argument is an object of the program, which may change it
+ * before the request is sent again.
+ */
+class EncodedRequest implements OutgoingFrame {
+  readonly #request: OutgoingFrame;
+  #bytes: Uint8Array | undefined;
+
+  constructor(request: OutgoingFrame) {
+    this.#request = request;
+  }
+
+  write(output: ByteWriter): void {
+    if (this.#bytes !== undefined) return output.append(this.#bytes);
+    const start = output.length;
+    this.#request.write(output);
+    this.#bytes = copy(output.bytes.subarray(start, output.length));
+  }
+}
+
 interface Schedule {
+  readonly frame: EncodedRequest;
   /** When the request is sent again: a time of now() of flush-scheduler.ts. */
   nextAt: number;
   /** Milliseconds. */
@@ -31,9 +55,15 @@ export class ResendQueue {
     this.#peer = peer;
   }
 
-  /** Adds a request that was sent at `now`, a time of now(). */
+  /** Adds a request that is sent at `now`, a time of now(). */
   add(request: OutgoingRequest, now: number): void {
-    this.#schedules.set(request, { nextAt: now + INITIAL_DELAY, delay: INITIAL_DELAY });
+    const frame = new EncodedRequest(request);
+    this.#schedules.set(request, { frame, nextAt: now + INITIAL_DELAY, delay: INITIAL_DELAY });
+  }
+
+  /** The frame to send for `request`. */
+  frameOf(request: OutgoingRequest): OutgoingFrame {
+    return this.#schedules.get(request)?.frame ?? request;
   }
 
   /** Sends the requests that are due at `now`. Removes the requests that are not pending. */
@@ -45,7 +75,7 @@ export class ResendQueue {
         if (spend(SEND_UNITS)) return;
         schedule.delay = Math.min(MAX_DELAY, schedule.delay * 2);
         schedule.nextAt = now + schedule.delay;
-        this.#send(request);
+        this.#send(schedule.frame);
       }
     }
   }
@@ -54,9 +84,9 @@ export class ResendQueue {
     return this.#pending.find(request.sequenceLow, request.sequenceHigh) === request;
   }
 
-  #send(request: OutgoingRequest): void {
+  #send(frame: OutgoingFrame): void {
     try {
-      this.#peer.session?.write(request);
+      this.#peer.session?.write(frame);
     } catch {
       // The datagram may be lost anyway.
     }

@@ -15,6 +15,10 @@ const Sensor = contract('Sensor', {
   live: serverStream<void, number>(),
 });
 
+const Scale = contract('Scale', {
+  multiply: unary<{ by: number }, number>({ idempotent: true }),
+});
+
 noLeaks();
 
 type Fate = 'pass' | 'lose' | 'double';
@@ -99,7 +103,13 @@ async function sensor(waiting: Promise<string> = Promise.resolve('at once')) {
     },
     live: () => [1],
   });
-  const server = await serve('udp://127.0.0.1:0', [service], { udp: { amplification: 10 } });
+  const scale = implement(Scale, {
+    multiply({ by }) {
+      calls.push(`multiply by ${by}`);
+      return 21 * by;
+    },
+  });
+  const server = await serve('udp://127.0.0.1:0', [service, scale], { udp: { amplification: 10 } });
   const relay = await DatagramRelay.to(server.address);
   const client = await connectOnce(relay.address);
   return {
@@ -129,6 +139,18 @@ describe('calls over datagrams', () => {
     expect(await s.stub.read('two')).toBe('two: 21 degrees');
     expect(lost).toBe(2);
     expect(s.calls).toEqual(['read one', 'read two']);
+  });
+
+  test('a request is sent again with the argument that it had first', async () => {
+    await using s = await sensor();
+    let lost = 0;
+    s.relay.up = (bytes) => (isRequest(bytes) && lost++ === 0 ? 'lose' : 'pass');
+    const argument = { by: 2 };
+    const stub = s.client.stub(Scale);
+    const first = stub.multiply(argument);
+    argument.by = 3;
+    expect([await first, await stub.multiply(argument)]).toEqual([42, 63]);
+    expect(s.calls).toEqual(['multiply by 2', 'multiply by 3']);
   });
 
   test('a lost request of another method is not sent again, and fails at the deadline as one that may have run', async () => {

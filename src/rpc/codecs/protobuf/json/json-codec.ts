@@ -17,6 +17,7 @@ import {
   parseJsonText,
   scanJson,
 } from '../../../../transport/codecs/json-text.js';
+import { decoded } from '../../decoded.js';
 import type { MessageCodec } from '../../types.js';
 import { validText } from '../value-reader.js';
 import { checkJsonCost } from './json-cost.js';
@@ -48,7 +49,8 @@ export function protobufJsonCodec<Desc extends DescMessage>(
   const readOptions = { ignoreUnknownFields: true, registry };
   const withTextKeys = hasTextKeys(schema, registry !== undefined);
   return {
-    encode(output, message) {
+    encode(output, given) {
+      const message = (given === undefined ? {} : given) as typeof given;
       // protobuf-es loses a map key `__proto__`, so such a key is renamed while protobuf-es handles
       // the message.
       const escaped = withTextKeys
@@ -75,13 +77,17 @@ export function protobufJsonCodec<Desc extends DescMessage>(
       if (checkJsonCost(schema, value, values, maxObjects, escaped, registry) !== names)
         throw new SyntaxError('an object has two properties with one name');
       if (!escaped) return fromJson(schema, value, readOptions) as MessageInitShape<Desc>;
+      const { objects } = decoded;
       const renamed = mapJsonKeys(value, escapeKey) as JsonValue;
-      return mapMessageKeys(
+      const message = mapMessageKeys(
         schema,
         fromJson(schema, renamed, readOptions),
         unescapeKey,
         registry,
       ) as MessageInitShape<Desc>;
+      // The content of an Any was decoded separately.
+      decoded.objects = objects;
+      return message;
     },
     describe: () => describeSchema(schema),
   };
