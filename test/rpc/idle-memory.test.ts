@@ -1,8 +1,9 @@
 /** The memory of idle sessions. */
 import { expect, test } from 'vitest';
-import { bufferBytes } from '../fixtures/garbage.js';
+import { RpcError } from '../../src/rpc/index.js';
+import { bufferBytes, collectGarbage } from '../fixtures/garbage.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemoryAddress, rig } from '../fixtures/rpc.js';
+import { freeMemoryAddress, outcome, rig } from '../fixtures/rpc.js';
 import { until } from '../fixtures/waiting.js';
 
 const RIGS = 10;
@@ -31,3 +32,19 @@ test.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
     for (const each of rigs) await each[Symbol.asyncDispose]();
   },
 );
+
+test('an idle session keeps no error of its last call', async () => {
+  let cause: WeakRef<object> | undefined;
+  const err = (): never => {
+    const error = new Error('of the database');
+    cause = new WeakRef(error);
+    throw new RpcError('INTERNAL', 'no', { cause: error });
+  };
+  await using pair = await rig({ handlers: { err } });
+  expect(await outcome(pair.stub.err({}))).toBe('INTERNAL');
+  const isFreed = (): boolean => {
+    collectGarbage();
+    return cause?.deref() === undefined;
+  };
+  await until(isFreed, 'the cause of the error is freed');
+});

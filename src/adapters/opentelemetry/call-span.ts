@@ -2,36 +2,48 @@
 import { type Span, SpanStatusCode } from '@opentelemetry/api';
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { followSignal } from '../../core/signals.js';
-import { type CallContext, RpcError } from '../../rpc/index.js';
+import { LongTimer } from '../../core/timers.js';
+import { type Call, RpcError } from '../../rpc/index.js';
 
 /** A span that ends once, with the outcome of its call. */
 export class CallSpan {
   readonly #span: Span;
-  readonly #served: CallContext | undefined;
+  readonly #call: Call;
+  readonly #isServed: boolean;
   #releaseSignal: (() => void) | undefined;
+  #deadline: LongTimer | undefined;
   #isEnded = false;
 
-  /** `served`: the call on the side of its handler; undefined on the side of its caller. */
-  constructor(span: Span, served: CallContext | undefined) {
+  /** `isServed`: the call is that of a handler. False: it is that of a caller. */
+  constructor(span: Span, call: Call, isServed: boolean) {
     this.#span = span;
-    this.#served = served;
+    this.#call = call;
+    this.#isServed = isServed;
   }
 
   /**
-   * Ends the span of a served stream when the call is cancelled, or its session or deadline ends.
-   * The stream itself may never end.
+   * Ends the span of a stream when the call is cancelled, or its session or deadline ends. The
+   * stream itself may never end, or have no reader.
    */
   endWithCaller(): void {
-    if (this.#served === undefined) return;
-    this.#releaseSignal = followSignal(this.#served.signal, () => this.end());
+    const { signal, deadline } = this.#call;
+    this.#releaseSignal = followSignal(signal, () =>
+      this.end(this.#isServed ? undefined : new RpcError('CANCELLED', 'the call was cancelled')),
+    );
+    // The signal of a served call aborts at its deadline.
+    if (deadline === undefined || this.#isServed) return;
+    const onDeadline = (): void =>
+      this.end(new RpcError('DEADLINE_EXCEEDED', 'the stream did not end within its timeout'));
+    this.#deadline = new LongTimer(onDeadline, deadline - performance.now(), false);
   }
 
   /** Ends the span. `error`: the error of the call, if it failed. */
   end(error?: unknown): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    const signal = this.#served?.signal;
+    const signal = this.#isServed ? this.#call.signal : undefined;
     this.#releaseSignal?.();
+    this.#deadline?.cancel();
     // If the signal aborted, the caller got its reason, even if the handler answered afterwards.
     const wasAborted = signal?.aborted === true;
     const reason: unknown = wasAborted ? signal.reason : error;

@@ -104,8 +104,13 @@ function traceClientCall(tracer: Tracer, next: Invoke, call: Call): Promise<unkn
   const spanContext = trace.setSpan(parent, span);
   // Metadata have no prototype.
   const metadata: Record<string, string> = Object.assign(Object.create(null), call.metadata);
-  notifyOrWarn('the propagator', () => propagation.inject(spanContext, metadata));
-  return invokeInSpan(next, call.with({ metadata }), spanContext, new CallSpan(span, undefined));
+  let traced = call;
+  notifyOrWarn('the propagator', () => {
+    propagation.inject(spanContext, metadata);
+    // Throws if a value of the propagator is no string.
+    traced = call.with({ metadata });
+  });
+  return invokeInSpan(next, traced, spanContext, new CallSpan(span, call, false));
 }
 
 function traceServerCall(
@@ -126,7 +131,7 @@ function traceServerCall(
   const parent = publicEndpoint ? ROOT_CONTEXT : callerContext;
   const span = startSpan(() => tracer.startSpan(name, options, parent));
   if (span === undefined) return next(call);
-  return invokeInSpan(next, call, trace.setSpan(parent, span), new CallSpan(span, call));
+  return invokeInSpan(next, call, trace.setSpan(parent, span), new CallSpan(span, call, true));
 }
 
 /** Makes the call in `spanContext`, and ends the span when the call ends. */
@@ -142,12 +147,12 @@ async function invokeInSpan(
   let reply: unknown;
   try {
     reply = await context.with(spanContext, next, undefined, call);
+    if (streamsReplies && isIterable(reply))
+      return new TracedReplies(reply, spanContext, (error) => span.end(error));
   } catch (error) {
     span.end(error);
     throw error;
   }
-  if (streamsReplies && isIterable(reply))
-    return new TracedReplies(reply, spanContext, (error) => span.end(error));
   span.end(streamsReplies ? new RpcError('INTERNAL', 'the reply is not iterable') : undefined);
   return reply;
 }

@@ -8,7 +8,8 @@ export function isIterable(value: unknown): value is ReplySource {
   return (
     typeof value === 'object' &&
     value !== null &&
-    (Symbol.asyncIterator in value || Symbol.iterator in value)
+    (typeof Reflect.get(value, Symbol.asyncIterator) === 'function' ||
+      typeof Reflect.get(value, Symbol.iterator) === 'function')
   );
 }
 
@@ -23,7 +24,10 @@ export class TracedReplies implements AsyncIterableIterator<unknown, undefined> 
 
   constructor(source: ReplySource, spanContext: Context, onEnd: (error?: unknown) => void) {
     this.#iterator = context.with(spanContext, () =>
-      Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator](),
+      // The property may exist, and be undefined.
+      typeof Reflect.get(source, Symbol.asyncIterator) === 'function'
+        ? (source as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+        : (source as Iterable<unknown>)[Symbol.iterator](),
     );
     this.#spanContext = spanContext;
     this.#onEnd = onEnd;

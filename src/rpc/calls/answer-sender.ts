@@ -138,6 +138,8 @@ export class AnswerSender {
         return;
       } catch {
         attempt = shortened(length);
+      } finally {
+        answer.releaseError();
       }
     }
     this.#logger.warn(

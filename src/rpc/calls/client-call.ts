@@ -119,6 +119,7 @@ export class ClientCall implements Call {
         throw badOption('onMetadata', onMetadata, 'a function');
       let timeout = given === undefined ? plain.timeout : checkTimeout(given);
       checkSignal(ownSignal);
+      const checked = metadata === undefined ? NO_METADATA : checkMetadata(metadata);
       let signal = ownSignal;
       let linked: LinkedSignal | undefined;
       if (parent !== undefined && parent !== null) {
@@ -130,7 +131,7 @@ export class ClientCall implements Call {
         method: plain.method,
         codec: plain.codec,
         timeout,
-        metadata: metadata === undefined ? NO_METADATA : checkMetadata(metadata),
+        metadata: checked,
         signal,
         onMetadata,
       };

@@ -13,7 +13,8 @@ export const NULL = encode('null');
  */
 export const UNDEFINED = encode('null ');
 
-function isUndefined(bytes: Bytes, start: number, end: number): boolean {
+/** Whether the body is one without a value. */
+export function isUndefined(bytes: Bytes, start: number, end: number): boolean {
   if (start === end) return true;
   // No other JSON value of this length begins with n.
   return (

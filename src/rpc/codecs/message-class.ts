@@ -7,7 +7,7 @@ import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/codecs/json-text.js';
-import { json } from './json.js';
+import { isUndefined, json } from './json.js';
 import { setEntry } from './protobuf/types.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 
@@ -196,7 +196,10 @@ function jsonCodec(
     decode: (bytes, start, end, maxObjects) =>
       expectNoPromise(
         'the JSON form of a message class',
-        fromValue(start === end ? {} : parseJson(bytes, start, end, maxObjects)),
+        // Go sends null for a nil message.
+        fromValue(
+          isUndefined(bytes, start, end) ? {} : (parseJson(bytes, start, end, maxObjects) ?? {}),
+        ),
       ),
   };
 }

@@ -21,7 +21,7 @@ export class RollingCount {
   /** Adds an event at `now`, in milliseconds. Returns the events within the window. */
   add(now: number): number {
     this.#expire(now);
-    const at = this.#slice % this.#counts.length;
+    const at = this.#placeOf(this.#slice);
     this.#counts[at] = (this.#counts[at] as number) + 1;
     return ++this.#sum;
   }
@@ -37,6 +37,12 @@ export class RollingCount {
     this.#sum = 0;
   }
 
+  /** A clock of the program may be negative, and so a slice. */
+  #placeOf(slice: number): number {
+    const { length } = this.#counts;
+    return ((slice % length) + length) % length;
+  }
+
   #expire(now: number): void {
     const slice = Math.floor(now / this.#sliceLength);
     const passed = slice - this.#slice;
@@ -45,8 +51,9 @@ export class RollingCount {
     if (passed >= length) this.clear();
     else {
       for (let old = this.#slice + 1; old <= slice; old++) {
-        this.#sum -= this.#counts[old % length] as number;
-        this.#counts[old % length] = 0;
+        const at = this.#placeOf(old);
+        this.#sum -= this.#counts[at] as number;
+        this.#counts[at] = 0;
       }
     }
     this.#slice = slice;

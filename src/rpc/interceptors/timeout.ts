@@ -106,6 +106,7 @@ class DeadlineCall {
   onTimeout: (error: RpcError) => void = () => {};
   /** The error at the deadline. Undefined before. */
   timedOut: RpcError | undefined;
+  #isSettled = false;
   readonly #timer: LongTimer;
   #abort: AbortController | undefined;
   #release: (() => void) | undefined;
@@ -135,7 +136,9 @@ class DeadlineCall {
     if (this.timedOut !== undefined) abort.abort(this.timedOut);
     const outer = call.signal;
     if (outer.aborted) abort.abort(outer.reason);
-    this.#release = followSignal(outer, () => abort.abort(outer.reason));
+    // After the end nothing would release it.
+    if (!this.#isSettled && this.timedOut === undefined)
+      this.#release = followSignal(outer, () => abort.abort(outer.reason));
     return abort.signal;
   }
 
@@ -148,6 +151,7 @@ class DeadlineCall {
 
   /** Stops the timer and removes the listener. Returns `outcome`. */
   settle<T>(outcome: T): T {
+    this.#isSettled = true;
     this.#timer.cancel();
     this.#release?.();
     return outcome;

@@ -88,6 +88,11 @@ export class Answer {
     this.#error = error;
   }
 
+  /** Forgets the error: an idle session must not keep it, and what its cause refers to. */
+  releaseError(): void {
+    this.#error = undefined;
+  }
+
   write(output: ByteWriter): void {
     if (this.#command === COMMAND.heartbeatAnswer || this.#isHeaderOnly)
       this.#writeFrameHeader(output);

@@ -119,6 +119,47 @@ describe('a stream', () => {
     expect(exporter.getFinishedSpans()).toHaveLength(2);
   });
 
+  test.each([
+    ['is cancelled', 'CANCELLED'],
+    ['reaches its deadline', 'DEADLINE_EXCEEDED'],
+  ])('that nobody reads has a span that ends when it %s', async (_, code) => {
+    const open = gate();
+    await using s = await tracedServers({ pause: () => open.promise });
+    const stop = new AbortController();
+    const isCancelled = code === 'CANCELLED';
+    const options = isCancelled ? { signal: stop.signal } : { timeout: 300 };
+    const replies = s.stub.list('you', options)[Symbol.asyncIterator]();
+    const step = replies.next().catch(() => {});
+    if (isCancelled) {
+      await step;
+      stop.abort();
+    }
+    expect((await span('Front/list', SpanKind.CLIENT)).attributes['error.type']).toBe(code);
+    open.open();
+    await step;
+  });
+
+  test('whose source cannot be iterated has a span that ends', async () => {
+    const Odd = contract('Odd', {
+      sync: serverStream<void, string>(),
+      broken: serverStream<void, string>(),
+    });
+    const odd = implement(Odd, {
+      sync: () => Object.assign(['a', 'b'], { [Symbol.asyncIterator]: undefined }) as string[],
+      broken: () => ({
+        [Symbol.asyncIterator]() {
+          throw new Error('no items');
+        },
+      }),
+    });
+    await using server = await serve(freeMemoryAddress(), [odd], { interceptors: [tracing()] });
+    await using client = await connect(server.address, { reconnect: false });
+    expect(await read(client.stub(Odd).sync())).toEqual(['a', 'b']);
+    await span('Odd/sync', SpanKind.SERVER);
+    expect((await failure(read(client.stub(Odd).broken()))).message).toBe('no items');
+    expect((await span('Odd/broken', SpanKind.SERVER)).attributes['error.type']).toBe('UNKNOWN');
+  });
+
   test('has spans for each kind of method, and for a handler that returns an array', async () => {
     await using s = await tracedServers();
     expect(await s.stub.sum([1, 2, 3])).toBe(6);

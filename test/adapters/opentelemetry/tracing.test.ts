@@ -247,12 +247,17 @@ describe('a part of the tracer that fails', () => {
     ['startSpan', { startSpan: fail } as unknown as Tracer],
     ['inject', undefined],
     ['extract', undefined],
+    ['values of inject', undefined],
   ])('is a warning, and the call goes on: %s', async (name, tracer) => {
     const warnings: (string | undefined)[] = [];
     const onWarning = (warning: Error & { code?: string }): void =>
       void warnings.push(warning.code);
     process.on('warning', onWarning);
-    if (name !== 'startSpan') vi.spyOn(propagation, name as 'inject').mockImplementation(fail);
+    if (name === 'values of inject')
+      vi.spyOn(propagation, 'inject').mockImplementation((_, carrier) => {
+        Object.assign(carrier as object, { baggage: undefined });
+      });
+    else if (name !== 'startSpan') vi.spyOn(propagation, name as 'inject').mockImplementation(fail);
     const interceptors = [tracing({ tracer })];
     const services = [implement(Back, { hello: (who) => who })];
     const server = await serve(freeMemoryAddress(), services, { interceptors });

@@ -2,6 +2,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { contract, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
+import { receivedCall } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { RawPeer } from '../../fixtures/raw-peer.js';
 import {
@@ -127,6 +128,16 @@ test('a call that is over leaves no listener at its signal', async () => {
   await Promise.all(calls.map(outcome));
   await turns();
   expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
+
+test('a call whose metadata are refused leaves no listener at its signals', async () => {
+  await using pair = await rig();
+  const [own, outer] = [new AbortController(), new AbortController()];
+  const parent = receivedCall({ signal: outer.signal });
+  const metadata = { trace: undefined } as never;
+  const call = async () => pair.stub.add({}, { signal: own.signal, parent, metadata });
+  expect(await rejection(call())).toMatchObject({ code: 'BAD_OPTION' });
+  for (const { signal } of [own, outer]) expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 test('a call beyond maxPendingCalls fails with RESOURCE_EXHAUSTED, at the caller and at the server', async () => {

@@ -1,11 +1,19 @@
 /** JSON of untrusted peers: deep nesting, and keys with a special meaning for objects. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, type RpcError, unary } from '../../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  implement,
+  type RpcError,
+  serve,
+  unary,
+} from '../../../src/rpc/index.js';
 import { parseJson } from '../../../src/transport/codecs/json-text.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
-import { CODECS, channelOf, outcome, rig } from '../../fixtures/rpc.js';
+import { CODECS, channelOf, freeMemoryAddress, outcome, rig } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
@@ -39,6 +47,39 @@ test.each(CODECS)('undefined is the empty message of a descriptor, in %s', async
   });
   expect(await pair.stub.add(undefined as never)).toMatchObject({ Sum: 0 });
   expect(received).toMatchObject([{ A: 0, B: 0 }]);
+});
+
+const Numbers = contract(KindsDescriptor);
+const wire = {
+  encode: () => ({ finish: () => Buffer.alloc(0) }),
+  decode: () => ({}),
+  toJSON: (message: object) => message,
+  fromJSON: ({ value = 0 }: { value?: number }) => ({ value }),
+};
+const Classes = contract('Classes', {
+  Double: unary<{ value: number }, { value: number }>({
+    protobuf: { input: wire as never, output: wire as never },
+  }),
+});
+
+test.each<[string, { name: string }]>([
+  ['a descriptor', Numbers],
+  ['a message class', Classes],
+])('undefined and null of a caller without %s are the empty message', async (_, served) => {
+  const handlers = { double: () => ({ value: 7 }), Double: () => ({ value: 7 }) };
+  const names = [...(served as typeof Numbers).methods.keys()];
+  const service = implement(
+    served as never,
+    Object.fromEntries(names.map((name) => [name, handlers.double])) as never,
+  );
+  const Plain = contract(served.name, { Double: unary<unknown, unknown>() });
+  await using server = await serve(freeMemoryAddress(), [service]);
+  await using client = await connect(server.address, { connections: 1 });
+  const { Double } = client.stub(Plain);
+  // The first call is made before it is known whether the server is extended.
+  expect([await Double(undefined), await Double(undefined), await Double(null)]).toMatchObject(
+    Array(3).fill({ value: 7 }),
+  );
 });
 
 describe('nesting', () => {

@@ -26,6 +26,7 @@ const withPriority = (input: unknown, priority?: string): Call =>
 test.each<[string, unknown]>([
   ['initialLimit', { initialLimit: 0 }],
   ['minLimit', { minLimit: 1.5 }],
+  ['minLimit', { minLimit: 10, maxLimit: 5 }],
   ['maxLimit', { maxLimit: 2 ** 32 }],
   ['tolerance', { tolerance: 0.9 }],
   ['queue', { queue: -1 }],

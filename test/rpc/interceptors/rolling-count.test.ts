@@ -21,3 +21,9 @@ test('RollingCount removes events after the window and not before', () => {
   count.clear();
   expect(count.at(1e9)).toBe(0);
 });
+
+test('RollingCount counts with a clock below 0, as it does with another one', () => {
+  const [below, above] = [new RollingCount(1_000), new RollingCount(1_000)];
+  for (let time = -5_000; time < 5_000; time += 70)
+    expect(below.add(time)).toBe(above.add(time + 100_000));
+});

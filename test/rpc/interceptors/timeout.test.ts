@@ -79,6 +79,14 @@ describe('on a server', () => {
     await expect(again).rejects.toThrow('no');
   });
 
+  test('leaves no listener at a signal that is first read after the answer', async () => {
+    const abort = new AbortController();
+    const { invoke, calls } = scripted('done');
+    expect(await timeout(100)(invoke)(receivedCall({ signal: abort.signal }))).toBe('done');
+    expect(calls[0]?.signal?.aborted).toBe(false);
+    expect(getEventListeners(abort.signal, 'abort')).toEqual([]);
+  });
+
   test('passes a call with a nearer deadline unchanged', async () => {
     const { invoke, calls } = scripted('done');
     const call = receivedCall({ timeout: 50 });

@@ -1,6 +1,6 @@
 /** adaptiveLimit(): a concurrency limit that follows the latency of the calls. */
 import { checkCallback, notifyOrWarn, resultOf } from '../../../core/callbacks.js';
-import { checkNames, type NamesOf, withDefaults } from '../../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../../core/options.js';
 import { LONGEST_TIMER } from '../../../core/timers.js';
 import { isStreaming } from '../../method-kind.js';
 import { invokeSafely } from '../../streams/call-end.js';
@@ -89,6 +89,8 @@ export function adaptiveLimit(options: AdaptiveLimitOptions = {}): Interceptor {
     queue: [0, 2 ** 24, 'integer'],
     queueTimeout: [1, LONGEST_TIMER],
   });
+  const { minLimit, maxLimit } = settings;
+  if (minLimit > maxLimit) throw badOption('minLimit', minLimit, `at most maxLimit, ${maxLimit}`);
   const { priority, onLimit } = options;
   checkCallback('priority', priority);
   checkCallback('onLimit', onLimit);

@@ -18,6 +18,7 @@ import {
   scanJson,
 } from '../../../../transport/codecs/json-text.js';
 import { decoded } from '../../decoded.js';
+import { isUndefined } from '../../json.js';
 import type { MessageCodec } from '../../types.js';
 import { validText } from '../value-reader.js';
 import { checkJsonCost } from './json-cost.js';
@@ -47,6 +48,7 @@ export function protobufJsonCodec<Desc extends DescMessage>(
     registry,
   };
   const readOptions = { ignoreUnknownFields: true, registry };
+  const takesNull = schema.typeName === 'google.protobuf.Value';
   const withTextKeys = hasTextKeys(schema, registry !== undefined);
   return {
     encode(output, given) {
@@ -69,8 +71,10 @@ export function protobufJsonCodec<Desc extends DescMessage>(
       scanJson(bytes, start, end, maxObjects);
       const { values, names } = jsonCounts;
       // protobuf-es takes long to validate the text of invalid UTF-8, so it is refused here.
-      const text = validText(bytes, start, end) || '{}';
-      const value = parseJsonText(text) as JsonValue;
+      const text = isUndefined(bytes, start, end) ? '{}' : validText(bytes, start, end);
+      const parsed = parseJsonText(text) as JsonValue;
+      // Go sends null for a nil message.
+      const value = parsed === null && !takesNull ? {} : parsed;
       const escaped = withTextKeys && mayHaveProtoKey(text);
       // ProtoJSON requires that two properties of one name are refused; JSON.parse() keeps the last
       // one.
