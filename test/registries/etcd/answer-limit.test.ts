@@ -6,6 +6,7 @@ import {
   limitAnswers,
   MAX_ANSWER_BYTES,
   MAX_ANSWER_OBJECTS,
+  MAX_SMALL_ANSWER_BYTES,
 } from '../../../src/registries/etcd/client/answer-limit.js';
 import {
   RangeResponseSchema,
@@ -73,7 +74,6 @@ test.each([
   ['empty entries', RANGE, [0x12, 0]],
   ['empty events', WATCH, [0x5a, 0]],
   ['events of empty entries', WATCH, [0x5a, 2, 0x12, 0]],
-  ['empty responses of a transaction', '/etcdserverpb.KV/Txn', [0x1a, 0]],
 ])('an answer with too many %s is refused', async (_, path, unit) => {
   const message = Buffer.alloc(unit.length * MAX_ANSWER_OBJECTS, Buffer.from(unit));
   expect(await rejection(received(path, [framed(message)]))).toMatchObject({
@@ -82,12 +82,20 @@ test.each([
   });
 });
 
-test('an answer that is too large is refused before its bytes arrive', async () => {
-  const prefix = framed(Buffer.alloc(0), MAX_ANSWER_BYTES + 1);
-  expect(await rejection(received(RANGE, [prefix]))).toMatchObject({
+test.each([
+  [RANGE, MAX_ANSWER_BYTES],
+  [WATCH, MAX_ANSWER_BYTES],
+  ['/etcdserverpb.KV/Put', MAX_SMALL_ANSWER_BYTES],
+  ['/etcdserverpb.KV/Txn', MAX_SMALL_ANSWER_BYTES],
+  ['/etcdserverpb.Lease/LeaseGrant', MAX_SMALL_ANSWER_BYTES],
+  ['/etcdserverpb.Auth/Authenticate', MAX_SMALL_ANSWER_BYTES],
+])('an answer to %s above %d bytes is refused before its bytes arrive', async (path, limit) => {
+  const prefix = framed(Buffer.alloc(0), limit + 1);
+  expect(await rejection(received(path, [prefix]))).toMatchObject({
     code: Code.ResourceExhausted,
-    rawMessage: expect.stringContaining(`${MAX_ANSWER_BYTES + 1} bytes`),
+    rawMessage: expect.stringContaining(`${limit + 1} bytes`),
   });
+  expect(await received(path, [framed(Buffer.alloc(0), limit)])).toHaveLength(1);
 });
 
 test('an answer in pieces of one byte takes not much more memory than its bytes', async () => {

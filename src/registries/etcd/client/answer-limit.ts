@@ -13,6 +13,11 @@ import { Auth, KV, Lease, Watch } from '../proto/rpc_pb.js';
 /** A page of entries that is larger is requested again in smaller parts. */
 export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /**
+ * Of answers without values, of which many may be in flight. Most have less than 1 KiB. The largest
+ * has 64 keys (MAX_FIND of entry-requests.ts) of 16 KiB (entry-key.ts).
+ */
+export const MAX_SMALL_ANSWER_BYTES = 1.25 * 1024 * 1024;
+/**
  * As checkObjectCount() counts. A page of 8,000 entries counts about half of it, and so does an
  * answer of a watch with 1.5 MiB of small entries, where etcd divides it.
  */
@@ -22,9 +27,19 @@ const PREFIX_BYTES = 5;
 /** Units of core/turn.ts for a message, besides those of its bytes: the clock is read for each. */
 const MESSAGE_UNITS = 64;
 
-const OUTPUTS: ReadonlyMap<string, DescMessage> = new Map(
+interface AnswerLimit {
+  readonly schema: DescMessage;
+  readonly maxBytes: number;
+}
+
+/** The methods whose answers have values. A transaction reads the keys of a few entries. */
+const WITH_VALUES: readonly object[] = [KV.method.range, Watch.method.watch];
+const LIMITS: ReadonlyMap<string, AnswerLimit> = new Map(
   [KV, Lease, Watch, Auth].flatMap(({ typeName, methods }) =>
-    methods.map(({ name, output }) => [`/${typeName}/${name}`, output] as const),
+    methods.map((method) => {
+      const maxBytes = WITH_VALUES.includes(method) ? MAX_ANSWER_BYTES : MAX_SMALL_ANSWER_BYTES;
+      return [`/${typeName}/${method.name}`, { schema: method.output, maxBytes }] as const;
+    }),
   ),
 );
 
@@ -32,9 +47,9 @@ const OUTPUTS: ReadonlyMap<string, DescMessage> = new Map(
 export function limitAnswers(client: UniversalClientFn): UniversalClientFn {
   return async (request) => {
     const response = await client(request);
-    const schema = OUTPUTS.get(new URL(request.url).pathname);
-    if (schema === undefined) return response;
-    return { ...response, body: checkedMessages(schema, response.body) };
+    const limit = LIMITS.get(new URL(request.url).pathname);
+    if (limit === undefined) return response;
+    return { ...response, body: checkedMessages(limit, response.body) };
   };
 }
 
@@ -74,7 +89,7 @@ class IncompleteMessage {
 
 /** Yields whole messages. What is left at the end is incomplete, which Connect reports. */
 async function* checkedMessages(
-  schema: DescMessage,
+  { schema, maxBytes }: AnswerLimit,
   body: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const incomplete = new IncompleteMessage();
@@ -89,8 +104,8 @@ async function* checkedMessages(
       needed = PREFIX_BYTES;
       if (bytes.length < needed) break;
       const length = bytes.readUInt32BE(1);
-      if (length > MAX_ANSWER_BYTES)
-        return await fail(`has ${length} bytes, at most ${MAX_ANSWER_BYTES} are accepted`);
+      if (length > maxBytes)
+        return await fail(`has ${length} bytes, at most ${maxBytes} are accepted`);
       needed += length;
       if (bytes.length < needed) break;
       if (spend(unitsOf(needed) + MESSAGE_UNITS)) await nextTurn();
