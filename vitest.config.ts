@@ -37,6 +37,7 @@ const OWN_PROCESS = [
   'test/registries/etcd/answer-limit.test.ts',
   'test/registries/etcd/entry-cache.test.ts',
   'test/registries/etcd/etcd-connections.test.ts',
+  'test/registries/zookeeper/entry-memory.test.ts',
   'test/rpc/calls/turn-budget/**/*.test.ts',
   'test/rpc/codecs/retained-memory.test.ts',
   'test/rpc/contract/short-lived-contracts.test.ts',

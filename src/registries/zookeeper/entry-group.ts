@@ -14,6 +14,8 @@ import { watchChildren } from './watch-children.js';
 export const READ_BATCH = 200;
 /** The most entries that are read, so that forged entries cannot fill the memory of consumers. */
 const MAX_ENTRIES = 20_000;
+/** The bytes of the watch of an entry: its function, and its place in the table of the client. */
+const WATCH_BYTES = 650;
 
 /** One entry as it was last read, or that must be read. */
 interface Entry {
@@ -215,7 +217,7 @@ export class EntryGroup {
     this.#budget.remove(before.bytes);
     this.#entries.delete(id);
     const kept = node === undefined ? undefined : value;
-    const bytes = entryBytes(path, kept, this.attributes);
+    const bytes = entryBytes(path, kept, this.attributes) + WATCH_BYTES;
     if (!this.#budget.add(bytes)) return this.#client.unwatch(path, onEvent);
     entry = { isStale, bytes, onEvent, ...(node !== undefined && { node }) };
     this.#entries.set(id, entry);

@@ -42,7 +42,7 @@ export interface ZooKeeperRegistryOptions {
    */
   maxEntries?: number | undefined;
   /**
-   * The most bytes of memory for them: their texts, and about 350 bytes for each entry. Default:
+   * The most bytes of memory for them: their texts, and about 1,000 bytes for each entry. Default:
    * 536,870,912 (512 MiB).
    */
   maxBytes?: number | undefined;

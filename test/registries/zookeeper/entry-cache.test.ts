@@ -1,57 +1,18 @@
 import { expect, it } from 'vitest';
-import { attributesOf, entryValue } from '../../../src/micro/registry-entry.js';
+import { entryValue } from '../../../src/micro/registry-entry.js';
 import type { ServiceNode } from '../../../src/micro/types.js';
 import { ENTRY_LIMITS, EntryBudget } from '../../../src/registries/shared/entry-budget.js';
-import { JuteReader, type JuteWriter } from '../../../src/registries/zookeeper/client/jute.js';
-import { OPERATION_TYPE } from '../../../src/registries/zookeeper/client/operations.js';
 import { EntryCache } from '../../../src/registries/zookeeper/entry-cache.js';
 import type { ZooKeeperClient } from '../../../src/registries/zookeeper/index.js';
 import { listNodes } from '../../../src/registries/zookeeper/list-nodes.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, QUERY, RecordingLogger } from '../../fixtures/registries.js';
 import { Inbox, turns } from '../../fixtures/waiting.js';
-import { answer, granted, openClient, useInvalidServer, xidOf } from './invalid-server.js';
+import { attributesAt, firstList, openTree, type Tree } from './entry-tree.js';
+import { useInvalidServer } from './invalid-server.js';
 
 noLeaks();
 useInvalidServer();
-
-/** The numbers of a Stat, each of 4 bytes. */
-const STAT_INTS = 17;
-
-/** The names of the children and the values, by path. */
-interface Tree {
-  childrenOf(path: string): readonly string[];
-  textOf?: (path: string) => string;
-}
-
-function openTree({ childrenOf, textOf = (): string => '' }: Tree): Promise<ZooKeeperClient> {
-  return openClient((session, request, number) => {
-    if (number === 0) return void session.write(granted());
-    const from = new JuteReader(request);
-    from.int();
-    const type = from.int();
-    // The end of the session has no path.
-    if (from.rest === 0) return;
-    const path = from.string();
-    const body = (to: JuteWriter): void => {
-      if (type === OPERATION_TYPE.sync) return to.string(path);
-      if (type === OPERATION_TYPE.getData) to.buffer(Buffer.from(textOf(path)));
-      else to.vector(childrenOf(path), (name) => to.string(name));
-      for (let i = 0; i < STAT_INTS; i++) to.int(0);
-    };
-    session.write(answer(xidOf(request), 0, body));
-  });
-}
-
-const attributesAt = (i: number, service = QUERY.service): string =>
-  attributesOf(node('x', { service, group: `g${i}` }));
-
-/** Resolves with the first list. */
-function firstList(cache: EntryCache): Promise<readonly ServiceNode[]> {
-  return new Promise((resolve) => {
-    cache.watch(QUERY, { offer: resolve, end() {}, fail() {} });
-  });
-}
 
 it('reads at most 2,000 of the ATTRIBUTES nodes that match, and logs it once', async () => {
   const names = Array.from({ length: 2_100 }, (_, i) => attributesAt(i));
