@@ -158,6 +158,10 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
       () => contract(descriptor, { version: untyped(1) }),
     ],
     ['a name of a descriptor that is empty', () => contract(descriptor, { name: '' })],
+    [
+      'a method that is oneway and noReply',
+      () => contract(descriptor, { oneway: ['Test'], noReply: ['Test'] }),
+    ],
     ['a oneway method that does not exist', () => contract(descriptor, { oneway: ['Nothing'] })],
     ['oneway that is no array', () => contract(descriptor, { oneway: untyped('Event') })],
     ['options of a descriptor null', () => contract(descriptor, untyped(null))],

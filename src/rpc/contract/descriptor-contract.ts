@@ -164,6 +164,8 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
     throw badOption('registry', registry, 'a registry, made by createRegistry()');
   const oneway = unaryMethodNames('oneway', options, desc);
   const noReply = unaryMethodNames('noReply', options, desc);
+  for (const method of noReply)
+    if (oneway.includes(method)) throw badOption('noReply', method, 'no method that oneway names');
   const codecsOf = (schema: DescMessage): MessageCodecs => ({
     json: protobufJsonCodec(schema, registry),
     protobuf: protobufCodec(schema),
