@@ -278,7 +278,8 @@ export class NodeClient {
     if (client === undefined && !this.#keepsDialing) return;
     if (!this.#idleCheck.isIdle(this.#receivedCalls, this.isBusy)) return;
     this.#keepsDialing = false;
-    if (client !== undefined) this.#detach(client);
+    // A dial in progress waits for an event of its client.
+    if (client !== undefined && this.#dialing === undefined) this.#detach(client);
   }
 
   /** Closes `client` in the background. The next call dials as the first one did. */

@@ -11,7 +11,8 @@ import { memory } from '../../../src/registries/memory.js';
 import { type Channel, implement, serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
-import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
+import { rejection } from '../../fixtures/transports.js';
+import { gate, Inbox, turns, until, within } from '../../fixtures/waiting.js';
 import { provideWork, silentAddress, Work, workAt } from './work-nodes.js';
 
 noLeaks();
@@ -240,4 +241,16 @@ it('a client stays connected while its node calls this process, and is closed wi
   for (let i = 0; i <= IDLE_CHECKS; i++) client.checkIdle();
   expect(client.isConnected).toBe(false);
   await Promise.all([client.close(), server.close()]);
+});
+
+it('that is idle while its dial waits for the server ends the dial when the session is lost', async () => {
+  const silent = await silentAddress();
+  const options = { heartbeatTimeout: 300, drainTimeout: 0, reconnect: false } as const;
+  const client = new NodeClient(silent.address, options, captureAsyncContext(), () => {});
+  const dial = rejection(client.connect());
+  await until(() => client.peers.length > 0, 'the session is open');
+  for (let i = 0; i <= IDLE_CHECKS; i++) client.checkIdle();
+  expect(await within(dial, 'the dial to end')).toMatchObject({ code: 'CONNECTION_LOST' });
+  await client.close();
+  await silent.close();
 });
