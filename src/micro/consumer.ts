@@ -191,10 +191,12 @@ class ServiceConsumer implements Consumer {
 
   #closeUnlistedClients(): void {
     const addresses = new Set<string>();
-    for (const pool of this.#pools.values()) {
-      for (const node of pool.nodes) addresses.add(node.address);
+    const listed = new Set<string>();
+    for (const { nodes, resolver } of this.#pools.values()) {
+      for (const { address } of nodes) addresses.add(address);
+      for (const { address } of resolver.nodes()) listed.add(address);
     }
-    this.#clients.keepOnly(addresses);
+    this.#clients.keepOnly(addresses, listed);
   }
 
   close(): Promise<void> {

@@ -188,6 +188,30 @@ describe('drain()', () => {
     expect(provider.published).toEqual([]);
   });
 
+  it('during the first registration waits for it, so no entry is left', async () => {
+    await using inner = memory();
+    const [arrived, hold] = [gate(), gate()];
+    const registry: Registry = {
+      async register(node) {
+        arrived.open();
+        await hold.promise;
+        return inner.register(node);
+      },
+      watch: (query, options) => inner.watch(query, options),
+      list: () => inner.list(),
+      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    };
+    const address = 'memory://starting-provider';
+    const starting = start(registry, 'a', { admin: true, address });
+    await arrived.promise;
+    await using client = await connectOnce(address);
+    const draining = client.stub(Admin).drain();
+    hold.open();
+    await using provider = await starting;
+    await draining;
+    expect([provider.state, await inner.list()]).toEqual(['draining', []]);
+  });
+
   it('rejects while a registry that is away keeps the entries, and resolves when they are removed', async () => {
     await using registry = testRegistry();
     const published: number[] = [];

@@ -111,12 +111,14 @@ export class CallDispatcher {
       const pool = this.#openPoolOf(call);
       if (typeof node?.address !== 'string')
         throw new RpcError('INTERNAL', 'the strategy called no node', { unsent: true });
-      const client = this.#clients.of(node.address);
+      let client = this.#clients.of(node.address);
       while (!client.isConnected) {
         if (spend(DIAL_UNITS)) await nextTurn();
         await this.#untilConnected(node, client.connect(), call);
         // As in #waitAndAttempt().
         if (!client.isConnected) await nextTurn();
+        // The node may have left the list, and come back.
+        client = this.#clients.of(node.address);
       }
       return this.#callNode(pool, node, client, call, new Set());
     },

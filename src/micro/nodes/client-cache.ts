@@ -105,13 +105,14 @@ export class ClientCache {
    * Closes the clients of addresses that are not in `addresses`. So they dial no provider that is
    * gone.
    * A client with calls in flight is kept until they end, and is used again if its address returns
-   * before.
+   * before. So is a client that a broadcast dials: its address is in `listed`.
    */
-  keepOnly(addresses: ReadonlySet<string>): void {
+  keepOnly(addresses: ReadonlySet<string>, listed: ReadonlySet<string> = addresses): void {
     for (const [address, client] of this.#byAddress) {
       if (addresses.has(address)) continue;
       this.#byAddress.delete(address);
-      if (client.isBusy) this.#retired.set(address, client);
+      if (client.isBusy || (client.isDialing && listed.has(address)))
+        this.#retired.set(address, client);
       else this.#close(client);
     }
     if (this.#retired.size > 0)
@@ -126,7 +127,7 @@ export class ClientCache {
 
   #closeRetired(): void {
     for (const [address, client] of this.#retired) {
-      if (client.isBusy) continue;
+      if (client.isBusy || client.isDialing) continue;
       this.#retired.delete(address);
       this.#close(client);
     }

@@ -94,6 +94,11 @@ export class NodeClient {
     return false;
   }
 
+  /** Whether it is dialed now, or a call waits for its first sign of life. */
+  get isDialing(): boolean {
+    return this.#dialing !== undefined;
+  }
+
   /** The calls that the node has made to this process in its open sessions. */
   get #receivedCalls(): number {
     let sum = 0;
@@ -134,6 +139,7 @@ export class NodeClient {
    */
   connect(): Promise<void> {
     this.#idleCheck.markUsed();
+    if (this.#closing.signal.aborted) return Promise.reject(clientClosedError());
     if (this.#isResponsive) return Promise.resolve();
     if (this.#dialing !== undefined) return settleInTurns(this.#dialing);
     if (this.#client !== undefined) {

@@ -90,9 +90,11 @@ export class ProviderEntries implements EntryOwner {
   }
 
   /** The first registration of all nodes. */
-  async publish(): Promise<void> {
-    await this.#register(this.#nodes);
-    this.#setup.onChange();
+  publish(): Promise<void> {
+    return this.enqueue(async () => {
+      await this.#register(this.#nodes);
+      this.#setup.onChange();
+    });
   }
 
   /**

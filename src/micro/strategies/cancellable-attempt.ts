@@ -1,4 +1,5 @@
 /** Attempts of one call that run at the same time: one that is not needed any more is cancelled. */
+import { callAsync } from '../../core/callbacks.js';
 import { linkSignals } from '../../core/signals.js';
 import type { Call } from '../../rpc/index.js';
 import type { Attempt, ServiceNode } from '../types.js';
@@ -11,9 +12,10 @@ export function attemptUntil(
   cancel: AbortSignal,
 ): Promise<unknown> {
   const { signal } = call;
-  if (signal === undefined) return attempt(call.with({ signal: cancel }), tried);
+  // A strategy of a program may wrap the attempts, and throw.
+  if (signal === undefined) return callAsync(() => attempt(call.with({ signal: cancel }), tried));
   const linked = linkSignals(signal, cancel);
-  const answer = attempt(call.with({ signal: linked.signal }), tried);
+  const answer = callAsync(() => attempt(call.with({ signal: linked.signal }), tried));
   answer.then(linked.release, linked.release);
   return answer;
 }

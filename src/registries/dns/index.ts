@@ -141,31 +141,38 @@ class DnsRegistry implements Registry {
 
   /** Joins a poll that runs. Does not reject. `onFailure` is called if no name server answers. */
   async #poll(onFailure?: (error: Error | undefined) => void): Promise<number> {
-    this.#polling ??= this.#pollOnce().finally(() => {
-      this.#polling = undefined;
-    });
+    if (this.#polling === undefined) {
+      const polling = this.#pollOnce().finally(() => {
+        if (this.#polling === polling) this.#polling = undefined;
+      });
+      this.#polling = polling;
+    }
     const delay = await this.#polling;
     if (this.#outage.isActive) onFailure?.(this.failure);
     return delay;
   }
 
   async #pollOnce(): Promise<number> {
+    let lookup: Lookup | undefined;
     try {
       const { family, requestTimeout: timeout } = this.#settings.numbers;
       const { servers } = this.#settings;
       const search = this.#settings.search ?? (await systemSearchDomains());
       if (this.#isClosed) return 0;
-      this.#lookup = new Lookup(this.#name, { family, servers, search, timeout });
-      const answer = await this.#lookup.run();
+      lookup = new Lookup(this.#name, { family, servers, search, timeout });
+      this.#lookup = lookup;
+      const answer = await lookup.run();
       // A list of a thousand other nodes is much work for those who watch it.
       await nextTurn();
       if (this.#isClosed) return 0;
+      // A watch that begins when this answer is given must not wait for this poll.
+      this.#polling = undefined;
       return this.#onAnswer(answer);
     } catch (error) {
       if (this.#isClosed) return 0;
       return this.#onFailure(error);
     } finally {
-      this.#lookup = undefined;
+      if (this.#lookup === lookup) this.#lookup = undefined;
     }
   }
 

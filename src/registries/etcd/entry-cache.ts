@@ -259,7 +259,8 @@ export class EntryCache {
   }
 
   #removeIfEmpty(group: Group): void {
-    if (group.entries.size > 0) return;
+    // A removed group may have been made again, as another object.
+    if (group.entries.size > 0 || this.#groups.get(group.name) !== group) return;
     this.#groups.delete(group.name);
     const groups = this.#byService.get(group.attributes.service);
     groups?.delete(group);

@@ -17,6 +17,8 @@ export interface ChangeStream {
 
 /** Milliseconds between two progress requests on the stream. */
 const PROGRESS_INTERVAL = 200;
+/** Milliseconds, at most, until a refused request for the revision is made again. */
+const RETRY_DELAY = 1_000;
 /**
  * Before etcd 3.4.25 and 3.5.8 a progress answer may overtake earlier events. The answer to a
  * second request cannot.
@@ -30,6 +32,7 @@ export class RevisionTracker {
   readonly #changes: ChangeStream;
   #isReading = false;
   #progressTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   #progressAnswers = 0;
 
   constructor(client: EtcdClient, prefix: string, watches: SnapshotWatches, changes: ChangeStream) {
@@ -42,6 +45,8 @@ export class RevisionTracker {
   stop(): void {
     clearTimeout(this.#progressTimer);
     this.#progressTimer = undefined;
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
   }
 
   /**
@@ -66,11 +71,23 @@ export class RevisionTracker {
       }
     } catch {
       // The stream ends with the connection. Then everything is read again.
+      if (this.#changes.stream === stream) this.#retryLater();
     } finally {
       this.#isReading = false;
     }
     // The next stream may have begun meanwhile.
     if (this.#changes.stream !== stream) void this.readRevision();
+  }
+
+  /** etcd may refuse a request, such as when it has too many, and keep the connection. */
+  #retryLater(): void {
+    this.#retryTimer ??= startTimer(
+      () => {
+        this.#retryTimer = undefined;
+        void this.readRevision();
+      },
+      RETRY_DELAY * (0.5 + Math.random() / 2),
+    ).unref();
   }
 
   /**

@@ -86,10 +86,7 @@ export class PortListener implements Listener {
       abort();
       admission.reportRefusal(peer, new RefusedError(message, { status: 400, reason }));
     };
-    const timer = startTimer(
-      () => refuse('timeout', `the handshake took longer than ${handshakeTimeout} ms`),
-      handshakeTimeout,
-    );
+    let timer: NodeJS.Timeout | undefined;
     const unlistens = [
       listenWithPorts(port, (message, ports) => {
         for (const unused of ports ?? []) unused.close();
@@ -107,6 +104,11 @@ export class PortListener implements Listener {
       }),
       listen(port, 'close', abort),
     ];
+    // After what may throw: the port may be an object of the program.
+    timer = startTimer(
+      () => refuse('timeout', `the handshake took longer than ${handshakeTimeout} ms`),
+      handshakeTimeout,
+    );
     this.#handshakes.add(abort);
     admission.countHandshake(peer, 1);
     port.postMessage(ACCEPT);

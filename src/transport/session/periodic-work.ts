@@ -101,7 +101,8 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
     if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
     if (this.#hasMessageTimeout()) this.#checkMessageTimeout();
     // A check may have destroyed the session, which calls stop().
-    if (this.#isRunning && this.#hasCron()) this.#checkCron();
+    // A session that is closing can send no heartbeat.
+    if (this.#isRunning && !this.#session.closed && this.#hasCron()) this.#checkCron();
   }
 
   #hasCron(): boolean {

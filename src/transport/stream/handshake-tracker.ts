@@ -69,6 +69,8 @@ export class HandshakeTracker {
    */
   begin(socket: Socket): Handshake | undefined {
     const { admission, handshakeTimeout, scheme, behindProxy } = this.#options;
+    // A program may pass on an upgrade request after its peer has left.
+    if (socket.destroyed) return undefined;
     if (!this.#options.mayLackAddress?.() && hasReset(socket)) return void socket.destroy();
     const readsProxyHeader = behindProxy?.header === 'proxy-protocol';
     const peer = new SocketPeer(scheme, socket);
@@ -109,7 +111,7 @@ export class HandshakeTracker {
 
   /**
    * The proxy has named its client; undefined: it is the client itself. Returns the error of a list
-   * or a limit that refuses the client.
+   * or a limit that refuses the client. Throws what check() of a list throws.
    */
   setClient(handshake: Handshake, client: HostAddress | undefined): RefusedError | undefined {
     if (!handshake.isClientPending || !this.#timers.has(handshake)) return undefined;
@@ -118,9 +120,11 @@ export class HandshakeTracker {
     handshake.isClientPending = false;
     handshake.client = client;
     handshake.peer = new SocketPeer(handshake.scheme, handshake.socket, client);
-    const refusal = admission.refusalBeforeHandshake(handshake.peer);
-    admission.countHandshake(handshake.peer, 1);
-    return refusal;
+    try {
+      return admission.refusalBeforeHandshake(handshake.peer);
+    } finally {
+      admission.countHandshake(handshake.peer, 1);
+    }
   }
 
   /** The connection has no TLS: changes the scheme of its addresses. */

@@ -124,7 +124,7 @@ export class UdpListener implements Listener, PeerOwner {
     if (this.#closed !== undefined)
       throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} accepts no new peers`);
     const peer = this.#add(host, address.port, true);
-    this.#accept(peer);
+    guard(this.#accept, this.#acceptFailed, peer, undefined);
     return peer;
   }
 

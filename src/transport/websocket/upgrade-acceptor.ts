@@ -5,6 +5,7 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { runInTurn } from '../../core/turn.js';
 import { forwardedClient } from '../proxies/forwarded-header.js';
+import type { HostAddress } from '../proxies/ip-address.js';
 import { RefusedError } from '../refused-error.js';
 import type { Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
 import { SocketPeer } from '../stream/socket-peer.js';
@@ -90,14 +91,15 @@ export class UpgradeAcceptor {
     const { behindProxy } = this.#options;
     const handshake = this.#handshakes.find(socket);
     if (behindProxy === undefined || handshake?.isClientPending !== true) return undefined;
+    let client: HostAddress | undefined;
     try {
-      const client = forwardedClient(request.headers, behindProxy);
-      const refusal = this.#handshakes.setClient(handshake, client);
-      return refusal && { response: statusResponse(refusal.status), refusal };
+      client = forwardedClient(request.headers, behindProxy);
     } catch (error) {
       const refusal = new RefusedError(messageOf(error), { status: 400, reason: 'proxy' });
       return { response: statusResponse(400), refusal };
     }
+    const refusal = this.#handshakes.setClient(handshake, client);
+    return refusal && { response: statusResponse(refusal.status), refusal };
   }
 
   /** Counts the refusal of a request, and answers it. */

@@ -252,5 +252,6 @@ it('that is idle while its dial waits for the server ends the dial when the sess
   for (let i = 0; i <= IDLE_CHECKS; i++) client.checkIdle();
   expect(await within(dial, 'the dial to end')).toMatchObject({ code: 'CONNECTION_LOST' });
   await client.close();
+  expect(await within(rejection(client.connect()), 'connect()')).toBeInstanceOf(Error);
   await silent.close();
 });

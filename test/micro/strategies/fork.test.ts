@@ -50,6 +50,19 @@ class Attempts {
 }
 
 describe('fork', () => {
+  it('takes what an attempt throws as its failure', async () => {
+    let calls = 0;
+    const attempt: Attempt = () => {
+      if (++calls === 2) throw new Error('mine');
+      return Promise.resolve('first');
+    };
+    expect(await fork()(attempt)(callOf())).toBe('first');
+    const failing: Attempt = () => {
+      throw new Error('mine');
+    };
+    await expect(fork()(failing)(callOf())).rejects.toThrow('mine');
+  });
+
   it.each([
     [undefined, 2],
     [2, 2],

@@ -73,6 +73,20 @@ function hedged(attempts: Attempts, options: HedgeOptions, made = call()): Promi
 describe('hedge', () => {
   fakeTime();
 
+  it('takes what an attempt throws as its failure', async () => {
+    const first = gate<unknown>();
+    let calls = 0;
+    const attempt: Attempt = () => {
+      if (++calls > 1) throw new Error('mine');
+      return first.promise;
+    };
+    const answer = hedge({ after: 50 })(attempt)(call());
+    await pass(60);
+    expect(calls).toBe(2);
+    first.open('first');
+    expect(await answer).toBe('first');
+  });
+
   it('starts no attempt at the deadline', async () => {
     const attempts = new Attempts();
     const made = { ...call({ timeout: 100 }), deadline: performance.now() + 100 };

@@ -238,6 +238,18 @@ describe('failures', () => {
     await watch.until((nodes) => nodes[0]?.id === '10.0.0.2:20000', 'the new address');
   });
 
+  it('gives the first list to a watch that begins when the last one ends', async () => {
+    answers([a('10.0.0.1')]);
+    await using list = open();
+    const begin = () => list.watch({ service: 'S' })[Symbol.asyncIterator]();
+    const first = begin();
+    await first.next();
+    void first.return?.();
+    const second = begin();
+    expect((await within(second.next(), 'the first list')).value).toHaveLength(1);
+    void second.return?.();
+  });
+
   it.each<[string, DnsReply]>([
     ['NXDOMAIN', 'nxdomain'],
     ['an answer without records', []],

@@ -6,7 +6,7 @@ import { attributesOf } from '../../../src/micro/registry-entry.js';
 import type { EtcdOptions } from '../../../src/registries/etcd/index.js';
 import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import { rejection } from '../../fixtures/transports.js';
-import { until } from '../../fixtures/waiting.js';
+import { until, within } from '../../fixtures/waiting.js';
 import { cleanUpLater, open, useCleanUp, useRoot } from './etcd-setup.js';
 import { type Script, ScriptedEtcd } from './scripted-etcd.js';
 
@@ -67,6 +67,21 @@ async function startLingering(lastStream: number) {
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return { endpoint, sockets, count };
 }
+
+it('gives the first list to a new watch although a request for the revision was refused', async () => {
+  let refusals = 0;
+  const server = await start({
+    page: () => ({ kvs: [{ key: keyOf('TestService', 'a'), value: VALUE }], count: 1n }),
+    refusesRevision: () => refusals-- > 0,
+  });
+  const registry = open({}, server.endpoint);
+  await using first = new WatchReader(registry);
+  expect(await first.next()).toBeDefined();
+  refusals = 2;
+  await using second = new WatchReader(registry);
+  expect(await within(second.next(), 'the first list')).toBeDefined();
+  expect(refusals).toBeLessThan(0);
+});
 
 describe('the etcd registry', () => {
   useCleanUp();

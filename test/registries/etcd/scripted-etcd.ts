@@ -15,12 +15,18 @@ type WatchAnswer = MessageInitShape<typeof WatchResponseSchema>;
 export interface Script {
   /** The next page of a list. `limit`: the requested entries. Default: no entries. */
   page?(limit: number): Page;
+  /** Whether to refuse the next request for the revision. Default: no. */
+  refusesRevision?(): boolean;
   /** The next answer of the watch. undefined: there is none. Default: none. */
   change?(): WatchAnswer | undefined;
 }
 
 const HEADER = { clusterId: 1n, memberId: 1n, revision: 10n };
 const WATCH_ID = 1n;
+/** The id of answers to progress requests. */
+const PROGRESS_ID = -1n;
+/** The status of gRPC. */
+const RESOURCE_EXHAUSTED = 8;
 
 /** A message with its prefix. */
 function framed(message: Uint8Array): Buffer {
@@ -66,13 +72,19 @@ export class ScriptedEtcd {
 
   #onStream(stream: ServerHttp2Stream, path: string): void {
     stream.on('error', () => {});
-    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    let status = 0;
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': `${status}` }));
     const head = { ':status': 200, 'content-type': 'application/grpc+proto' };
     stream.respond(head, { waitForTrailers: true });
     stream.once('data', (request: Buffer) => {
       stream.resume();
-      if (path.endsWith('/Range')) stream.end(this.#pageFor(request));
-      else if (path.endsWith('/Watch')) this.#sendChanges(stream);
+      if (path.endsWith('/Range')) {
+        const { rangeEnd } = fromBinary(RangeRequestSchema, request.subarray(5));
+        if (rangeEnd.length > 0 || this.#script.refusesRevision?.() !== true)
+          return void stream.end(this.#pageFor(request));
+        status = RESOURCE_EXHAUSTED;
+        stream.end();
+      } else if (path.endsWith('/Watch')) this.#sendChanges(stream);
       else stream.end();
     });
   }
@@ -87,6 +99,7 @@ export class ScriptedEtcd {
 
   #sendChanges(stream: ServerHttp2Stream): void {
     stream.write(watchAnswer({ created: true }));
+    stream.on('data', () => stream.write(watchAnswer({ watchId: PROGRESS_ID })));
     const send = (): void => {
       if (stream.destroyed) return;
       const change = this.#script.change?.();

@@ -33,6 +33,15 @@ describe('the file registry', () => {
     await watch.ids('a');
   });
 
+  it('lists no node of a killed process, however long the last list() is ago', async () => {
+    const registry = open();
+    const child = await startProvider(node('a'));
+    expect(await registry.list()).toHaveLength(1);
+    child.kill('SIGKILL');
+    await elapse(2 * TTL);
+    expect(await registry.list()).toEqual([]);
+  });
+
   it('keeps an entry that another process took over, and publishes its own again when that process has ended', async () => {
     const log = new RecordingLogger();
     const [own, other] = [

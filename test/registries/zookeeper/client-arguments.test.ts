@@ -39,6 +39,21 @@ describe('the ZooKeeper client', () => {
         code: 'BAD_OPTION',
       });
     }
+    for (const data of ['abc', undefined, 5, [1, 2], { length: 3 }] as never[])
+      for (const call of [
+        client.create('/a', data),
+        client.setData('/a', data),
+        client.multi([{ type: 'create', path: '/a', data }]),
+        client.multi([{ type: 'setData', path: '/a', data }]),
+      ])
+        await expect(call).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    for (const version of [1.5, Number.NaN, -2, 2 ** 31, '1'] as never[])
+      for (const call of [
+        client.delete('/a', version),
+        client.setData('/a', bytes(''), version),
+        client.multi([{ type: 'check', path: '/a', version }]),
+      ])
+        await expect(call).rejects.toMatchObject({ code: 'BAD_OPTION' });
     const options: ZooKeeperClientOptions[] = [
       { sessionTimeout: 1 },
       { operationTimeout: Number.NaN },

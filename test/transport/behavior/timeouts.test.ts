@@ -47,6 +47,21 @@ runForEveryTransport({
     expect(await p.serverEvents.messages.next()).toBe('beat');
   },
 
+  async 'does not call onCron while close() waits'(row) {
+    await using p = await pair(row, {
+      clientSide: {
+        cronPeriod: 5,
+        waitTime: 200,
+        on: { onCron: (session) => session.write('beat') },
+      },
+      serverSide: { allowHalfOpen: true },
+    });
+    await p.clientEvents.crons.next();
+    await p.clientSession.close();
+    expect(p.clientEvents.errors.all).toEqual([]);
+    p.serverSession.destroy();
+  },
+
   async 'calls onCron every cronPeriod until it is closed'(row) {
     await using p = await pair(row, { clientSide: { cronPeriod: 20, on: { onCron: () => {} } } });
     const [first = 0, , third = 0] = await p.clientEvents.crons.take(3);

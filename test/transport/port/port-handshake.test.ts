@@ -1,11 +1,12 @@
 /** How sessions over message ports begin, and what a server refuses. */
+import { EventEmitter } from 'node:events';
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { connect, lines, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { rejection } from '../../fixtures/transports.js';
-import { Inbox, turns, until } from '../../fixtures/waiting.js';
+import { elapse, Inbox, turns, until } from '../../fixtures/waiting.js';
 import { knock, openRaw } from './raw-client.js';
 
 noLeaks();
@@ -124,6 +125,17 @@ describe('a server', () => {
     using client = knock(port2);
     expect(await client.received.take(2)).toEqual(['accept', 'refuse']);
     expect(server.refusals.timeout).toBe(1);
+  });
+
+  it('refuses a port that is no MessagePort, and its handshake has no timer', async () => {
+    const base = Object.assign(new EventEmitter(), { postMessage() {} });
+    await using server = await serve({ port: base as never }, echo(), { handshakeTimeout: 10 });
+    const port = { postMessage() {}, close() {} };
+    base.emit('message', { getty: 'connect', client: 1, port });
+    expect(server.refusals.fault).toBe(1);
+    // Longer than handshakeTimeout.
+    await elapse(50);
+    expect(server.refusals.timeout ?? 0).toBe(0);
   });
 
   it.each([['hello'], [{ a: 1 }], [new Uint8Array(8)]])(

@@ -204,6 +204,44 @@ describe('a peer is refused as fault', () => {
   });
 });
 
+it('writeTo() of udp throws SESSION_REFUSED when check() throws, and the server closes', async () => {
+  let isReady = false;
+  const check = (): boolean => {
+    if (!isReady) throw new Error('no list');
+    return true;
+  };
+  await using server = await serveRecording('udp://127.0.0.1:0', { allow: { check } });
+  const write = (): boolean => server.server.writeTo(Buffer.from('x'), 'udp://127.0.0.1:9');
+  expect(write).toThrow(/refused/);
+  expect((await server.refusals.next()).error.reason).toBe('fault');
+  isReady = true;
+  expect(write()).toBe(true);
+  await within(server.server.close(), 'the close');
+});
+
+it('a client of a proxy whose check() throws is refused, and changes no limit', async () => {
+  await using server = await serveRecording('ws://127.0.0.1:0', {
+    maxSessions: 1,
+    behindProxy: { trusted: ['127.0.0.1'], header: 'x-forwarded-for' },
+    deny: {
+      check(address: string): boolean {
+        if (address.includes(':')) throw new Error('no list');
+        return false;
+      },
+    },
+  });
+  for (let i = 0; i < 3; i++) {
+    const socket = silentPeer(server.address);
+    socket.write(handshakeRequest(server.address, ['X-Forwarded-For: 2001:db8::7']));
+    expect((await server.refusals.next()).error.reason).toBe('fault');
+    await within(new Promise((resolve) => socket.once('close', resolve)), 'the close');
+  }
+  // One session and 16 more handshakes.
+  const silent = Array.from({ length: 18 }, () => silentPeer(server.address));
+  expect((await server.refusals.next()).error.reason).toBe('limit');
+  for (const socket of silent) socket.destroy();
+});
+
 it('udp counts each datagram of a refused peer', async () => {
   await using server = await serveRecording('udp://127.0.0.1:0', { deny: ['127.0.0.1'] });
   await using client = await connect(server.address, RAW_SETUP, { reconnect: false });

@@ -1,5 +1,7 @@
 /** ZooKeeper's operations: their requests and the decoding of their answers. */
+import { isBytes } from '../../../core/bytes.js';
 import { gettyError } from '../../../core/errors.js';
+import { badOption, checkNumber } from '../../../core/options.js';
 import type { Acl, NodeData, Stat } from '../types.js';
 import { serverError } from './errors.js';
 import { type JuteReader, type JuteWriter, MIN_STRING_BYTES } from './jute.js';
@@ -70,12 +72,24 @@ function readStat(from: JuteReader): Stat {
 }
 
 /** The answer is the path. */
+const MAX_VERSION = 2 ** 31 - 1;
+
+function checkVersion(version: number): void {
+  checkNumber('version', version, ANY_VERSION, MAX_VERSION, 'integer');
+}
+
+function checkData(data: Uint8Array): void {
+  if (!isBytes(data)) throw badOption('data', data, 'a Uint8Array');
+}
+
+/** Throws BAD_OPTION. */
 export function create(
   path: string,
   data: Uint8Array,
   acl: readonly Acl[],
   isEphemeral: boolean,
 ): Operation<string> {
+  checkData(data);
   return {
     name: 'create',
     type: TYPE.create,
@@ -95,7 +109,9 @@ export function create(
 }
 
 /** ZooKeeper's `delete`, which is a reserved word. */
+/** Throws BAD_OPTION. */
 export function remove(path: string, version: number): Operation<void> {
+  checkVersion(version);
   return {
     name: 'delete',
     type: TYPE.delete,
@@ -105,7 +121,9 @@ export function remove(path: string, version: number): Operation<void> {
   };
 }
 
+/** Throws BAD_OPTION. */
 export function check(path: string, version: number): Operation<void> {
+  checkVersion(version);
   return {
     name: 'check',
     type: TYPE.check,
@@ -155,7 +173,10 @@ export function getChildren(path: string, watch: boolean): Operation<string[]> {
   };
 }
 
+/** Throws BAD_OPTION. */
 export function setData(path: string, data: Uint8Array, version: number): Operation<Stat> {
+  checkData(data);
+  checkVersion(version);
   return {
     name: 'setData',
     type: TYPE.setData,

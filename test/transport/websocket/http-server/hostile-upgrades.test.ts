@@ -13,7 +13,7 @@ import {
   serveRecording,
   upgradeStatus,
 } from '../../../fixtures/refusals.js';
-import { gate, until, within } from '../../../fixtures/waiting.js';
+import { gate, Inbox, until, within } from '../../../fixtures/waiting.js';
 import { handshakeRequest, ourClient, rawPeer } from '../../../fixtures/websocket.js';
 
 noLeaks();
@@ -79,6 +79,30 @@ it('the setup refuses a session before the request is answered', async () => {
 });
 
 describe('limits', () => {
+  it('requests that the program passes on after their peers have left count for none', async () => {
+    await using http = await listenHttp();
+    await using server = await serveAt(http, { maxSessions: 1, handshakeTimeout: 60_000 });
+    // It passes on the requests, as after an authentication.
+    await using front = await listenHttp();
+    const passedOn = new Inbox<unknown>('a request');
+    front.server.on('upgrade', (request, socket, head) => {
+      // A log reads the address, which Node.js keeps then.
+      void request.socket.remoteAddress;
+      socket.destroy();
+      socket.once('close', () => {
+        http.server.emit('upgrade', request, socket, head);
+        passedOn.push(request);
+      });
+    });
+    for (let i = 0; i < 20; i++) {
+      using peer = rawPeer(front.url);
+      peer.socket.write(handshakeRequest(http.at('/live')));
+      await passedOn.next();
+    }
+    expect(await upgradeStatus(http.at('/live'))).toBe(101);
+    expect(refusalCounts(server.server)).toEqual({});
+  });
+
   it.each<[name: string, options: ServerOptions]>([
     ['maxSessions', { maxSessions: 1 }],
     ['maxSessionsPerAddress', { maxSessionsPerAddress: 1 }],
