@@ -118,8 +118,10 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
   onClose(error?: Error): void {
     this.error ??= error;
     this.isInnerClosed = true;
-    // Bytes that arrived before an orderly end are still inflated and delivered.
-    if (this.isDestroyed || !this.hasPeerEnded) this.finish();
+    // Bytes that arrived before an orderly end are still inflated and delivered. A paused session
+    // must hear at once that the connection is lost.
+    const isLost = !this.hasPeerEnded || (error !== undefined && this.isPaused);
+    if (this.isDestroyed || isLost) this.finish();
     else this.readNext();
   }
 

@@ -17,6 +17,7 @@ export class DeflateConnection extends CompressedConnection {
   readonly #received = new Queue<Buffer>();
   #isInflating = false;
   #receivedBytes = 0;
+  #isEndDelivered = false;
   /** The last block of the peer's DEFLATE stream has been inflated. */
   #hasStreamEnded = false;
 
@@ -94,10 +95,7 @@ export class DeflateConnection extends CompressedConnection {
     if (this.isPaused) return;
     const bytes = this.#received.shift();
     if (bytes === undefined) {
-      if (this.isInnerClosed) this.finish();
-      else if (this.hasPeerEnded) this.events?.onEnd();
-      else this.inner.resume();
-      return;
+      return this.#onAllInflated();
     }
     if (this.#hasStreamEnded) return this.#failAfterEnd();
     this.#isInflating = true;
@@ -108,6 +106,17 @@ export class DeflateConnection extends CompressedConnection {
       // After an error the 'error' event of the stream follows.
       if (!error) this.readNext();
     });
+  }
+
+  #onAllInflated(): void {
+    if (this.hasPeerEnded && !this.#isEndDelivered) {
+      this.#isEndDelivered = true;
+      this.events?.onEnd();
+      // destroy() has finished already if the inner connection is closed.
+      if (this.isDestroyed) return;
+    }
+    if (this.isInnerClosed) this.finish();
+    else if (!this.hasPeerEnded) this.inner.resume();
   }
 
   #onInflated(bytes: Buffer): void {

@@ -441,9 +441,15 @@ export class TransportSession<In, Out>
       else writer.end(code, options?.reason);
       // A paused session must see the end of the peer's side too.
       this.#reader?.resume();
-      this.#waitTimer = startTimer(() => runInTurn(() => this.destroy()), this.#setup.waitTime);
+      this.#limitClosing();
     }
     return closed;
+  }
+
+  #limitClosing(): void {
+    // The connection may have ended within close().
+    if (this.#state === 'closed') return;
+    this.#waitTimer = startTimer(() => runInTurn(() => this.destroy()), this.#setup.waitTime);
   }
 
   #endConnection(code: number | undefined, reason: string | undefined): void {

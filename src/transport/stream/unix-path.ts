@@ -78,7 +78,8 @@ export async function placeSocket(own: string, path: string): Promise<FileIdenti
 async function replaceStale(own: string, identity: FileIdentity, path: string): Promise<boolean> {
   const lock = join(dirname(path), `.${basename(path)}.lock`);
   if (!link(own, lock)) {
-    const age = Date.now() - Number(fileAt(lock)?.ctimeMs ?? Date.now());
+    // The clock may have been set back since.
+    const age = Math.abs(Date.now() - Number(fileAt(lock)?.ctimeMs ?? Date.now()));
     if (age > LOCK_MAX_AGE) rmSync(lock, { force: true });
     return false;
   }

@@ -1,9 +1,11 @@
 /** What both compressions do on each transport of streams. */
+import type { Socket } from 'node:net';
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { lengthPrefixed, type Session } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { turns } from '../../fixtures/waiting.js';
+import { pair, type TransportRow } from '../../fixtures/transports.js';
+import { turns, until } from '../../fixtures/waiting.js';
 import { CompressedPairs, STREAM_TRANSPORTS, WORDS } from './compressed-pair.js';
 import { compressed, readAll, stream } from './snappy-chunks.js';
 import { zlibCompressor, zlibInflate } from './zlib-peer.js';
@@ -180,3 +182,39 @@ describe.each(TABLE)('$name', ({ peer, pairs }) => {
     expect(p.clientSession.queuedBytes).toBe(0);
   });
 });
+
+describe.each(['deflate', 'snappy'] as const)(
+  '%s over tcp with half-open sessions',
+  (compression) => {
+    const [tcp] = STREAM_TRANSPORTS.filter(({ name }) => name === 'tcp') as [TransportRow];
+    const both = { compression, allowHalfOpen: true, waitTime: 60_000 };
+
+    it('delivers the messages of the peer, and its end, after close() of this side', async () => {
+      const side = { ...both, on: { onEnd() {} } };
+      await using p = await pair(tcp, { clientSide: side, serverSide: side });
+      const closing = p.serverSession.close();
+      await until(() => p.clientEvents.log.includes('end'), 'the end of the server');
+      for (const line of ['one', 'two']) p.clientSession.write(line);
+      await p.clientSession.close();
+      await closing;
+      expect(p.serverEvents.log).toEqual(['open', 'message', 'message', 'end', 'close']);
+    });
+
+    it('reports at once that the connection is lost, while the session is paused', async () => {
+      await using p = await pair(tcp, {
+        clientSide: both,
+        serverSide: { ...both, on: { onEnd: (session) => session.pause() } },
+      });
+      const socket = p.clientSession.socket as Socket;
+      socket.end();
+      await until(() => p.serverEvents.log.includes('end'), 'the end of the client');
+      socket.resetAndDestroy();
+      p.serverSession.write('lost');
+      expect((await p.serverEvents.errors.next()).code).toBe('CONNECTION_LOST');
+      await p.serverEvents.closed.next();
+      // It ends within close() or before, and leaves no timer.
+      await p.serverSession.close();
+      p.clientEvents.errors.dismiss();
+    });
+  },
+);
