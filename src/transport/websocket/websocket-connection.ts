@@ -213,10 +213,13 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
   /** The end of the stream is regular only after both close frames. */
   #closeAfterStreamEnd(): void {
     if (this.isClosed) return;
-    if (this.closing.isSent) this.stream.end();
-    else if (!this.closing.isReceived) {
+    const { isSent, isReceived } = this.closing;
+    // After our close frame, the peer may omit its own, but not the rest of a message.
+    const isCut = !isReceived && this.isInMessage;
+    if (isSent && !isCut) this.stream.end();
+    else if (!isReceived) {
       const { remoteAddress } = this;
-      this.error = this.isInMessage
+      this.error = isCut
         ? gettyError('BAD_FRAME', `${remoteAddress} ended the stream inside a message`)
         : gettyError('CONNECTION_LOST', `${remoteAddress} ended the stream without a close frame`);
       this.stream.destroy();

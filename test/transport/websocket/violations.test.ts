@@ -109,6 +109,16 @@ it.each(['82', '82 85 00000000 61', '02 80 00000000'])(
   },
 );
 
+it('reports BAD_FRAME after a peer that ends inside a message also after close()', async () => {
+  await using server = await echo({ waitTime: 60_000 });
+  using peer = await rawWebSocket(server.address);
+  const closing = (await server.events.opened.next()).close();
+  peer.socket.end(hex('82 85 00000000 61'));
+  expect((await server.events.errors.next()).code).toBe('BAD_FRAME');
+  await closing;
+  await peer.ended;
+});
+
 it('reports MESSAGE_TIMEOUT for a slow message, whatever pings arrive inside it', async () => {
   await using server = await echo({ messageTimeout: 60 });
   using peer = await rawWebSocket(server.address);
