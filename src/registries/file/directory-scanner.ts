@@ -117,8 +117,13 @@ export class DirectoryScanner {
 
   /** Must be called when scanning stops. Clears the known files, which get out of date. */
   clear(): void {
-    this.#knownFiles = new Map();
+    this.clearFiles();
     this.#knownNames = new Map();
+  }
+
+  /** Clears the known files. What is known of names stays right. */
+  clearFiles(): void {
+    this.#knownFiles = new Map();
     this.#temporaryFiles = new Map();
     this.#scannedAt = Number.NEGATIVE_INFINITY;
     this.#directoryId = '';

@@ -190,7 +190,7 @@ class FileRegistry implements Registry {
       else if (this.#watches.size > 0)
         this.#pollTimer = startTimer(() => this.#scanNow(), this.#pollInterval).unref();
       // A scan of list() must not leave files that are out of date at the next one.
-      else this.#scanner.clear();
+      else this.#scanner.clearFiles();
     });
   }
 

@@ -146,6 +146,16 @@ describe('etcd with users and passwords', () => {
     }
   });
 
+  it('renews a token once for many requests that it is refused for', async () => {
+    const registry = open({ username: 'getty', password: SECRET });
+    await registry.register(node('first'));
+    // A token expires after one second.
+    await elapse(2_500);
+    const ids = Array.from({ length: 8 }, (_, i) => `n${i}`);
+    await Promise.all(ids.map((id) => registry.register(node(id))));
+    expect((await registry.list()).map(({ id }) => id)).toEqual(['first', ...ids]);
+  });
+
   it('renews a token that has expired or is older than the users', async () => {
     const log = new RecordingLogger();
     const registry = open({ logger: log });

@@ -45,6 +45,8 @@ export class EtcdClient {
   readonly #outage: Outage;
   /** Failures in a row. */
   #failures = 0;
+  /** The renewals of tokens in progress. */
+  readonly #renewals = new Map<MemberConnection, Promise<void>>();
   #timeoutFactor = 1;
   #hasAnswered = false;
 
@@ -121,7 +123,6 @@ export class EtcdClient {
   async #authenticate(connection: MemberConnection): Promise<void> {
     const { username: name, password } = this.#options;
     if (name === undefined) return;
-    connection.token = undefined;
     try {
       const { token } = await this.#callInTime(
         connection,
@@ -131,7 +132,18 @@ export class EtcdClient {
       connection.token = token;
     } catch (error) {
       if (!isAuthDisabled(error)) throw error;
+      connection.token = undefined;
     }
+  }
+
+  /** Concurrent requests whose token is refused share one renewal. */
+  #renewToken(connection: MemberConnection): Promise<void> {
+    let renewal = this.#renewals.get(connection);
+    if (renewal === undefined) {
+      renewal = this.#authenticate(connection).finally(() => this.#renewals.delete(connection));
+      this.#renewals.set(connection, renewal);
+    }
+    return renewal;
   }
 
   /**
@@ -188,7 +200,7 @@ export class EtcdClient {
     } catch (error) {
       if (this.#options.username === undefined || !isTokenRefused(error)) throw error;
       // A concurrent call may have renewed the token meanwhile.
-      if (connection.token === token) await this.#authenticate(connection);
+      if (connection.token === token) await this.#renewToken(connection);
       return this.#callInTime(connection, request, isExtendable);
     }
   }
