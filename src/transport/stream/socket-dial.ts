@@ -51,7 +51,8 @@ export function untilConnected(
     };
     const abort = (): void => fail(signal.reason);
     const release = followSignal(signal, abort);
-    socket.once('error', fail);
+    // A TLS socket in a tunnel passes on the errors of the socket below it, so there may be two.
+    socket.on('error', fail);
     socket.once('connect', () => {
       if (isOwnPeer(socket))
         fail(

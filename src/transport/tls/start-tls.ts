@@ -77,8 +77,9 @@ export class TlsHandshake {
     socket.once('close', onClose);
     // If the peer ends its side within the handshake, the socket must close at once.
     socket.allowHalfOpen = false;
-    const begin = (): void => {
-      if (socket.destroyed) return;
+    const begin = (writeError?: Error | null): void => {
+      // A socket that a write has failed for is not destroyed yet.
+      if (writeError != null || socket.destroyed) return;
       const onSecure = (secure: TLSSocket): void => {
         end();
         secure.allowHalfOpen = true;
@@ -130,7 +131,8 @@ function clientSide({ handshakeTimeout: _, ...tls }: StartTlsOptions, address: s
   const resolved = tlsClientOptions(tls, parseAddress(address, ['tcp', 'unix']));
   return (socket, onSecure, fail) => {
     const secure = connect({ ...resolved, socket });
-    secure.once('error', fail);
+    // A TLS socket passes on the errors of the socket below it, so there may be two.
+    secure.on('error', fail);
     secure.once('secureConnect', () => {
       onSecure(secure);
       secure.off('error', fail);

@@ -1,8 +1,8 @@
 /** Failures of Session.startTls(): injected plain text, invalid certificates, late handshakes. */
 import { TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { RefusedError } from '../../../src/transport/index.js';
-import { identity, SERVER_TLS } from '../../fixtures/certificates.js';
+import { type EventListener, RefusedError, type StartTlsOptions } from '../../../src/transport/index.js';
+import { CLIENT_TLS, identity, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   ANY_TCP,
@@ -161,6 +161,37 @@ describe('the handshake', () => {
     peer.socket.write('STARTTLS\n');
     expect(await server.events.errors.next()).toMatchObject({ reason: 'timeout' });
     await server.events.closed.next();
+  });
+
+  /** Begins TLS with plain text in the queue. */
+  const beginBehind = (tls: StartTlsOptions): Partial<EventListener<string>> => ({
+    onMessage(session) {
+      session.writeBytes(new Uint8Array(1_000_000));
+      void session.startTls(tls);
+    },
+  });
+
+  it('of a server does not begin if the plain text before it fails', async () => {
+    await using server = await serveStartTls({}, ANY_TCP, beginBehind(SERVER_TLS));
+    for (let round = 1; round <= 5; round++) {
+      const { socket } = await TextSocket.connect(server.port);
+      socket.pause();
+      socket.write('STARTTLS\n', () => socket.resetAndDestroy());
+      expect(await server.events.errors.next()).toMatchObject({ reason: 'tls' });
+      await server.events.closed.next();
+    }
+  });
+
+  it('of a client does not begin if the plain text before it fails', async () => {
+    await using server = await serveText(({ socket }) => {
+      socket.pause();
+      socket.write('ready\n', () => socket.resetAndDestroy());
+    });
+    for (let round = 1; round <= 5; round++) {
+      await using client = await connectStartTls(server.address, {}, beginBehind(CLIENT_TLS));
+      expect(await client.events.errors.next()).toMatchObject({ code: 'CONNECT_FAILED' });
+      await client.events.closed.next();
+    }
   });
 
   it('fails when the peer closes the connection', async () => {

@@ -139,7 +139,7 @@ function openSocket(endpoint: Endpoint, tls: TlsOptions | undefined): Socket {
 
 function untilConnected(socket: Socket, endpoint: Endpoint): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.once('error', reject);
+    socket.on('error', reject);
     socket.once('close', () => reject(new Error('the connection was closed')));
     socket.once(endpoint.isSecure ? 'secureConnect' : 'connect', () => {
       socket.off('error', reject);
