@@ -18,7 +18,14 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   readonly #held = new HeldMessages();
   /** Whether the first message is counted. It is sent when the limiter calls onPaid(). */
   #isFirstCounted = false;
-  #delayedUntil = 0;
+  /** When a message that had waited was last sent: a time of now(). */
+  #sentAt = 0;
+  /** The `readAt` of the last answerableSince(). */
+  #silentSince = 0;
+  /** How many of the messages that waited at the first answerableSince() of a silence still do. */
+  #awaitedCount = 0;
+  /** When #awaitedCount became 0: a time of now(). */
+  #answerableAt = 0;
   /** Whether flush() is called at the end of this tick, or in a later turn. */
   #isScheduled = false;
   /** The arguments of end(), which waits for the messages. */
@@ -40,8 +47,21 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     );
   }
 
-  override get delayedUntil(): number {
-    return this.#isFirstCounted ? Number.POSITIVE_INFINITY : this.#delayedUntil;
+  override get heldBytes(): number {
+    return this.#held.bytes;
+  }
+
+  /**
+   * Messages that are written later do not count: with writes faster than the rate, the silence of
+   * a peer that is gone would never begin.
+   */
+  override answerableSince(readAt: number): number {
+    if (readAt !== this.#silentSince) {
+      this.#silentSince = readAt;
+      this.#awaitedCount = this.#held.count;
+      this.#answerableAt = this.#sentAt;
+    }
+    return this.#awaitedCount > 0 ? Number.POSITIVE_INFINITY : Math.max(readAt, this.#answerableAt);
   }
 
   override get unsentBytes(): number {
@@ -79,11 +99,11 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   override flushAll(): void {
     const { count, bytes, first = 0 } = this.#held;
     if (this.#isFirstCounted) {
-      this.#delayedUntil = now();
       this.#limiter.cancel(0, 0);
       this.#limiter.takeUnpaid(count - 1, bytes - first);
     } else this.#limiter.takeUnpaid(count, bytes);
     this.#isFirstCounted = false;
+    this.#countSent(count);
     const parts: BytesPart[] = [];
     this.#held.moveAllTo(parts);
     this.#send(parts);
@@ -107,7 +127,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
   #onFirstPaid(): void {
     if (!this.#isFirstCounted) return;
     this.#isFirstCounted = false;
-    this.#delayedUntil = now();
+    this.#sentAt = now();
     this.#release(true, true);
     this.#onReleased();
   }
@@ -127,6 +147,7 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
       }
       isPaid = false;
       this.#held.moveFirstTo(parts);
+      this.#countSent(1);
       if (this.writesEachMessage) this.#send(parts.splice(0));
       units += unitsOf(length);
       if (units < UNITS_PER_SPEND) continue;
@@ -140,6 +161,12 @@ export class RateLimitedWriter extends ConnectionWriter implements Flushable {
     if (this.#held.first !== undefined || this.#end === undefined) return;
     this.flushPending();
     super.end(this.#end.code, this.#end.reason);
+  }
+
+  #countSent(count: number): void {
+    if (this.#awaitedCount === 0) return;
+    this.#awaitedCount = Math.max(0, this.#awaitedCount - count);
+    if (this.#awaitedCount === 0) this.#answerableAt = now();
   }
 
   #flushInNextTurn(): void {

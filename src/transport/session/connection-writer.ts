@@ -67,12 +67,17 @@ export class ConnectionWriter {
     return this.#buffered === 0;
   }
 
-  /**
-   * Until when bytes waited for a rate: a time of now(). Infinity: bytes wait now. 0: none have
-   * waited.
-   */
-  get delayedUntil(): number {
+  /** Those of unsentBytes that wait for a rate, not for the peer. */
+  get heldBytes(): number {
     return 0;
+  }
+
+  /**
+   * From when on the peer, which has been silent since `readAt`, could have answered: a time of
+   * now(). Infinity: what it may answer waits for a rate.
+   */
+  answerableSince(readAt: number): number {
+    return readAt;
   }
 
   protected get isStopped(): boolean {

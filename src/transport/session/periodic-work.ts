@@ -15,12 +15,14 @@ import { addPeriodic, lastWake, type PeriodicTask, removePeriodic } from './time
 export interface PeriodicSession<In, Out> extends Session<In, Out> {
   /** When bytes of the peer last arrived: a time of now(). */
   readonly lastReadAt: number;
-  /** See ConnectionWriter.delayedUntil: the peer waits for what is not sent. */
-  readonly writesDelayedUntil: number;
+  /** See ConnectionWriter. */
+  readonly heldBytes: number;
   /** Whether this side takes no bytes of the peer. */
   readonly isReadingPaused: boolean;
   /** Milliseconds since the peer began the message that is incomplete; 0 if there is none. */
   incompleteMessageAge(): number;
+  /** See ConnectionWriter. */
+  answerableSince(readAt: number): number;
   /** Reports an error to onError. */
   report(error: GettyError): void;
 }
@@ -133,11 +135,13 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
 
   #checkIdle(idleTimeout: number): void {
     const session = this.#session;
-    const since = Math.max(session.lastReadAt, session.writesDelayedUntil, lastWake());
-    const silence = Math.floor(now()) - since;
-    if (silence < idleTimeout) return;
+    const time = Math.floor(now());
+    const readAt = Math.max(session.lastReadAt, lastWake());
+    if (time - readAt < idleTimeout) return;
     // While this side does not read, the session is kept, unless the peer does not read either.
-    if (session.isReadingPaused && session.queuedBytes === 0) return;
+    if (session.isReadingPaused && session.queuedBytes <= session.heldBytes) return;
+    const silence = Math.floor(time - session.answerableSince(readAt));
+    if (silence < idleTimeout) return;
     session.destroy(idleTimeoutError(session.remoteAddress, silence, idleTimeout));
   }
 

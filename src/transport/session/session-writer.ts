@@ -104,8 +104,13 @@ export class SessionWriter<In, Out> implements Flushable {
   }
 
   /** See ConnectionWriter. */
-  get delayedUntil(): number {
-    return this.#target.delayedUntil;
+  get heldBytes(): number {
+    return this.#target.heldBytes;
+  }
+
+  /** See ConnectionWriter. */
+  answerableSince(readAt: number): number {
+    return this.#target.answerableSince(readAt);
   }
 
   /** The position of the outgoing stream up to which the operating system has taken all bytes. */

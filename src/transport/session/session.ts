@@ -265,8 +265,12 @@ export class TransportSession<In, Out>
     return this.#lastReadAt;
   }
 
-  get writesDelayedUntil(): number {
-    return this.#writer?.delayedUntil ?? 0;
+  get heldBytes(): number {
+    return this.#writer?.heldBytes ?? 0;
+  }
+
+  answerableSince(readAt: number): number {
+    return this.#writer?.answerableSince(readAt) ?? readAt;
   }
 
   get isReadingPaused(): boolean {

@@ -115,6 +115,27 @@ it('the silence of a peer that waits for rate.out does not count for idleTimeout
   expect(await p.clientEvents.messages.take(3)).toEqual(['one', 'two', 'three']);
 });
 
+it.each(['tcp', 'udp'])(
+  'idleTimeout ends a session over %s whose peer is silent, though writes exceed rate.out',
+  async (name) => {
+    await using p = await pair(row(name), {
+      serverSide: { rate: { out: { messages: 50, burst: 10 } }, idleTimeout: 100 },
+      clientSide: {
+        on: {
+          onMessage() {
+            p.serverSession.write('more');
+            p.serverSession.write('more');
+          },
+        },
+      },
+    });
+    // A session of UDP exists since the first message.
+    for (const text of ['one', 'two', 'three']) p.serverSession.write(text);
+    expect(await p.serverEvents.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
+    await p.clientEvents.messages.take(4);
+  },
+);
+
 it('what a closed session did not send takes nothing from rate.out of the server', async () => {
   const events = new Recorder<string>('the server');
   await using server = await serve(
