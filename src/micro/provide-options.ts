@@ -47,7 +47,7 @@ export interface ProvideOptions extends RpcServerOptions {
   id?: string | undefined;
   /** Go's meta string, for self-defined balancers. Default: none. */
   meta?: string | undefined;
-  /** Further strings by key. The entry has at most 64 KiB of JSON. Default: none. */
+  /** Further strings by key, at most 256. The entry has at most 64 KiB of JSON. Default: none. */
   metadata?: Readonly<Record<string, string>> | undefined;
   /**
    * Called when the registry has confirmed or lost entries, and once before provide() resolves.

@@ -34,6 +34,13 @@ export {
  * and compared, so each must be cheap.
  */
 export const MAX_ENTRY_BYTES = 64 * 1024;
+/**
+ * The most keys of the metadata, without that of the address. Reading and comparing a key takes as
+ * long as hundreds of bytes.
+ */
+export const MAX_METADATA_KEYS = 256;
+/** The longest address, in UTF-16 code units. It is parsed at each dial, and errors show it. */
+const MAX_ADDRESS_LENGTH = 1024;
 /** The metadata key of Go's meta string, which self-defined balancers read. */
 export const META_KEY = 'getty-micro-meta-key';
 /**
@@ -73,7 +80,12 @@ function isValidId(id: unknown): id is string {
 }
 
 function isAddress(text: unknown): text is string {
-  return typeof text === 'string' && ADDRESS.test(text) && isAllowedInPath(text);
+  return (
+    typeof text === 'string' &&
+    text.length <= MAX_ADDRESS_LENGTH &&
+    ADDRESS.test(text) &&
+    isAllowedInPath(text)
+  );
 }
 
 function checkNode(node: ServiceNode): void {
@@ -88,10 +100,17 @@ function checkNode(node: ServiceNode): void {
       'a segment of a path: not empty, "." or "..", without "/" and control characters',
     );
   if (!isAddress(node.address))
-    throw badOption('address', redactUrl(node.address), 'an address such as tcp://host:port');
+    throw badOption(
+      'address',
+      redactUrl(node.address),
+      `an address such as tcp://host:port, of at most ${MAX_ADDRESS_LENGTH} characters`,
+    );
   if (typeof node.metadata !== 'object' || node.metadata === null)
     throw badOption('metadata', node.metadata, 'an object of strings');
-  for (const [key, value] of Object.entries(node.metadata)) {
+  const metadata = Object.entries(node.metadata);
+  if (metadata.length > MAX_METADATA_KEYS)
+    throw badOption('metadata', `${metadata.length} keys`, `at most ${MAX_METADATA_KEYS} keys`);
+  for (const [key, value] of metadata) {
     if (key === ADDRESS_KEY)
       throw badOption(`metadata.${key}`, redactUrl(value), 'no such key: it holds the address');
     if (typeof value !== 'string') throw badOption(`metadata.${key}`, value, 'a string');
@@ -236,12 +255,19 @@ function readAddress(
   const wholeAddress = metadata[ADDRESS_KEY];
   if (wholeAddress !== undefined) {
     if (!isAddress(wholeAddress))
-      throw badEntry(name, `its ${ADDRESS_KEY} is not an address such as udp://host:port`);
+      throw badEntry(
+        name,
+        `its ${ADDRESS_KEY} is not an address such as udp://host:port, of at most ${MAX_ADDRESS_LENGTH} characters`,
+      );
     delete metadata[ADDRESS_KEY];
     return { address: wholeAddress, metadata: Object.freeze(metadata) };
   }
   const hostWithoutBrackets = host.replace(/^\[(.*)\]$/, '$1');
-  if (!HOST.test(hostWithoutBrackets) || !isAllowedInPath(hostWithoutBrackets))
+  if (
+    hostWithoutBrackets.length > MAX_ADDRESS_LENGTH ||
+    !HOST.test(hostWithoutBrackets) ||
+    !isAllowedInPath(hostWithoutBrackets)
+  )
     throw badEntry(name, 'its Address is not a host');
   if (!Number.isInteger(port) || port < 1 || port > 65535)
     throw badEntry(name, `Port is ${port}, expected 1 to 65535`);
@@ -252,7 +278,11 @@ function readMetadata(name: string, node: Record<string, unknown>): Record<strin
   // No prototype, so that `__proto__` is an ordinary key.
   const metadata: Record<string, string> = Object.create(null);
   const given = asObject(name, 'Metadata', ownValue(node, 'Metadata') ?? {});
-  for (const [key, value] of Object.entries(given)) {
+  const entries = Object.entries(given);
+  const count = entries.length - (Object.hasOwn(given, ADDRESS_KEY) ? 1 : 0);
+  if (count > MAX_METADATA_KEYS)
+    throw badEntry(name, `its Metadata has ${count} keys, at most ${MAX_METADATA_KEYS} are read`);
+  for (const [key, value] of entries) {
     if (typeof value !== 'string')
       throw badEntry(name, `a value of Metadata is ${typeName(value)}, expected a string`);
     setKey(metadata, key, value);

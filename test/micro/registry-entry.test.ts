@@ -158,6 +158,8 @@ describe('registry entries', () => {
     ['metadata that are null', { metadata: null }],
     ['metadata with a number', { metadata: { a: 1 } }],
     ['metadata with the key of the address', { metadata: { 'getty-address': 'tcp://h:1' } }],
+    ['metadata with 257 keys', { metadata: numberedMetadata(257) }],
+    ['an address of 1,025 characters', { address: `ws://h:1/${'x'.repeat(1_016)}` }],
     ['too much metadata', { metadata: { a: 'x'.repeat(MAX_ENTRY_BYTES) } }],
   ])('does not write %s', (_, given) => {
     const bad = node('a', given as Partial<ServiceNode>);
@@ -165,6 +167,16 @@ describe('registry entries', () => {
       expect.objectContaining({ code: 'BAD_OPTION' }),
     );
   });
+});
+
+/** `count` keys of metadata. */
+function numberedMetadata(count: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`key${i}`, '']));
+}
+
+it('an entry may have 256 keys of metadata besides the address', () => {
+  const largest = node('a', { address: 'udp://h:1', metadata: numberedMetadata(256) });
+  expect(parseEntry(entryPath('', largest), entryValue(largest))).toEqual(largest);
 });
 
 describe('invalid entries', () => {
@@ -213,9 +225,17 @@ describe('invalid entries', () => {
       { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] },
     ],
     [
-      /its getty-address is not an address/,
-      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] },
+      /its Metadata has 257 keys, at most 256/,
+      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: numberedMetadata(257) }] },
     ],
+    [
+      /its Address is not a host/,
+      { ...good, Nodes: [{ ID: 'a', Address: 'h'.repeat(1_025), Port: 1 }] },
+    ],
+    ...['x', `ws://h/${'x'.repeat(1_018)}`].map((address): [RegExp, unknown] => [
+      /its getty-address is not an address/,
+      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': address } }] },
+    ]),
   ])('are rejected by their value: %s, %j', (why, value) =>
     expectRejected(`${attributes}/a`, JSON.stringify(value), why),
   );

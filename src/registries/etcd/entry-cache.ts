@@ -1,4 +1,7 @@
-/** All entries below the root, by service. An entry is parsed when a list first includes it. */
+/**
+ * All entries below the root, by service. A small entry is parsed when a list first includes it, a
+ * large one at once.
+ */
 import type { Logger } from '../../core/logger.js';
 import { nextTurn, spend, unitsOf } from '../../core/turn.js';
 import {
@@ -28,6 +31,8 @@ export interface EntryCacheEvents {
 
 /** Units of core/turn.ts for an entry, besides those of its value. */
 const ENTRY_UNITS = 4;
+/** The longest text of an entry that is parsed only when a list includes it. */
+const LAZY_LENGTH = 1024;
 
 export class EntryCache {
   readonly #prefix: string;
@@ -141,7 +146,10 @@ export class EntryCache {
       return this.#removeIfEmpty(group);
     const read = this.#read;
     const removeAt = Number.POSITIVE_INFINITY;
-    group.entries.set(id, { bytes, read, text, node: undefined, removeAt });
+    const entry: Entry = { bytes, read, text, node: undefined, removeAt };
+    group.entries.set(id, entry);
+    // list() cannot divide its work among turns.
+    if (text !== undefined && text.length > LAZY_LENGTH) this.#parse(group, id, entry);
   }
 
   #onChange({ attributes: { service } }: Group): void {

@@ -53,7 +53,7 @@ test.each<[string, (i: number) => KeyValue]>([
     'two-byte texts',
     (i) => entryOf(node(`${i}`, { metadata: { a: `\u0100${'x'.repeat(30_000)}` } })),
   ],
-  ['much metadata', (i) => entryOf(node(`${i}`, { metadata: pairs(3_000, i) }))],
+  ['much metadata', (i) => entryOf(node(`${i}`, { metadata: pairs(256, i) }))],
 ])('%s take no more memory than maxBytes, as text and as nodes', async (_, entryAt) => {
   const maxBytes = 4 * MIB;
   // The first time, code is compiled, and that takes memory too.
@@ -61,6 +61,18 @@ test.each<[string, (i: number) => KeyValue]>([
   const { asText, asNodes } = await memoryOf(entryAt, maxBytes);
   for (const bytes of [asText, asNodes]) expect(bytes).toBeLessThan(1.2 * maxBytes);
   expect(Math.max(asText, asNodes)).toBeGreaterThan(maxBytes / 4);
+});
+
+test('large entries are parsed when they are put, because a list is made in one turn', () => {
+  const lines: string[] = [];
+  const logger = { ...SILENT, warn: (_: object, text: string) => void lines.push(text) };
+  const cache = new EntryCache('/getty/', { maxEntries: 10, maxBytes: 1e9, logger });
+  cache.put(entryOf(node('small'), '[1]'));
+  expect(lines).toHaveLength(0);
+  cache.put(entryOf(node('large'), `[${' '.repeat(2_000)}]`));
+  expect(lines).toHaveLength(1);
+  expect(cache.list({ service: node('small').service })).toEqual([]);
+  expect(lines).toHaveLength(2);
 });
 
 test('entries of other services are put in several turns', async () => {

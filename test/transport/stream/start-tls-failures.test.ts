@@ -1,7 +1,11 @@
 /** Failures of Session.startTls(): injected plain text, invalid certificates, late handshakes. */
 import { TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { type EventListener, RefusedError, type StartTlsOptions } from '../../../src/transport/index.js';
+import {
+  type EventListener,
+  RefusedError,
+  type StartTlsOptions,
+} from '../../../src/transport/index.js';
 import { CLIENT_TLS, identity, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
