@@ -33,6 +33,11 @@ const TASKS_AT_ONCE = 4;
  * promise callbacks is not measured, so time alone is no limit.
  */
 const ITEMS_PER_TURN = 512;
+/**
+ * Handlers that return promises and are called in one turn, after the first as many. Their work
+ * goes on in promise callbacks, which run after all of them: time alone is no limit.
+ */
+const HANDLERS_PER_TURN = 512;
 /** Units of spend() for a task of runInTurn(). */
 const TASK_UNITS = 4;
 /**
@@ -56,8 +61,12 @@ let units = 0;
 let turnEnd = TURN_SHARE;
 /** When the budget of the work in progress is used up. It is turnEnd unless other work waits. */
 let shareEnd = TURN_SHARE;
-/** The result of spend(): shareEnd has passed. */
+/** shareEnd has passed. */
 let isOver = false;
+/** How many handlers countHandler() counts until isFull. */
+let handlersLeft = HANDLERS_PER_TURN;
+/** So many handlers run that further messages must wait. */
+let isFull = false;
 /** begin() runs in the next turn. Until then this turn is timed. */
 let isScheduled = false;
 /** Lists of inTurns() that continue when the promise callbacks have run. */
@@ -68,8 +77,8 @@ let scheduledWith = globalThis.setImmediate;
 export type TurnState = Readonly<ReturnType<typeof presentState>>;
 
 function presentState() {
-  const left = { tasksLeft, resumesLeft, units };
-  return { waiting, tasks, ...left, turnEnd, shareEnd, isOver, isScheduled };
+  const left = { tasksLeft, resumesLeft, handlersLeft, units };
+  return { waiting, tasks, ...left, turnEnd, shareEnd, isOver, isFull, isScheduled };
 }
 
 /**
@@ -82,10 +91,12 @@ export function exchangeState(next?: TurnState): TurnState {
   tasks = next?.tasks ?? new Queue();
   tasksLeft = next?.tasksLeft ?? 0;
   resumesLeft = next?.resumesLeft ?? 0;
+  handlersLeft = next?.handlersLeft ?? HANDLERS_PER_TURN;
   units = next?.units ?? 0;
   turnEnd = next?.turnEnd ?? TURN_SHARE;
   shareEnd = next?.shareEnd ?? TURN_SHARE;
   isOver = next?.isOver ?? false;
+  isFull = next?.isFull ?? false;
   isScheduled = next?.isScheduled ?? false;
   return former;
 }
@@ -104,12 +115,29 @@ export function unitsOf(bytes: number): number {
  */
 export function spend(count: number): boolean {
   units += count;
-  return units < UNITS_PER_CHECK ? isOver : check();
+  return units < UNITS_PER_CHECK ? isOver || isFull : check() || isFull;
 }
 
 /** The result of spend(), without counting work. */
 export function isTurnOver(): boolean {
+  return isOver || isFull;
+}
+
+/** As isTurnOver(), for work that countHandler() has counted. */
+export function isTimeOver(): boolean {
   return isOver;
+}
+
+/** Counts a handler that has returned a promise. */
+export function countHandler(): void {
+  if (--handlersLeft > 0) return;
+  handlersLeft = HANDLERS_PER_TURN;
+  // As in check().
+  if (isScheduled) isFull = true;
+  else {
+    turnEnd = shareEnd = performance.now() + TURN_SHARE;
+    schedule();
+  }
 }
 
 function check(): boolean {
@@ -211,7 +239,8 @@ function schedule(): void {
 
 function begin(): void {
   isScheduled = false;
-  isOver = false;
+  isOver = isFull = false;
+  handlersLeft = HANDLERS_PER_TURN;
   units = 0;
   const time = performance.now();
   turnEnd = shareEnd = time + TURN_SHARE;

@@ -1,7 +1,7 @@
 /** The serving half of a channel: it turns requests into calls of handlers. */
 import { callAsync, promiseOf } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
-import { isTurnOver, runInTurn } from '../../core/turn.js';
+import { countHandler, isTimeOver, runInTurn } from '../../core/turn.js';
 import { copyError, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
 import type { SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
@@ -143,15 +143,16 @@ export class Responder implements ServerCallOwner {
 
   #await(call: ServerCall, outcome: Promise<unknown>): void {
     this.#add(call);
+    countHandler();
     // The answers of the requests of one chunk may come together, and be large.
     outcome.then(
       (value) => {
-        if (isTurnOver()) runInTurn(() => this.#answerAndRemove(call, value));
+        if (isTimeOver()) runInTurn(() => this.#answerAndRemove(call, value));
         else this.#answerAndRemove(call, value);
       },
       (error) => {
         const rpcError = this.#errorOf(call, error);
-        if (isTurnOver()) runInTurn(() => this.#answerAndRemove(call, undefined, rpcError));
+        if (isTimeOver()) runInTurn(() => this.#answerAndRemove(call, undefined, rpcError));
         else this.#answerAndRemove(call, undefined, rpcError);
       },
     );
@@ -212,6 +213,7 @@ export class Responder implements ServerCallOwner {
   #handleStream(call: ServerCall, writer: StreamWriter): void {
     const { handle } = this.#setup;
     this.#add(call);
+    countHandler();
     const sendReplies = async (): Promise<boolean> => {
       const replies = await callAsync(() =>
         handle === undefined ? call.handler(call.input, call) : handle(call),

@@ -2,7 +2,7 @@
 
 import { callAsync, promiseOf, refusePromise } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
-import { onNextTurn } from '../../core/turn.js';
+import { countHandler, onNextTurn } from '../../core/turn.js';
 import type { Connection, Session } from '../types.js';
 import { handlerError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
@@ -120,6 +120,7 @@ export abstract class MessageDelivery<In, Out> {
   /** Counts one handler as running until `outcome` settles. */
   protected trackHandler(outcome: Promise<unknown>): void {
     this.handling++;
+    countHandler();
     if (this.handling >= this.setup.maxHandling) this.#pauseReading();
     const settled = (): void => {
       this.handling--;

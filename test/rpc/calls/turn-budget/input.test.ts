@@ -1,6 +1,13 @@
 /** The messages that a peer sends at once are handled in many turns of the event loop. */
-import { describe, expect, test } from 'vitest';
-import { clientStream, contract, implement, serve } from '../../../../src/rpc/index.js';
+import { describe, expect, test, vi } from 'vitest';
+import {
+  clientStream,
+  contract,
+  implement,
+  serve,
+  serverStream,
+  unary,
+} from '../../../../src/rpc/index.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
 import { RawPeer } from '../../../fixtures/raw-peer.js';
 import { connectOnce, freeMemoryAddress } from '../../../fixtures/rpc.js';
@@ -25,6 +32,46 @@ describe('an endpoint divides into many turns', () => {
         peer.session.writeBytes(bytes);
         await until(() => served() === count, 'all requests are served', LIMIT);
       });
+    },
+    2 * LIMIT,
+  );
+
+  // A handler goes on in promise callbacks, whose time is not measured.
+  test.each(['once', 'list'])(
+    'the starts of asynchronous handlers of %s, however little time they take',
+    async (method) => {
+      const Async = contract('Feed', {
+        once: unary<number, number>(),
+        list: serverStream<number, number>(),
+      });
+      let started = 0;
+      const handlers = implement(Async, {
+        async once(n) {
+          started++;
+          return n;
+        },
+        async *list() {
+          started++;
+        },
+      });
+      await using server = await serve(freeMemoryAddress(), [handlers], { maxStreams: 20_000 });
+      await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
+      const count = 10_000;
+      const bytes = manyRequests(count, method, 21);
+      const time = performance.now();
+      vi.spyOn(performance, 'now').mockReturnValue(time);
+      try {
+        const most = await mostPerTurn(
+          () => started,
+          async () => {
+            peer.session.writeBytes(bytes);
+            await until(() => started === count, 'all handlers have started', LIMIT);
+          },
+        );
+        expect(most).toBeLessThan(1_100);
+      } finally {
+        vi.restoreAllMocks();
+      }
     },
     2 * LIMIT,
   );
