@@ -68,12 +68,11 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes
       return takePrefixedMessage(input, session, frameBytes, strip);
     },
     write(output, message) {
-      const frameBytes = strip + message.length;
-      const at = output.reserve(frameBytes);
-      const { bytes } = output;
+      const at = output.reserve(strip);
       // Without an offset the length field covers all stripped bytes.
-      if (offset > 0) bytes.fill(0, at, at + strip);
-      bytes.set(message, at + strip);
+      if (offset > 0) output.bytes.fill(0, at, at + strip);
+      output.append(message);
+      const frameBytes = output.length - at;
       const length = frameBytes - headerBytes - adjustment;
       if (frameBytes < headerBytes || length < 0 || length > maxLength) {
         throw gettyError(

@@ -112,6 +112,29 @@ for (const { name: where, build, bytes: chunk } of BUILDS) {
   );
 }
 
+/** Says that it has more bytes than it has: what is in the buffer behind them would be sent. */
+class Longer extends Uint8Array {
+  override get length(): number {
+    return super.length * 8;
+  }
+}
+
+const BYTE_CODECS = Object.keys(ROWS).filter((name) =>
+  /^(delimiter|fixedLength|varintPrefixed|lengthPrefixed)/.test(name),
+);
+
+test.each(['raw', ...BYTE_CODECS])('%s writes nothing but bytes', (name) => {
+  for (const { build } of BUILDS) {
+    const codec = name === 'raw' ? build.raw() : (ROWS[name] as (build: Build) => Row)(build).codec;
+    for (const message of ['abc', [1, 2, 3], { length: 3 }, new Uint16Array(3), new Longer(30)])
+      expect(() =>
+        encode(codec as never, [message as never], undefined, new build.ByteWriter()),
+      ).toThrowError(
+        expect.objectContaining({ code: expect.stringMatching(/^(BAD_OPTION|ENCODE_FAILED)$/) }),
+      );
+  }
+});
+
 function plain(value: unknown): unknown {
   return value instanceof Uint8Array ? Array.from(value) : value;
 }
