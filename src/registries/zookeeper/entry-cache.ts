@@ -40,6 +40,8 @@ export class EntryCache {
   readonly #logger: Logger;
   readonly #invalid: InvalidEntries;
   readonly #problems: ProblemLog;
+  /** Problems of the list of names below the root. */
+  readonly #nameProblems: ProblemLog;
   readonly #budget: EntryBudget;
   readonly #reconciler = new Reconciler(
     () => this.#refresh(),
@@ -70,6 +72,7 @@ export class EntryCache {
     this.#logger = logger;
     this.#invalid = new InvalidEntries(logger);
     this.#problems = new ProblemLog(root || '/', logger);
+    this.#nameProblems = new ProblemLog(root || '/', logger);
     this.#budget = new EntryBudget(root || '/', limits, logger);
   }
 
@@ -199,7 +202,16 @@ export class EntryCache {
   async #list(): Promise<void> {
     this.#mustList = false;
     try {
-      const names = await watchChildren(this.#client, this.#root || '/', this.#onChange);
+      const { elements: names, count } = await watchChildren(
+        this.#client,
+        this.#root || '/',
+        this.#onChange,
+      );
+      if (count > names.length)
+        this.#nameProblems.logOnce(
+          `${count} ATTRIBUTES nodes are too many, the first ${names.length} are read`,
+        );
+      else this.#nameProblems.reset();
       const before = this.#names;
       const after = new Map<string, Attributes | undefined>();
       for (const name of names) {

@@ -148,8 +148,9 @@ export class EntryGroup {
   async #list(): Promise<void> {
     this.#mustList = false;
     let ids: readonly string[];
+    let count: number;
     try {
-      ids = await watchChildren(this.#client, this.#path, this.#onChildren);
+      ({ elements: ids, count } = await watchChildren(this.#client, this.#path, this.#onChildren));
     } catch (error) {
       this.#mustList = true;
       throw error;
@@ -160,9 +161,7 @@ export class EntryGroup {
       return;
     }
     if (ids.length > MAX_ENTRIES) {
-      this.#problems.logOnce(
-        `${ids.length} entries are too many, the first ${MAX_ENTRIES} are read`,
-      );
+      this.#problems.logOnce(`${count} entries are too many, the first ${MAX_ENTRIES} are read`);
       ids = ids.slice(0, MAX_ENTRIES);
     }
     const present = new Set(ids);

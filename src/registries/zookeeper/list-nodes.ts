@@ -47,7 +47,7 @@ export async function listNodes(
 
 async function childrenOf(client: ZooKeeperClient, path: string): Promise<string[]> {
   try {
-    return await client.getChildren(path);
+    return (await client.firstChildren(path)).elements;
   } catch (error) {
     if (zooKeeperReasonOf(error) === 'NO_NODE') return [];
     throw error;

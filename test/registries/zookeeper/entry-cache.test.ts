@@ -7,7 +7,7 @@ import type { ZooKeeperClient } from '../../../src/registries/zookeeper/index.js
 import { listNodes } from '../../../src/registries/zookeeper/list-nodes.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, QUERY, RecordingLogger } from '../../fixtures/registries.js';
-import { Inbox, turns } from '../../fixtures/waiting.js';
+import { Inbox, turns, until } from '../../fixtures/waiting.js';
 import { attributesAt, firstList, openTree, type Tree } from './entry-tree.js';
 import { useInvalidServer } from './invalid-server.js';
 
@@ -78,7 +78,7 @@ it('reads the names of other services in several turns', async () => {
   const client = {
     state: 'connected',
     sync: async () => {},
-    getChildren: async () => names,
+    firstChildren: async () => ({ elements: names, count: names.length }),
     unwatch() {},
   } as unknown as ZooKeeperClient;
   const cache = new EntryCache(client, '/root', ENTRY_LIMITS, new RecordingLogger());
@@ -91,6 +91,30 @@ it('reads the names of other services in several turns', async () => {
   expect(await firstList(cache)).toEqual([]);
   clearImmediate(next);
   expect(turns).toBeGreaterThan(2);
+  cache.stop();
+});
+
+it('reads the first of too many names, and logs that once', async () => {
+  const names = [attributesAt(1)];
+  let watcher: (() => void) | undefined;
+  let lists = 0;
+  const client = {
+    state: 'connected',
+    sync: async () => {},
+    async firstChildren(path: string, { watch }: { watch: () => void }) {
+      if (path !== '/root') return { elements: [], count: 0 };
+      lists++;
+      watcher = watch;
+      return { elements: names, count: 50_001 };
+    },
+    unwatch() {},
+  } as unknown as ZooKeeperClient;
+  const log = new RecordingLogger();
+  const cache = new EntryCache(client, '/root', ENTRY_LIMITS, log);
+  expect(await firstList(cache)).toEqual([]);
+  watcher?.();
+  await until(() => lists === 2, 'the second list');
+  expect(log.linesWith('50001 ATTRIBUTES nodes are too many')).toHaveLength(1);
   cache.stop();
 });
 
@@ -123,10 +147,10 @@ it('offers a list once for the changes of many groups in one turn', async () => 
   const client = {
     state: 'connected',
     sync: async () => {},
-    async getChildren(path: string, { watch }: { watch: () => void }) {
-      if (path === '/root') return names;
+    async firstChildren(path: string, { watch }: { watch: () => void }) {
+      if (path === '/root') return { elements: names, count: names.length };
       watchers.push(watch);
-      return [];
+      return { elements: [], count: 0 };
     },
     unwatch() {},
   } as unknown as ZooKeeperClient;

@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
+import { OPERATION_TYPE } from '../../../src/registries/zookeeper/client/operations.js';
 import { ServerConnection } from '../../../src/registries/zookeeper/client/server-connection.js';
 import { lengthPrefixed, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -13,6 +14,7 @@ import { elapse, until, within } from '../../fixtures/waiting.js';
 import {
   answer,
   type Conversation,
+  closeAll,
   closeServer,
   conversations,
   frame,
@@ -131,17 +133,22 @@ describe('a server that violates the protocol', () => {
     },
   );
 
-  it('reads at most 50,000 names of children', async () => {
+  it('is read up to 50,000 names of children, and keeps its connection with more', async () => {
     const names = (count: number): Conversation =>
       afterHandshake((session, xid) =>
         session.write(
           answer(xid, 0, (to) => to.vector(Array(count).fill('a'), (a) => to.string(a))),
         ),
       );
-    await expect((await openClient(names(50_001))).getChildren('/a')).rejects.toMatchObject({
-      code: 'BAD_FRAME',
-      message: expect.stringContaining('50001'),
+    expect(await (await openClient(names(50_000))).getChildren('/a')).toHaveLength(50_000);
+    await closeAll();
+    const client = await openClient(names(50_001));
+    await expect(client.getChildren('/a')).rejects.toMatchObject({
+      reason: 'TOO_MANY_CHILDREN',
+      message: expect.stringMatching(/\/a: it has 50001 children, at most 50000/),
     });
+    const { elements, count } = await client.firstChildren('/a');
+    expect([elements.length, count, conversations]).toEqual([50_000, 50_001, 1]);
   });
 
   it.each([
@@ -232,6 +239,45 @@ describe('a server that violates the protocol', () => {
     late?.();
     expect(await client.exists('/b')).toBeUndefined();
     expect(conversations).toBe(1);
+  });
+
+  it('loses its connection when it answers pings only', async () => {
+    const PING = -2;
+    const client = await openClient(
+      (session, request, number) => {
+        if (number === 0) session.write(granted({ timeout: 300 }));
+        else if (xidOf(request) === PING) session.write(answer(PING));
+      },
+      { sessionTimeout: 300 },
+    );
+    const lost = await within(
+      client.exists('/a').catch((error) => error),
+      'the end of the connection',
+    );
+    expect(lost).toMatchObject({ reason: 'CONNECTION_LOST', cause: { reason: 'SILENT' } });
+    expect(String(lost.cause)).toContain('has answered pings and no request');
+    expect(await client.exists('/a')).toBeUndefined();
+  });
+
+  it('is told that the session ends, also while maxPending operations are pending', async () => {
+    const types: number[] = [];
+    const client = await openClient(
+      (session, request, number) => {
+        if (number === 0) return void session.write(granted());
+        const type = request.readInt32BE(4);
+        types.push(type);
+        if (type === OPERATION_TYPE.closeSession)
+          session.write(answer(xidOf(request) - 1, NO_NODE));
+        if (type === OPERATION_TYPE.closeSession) session.write(answer(xidOf(request)));
+      },
+      { maxPending: 1 },
+    );
+    const outcome = client.exists('/a').catch((error) => error);
+    await until(() => types.length === 1, 'the operation');
+    await expect(client.exists('/b')).rejects.toMatchObject({ reason: 'NOT_SENT' });
+    await client.close();
+    expect(types).toEqual([OPERATION_TYPE.exists, OPERATION_TYPE.closeSession]);
+    await outcome;
   });
 
   it('is dialed with backoff when it closes every connection after the handshake', async () => {

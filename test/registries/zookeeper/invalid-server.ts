@@ -60,10 +60,12 @@ export let states: ClientState[] = [];
 
 /** Closes the client and the server after each test. */
 export function useInvalidServer(): void {
-  afterEach(async () => {
-    await client?.close();
-    await closeServer();
-  });
+  afterEach(closeAll);
+}
+
+export async function closeAll(): Promise<void> {
+  await client?.close();
+  await closeServer();
 }
 
 /**

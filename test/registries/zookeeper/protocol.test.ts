@@ -131,7 +131,7 @@ describe('jute', () => {
         expect(from.bool()).toBe(given.bool);
         expect(from.buffer()).toEqual(Buffer.from(given.buffer));
         expect(from.string()).toBe(given.string);
-        expect(from.vector(4, () => from.string())).toEqual(given.strings);
+        expect(from.vector(4, () => from.string()).elements).toEqual(given.strings);
         expect(from.rest).toBe(0);
       }),
     );
@@ -140,7 +140,7 @@ describe('jute', () => {
   it('reads a length of -1 as an empty value', () => {
     expect(new JuteReader(hex('ffffffff')).string()).toBe('');
     expect(new JuteReader(hex('ffffffff')).buffer().length).toBe(0);
-    expect(new JuteReader(hex('ffffffff')).vector(4, () => 0)).toEqual([]);
+    expect(new JuteReader(hex('ffffffff')).vector(4, () => 0).elements).toEqual([]);
   });
 
   it.each([-2, -(2 ** 31), 5, 2 ** 31 - 1])(
@@ -250,7 +250,7 @@ describe('setWatches', () => {
       const from = new JuteReader(request);
       expect([from.int(), from.int(), from.long()]).toEqual([-8, 101, 77n]);
       for (const kind of ['data', 'exist', 'child'] as const)
-        seen[kind].push(...from.vector(4, () => from.string()));
+        seen[kind].push(...from.vector(4, () => from.string()).elements);
     }
     expect(seen).toEqual(watched);
     expect([...protocol.encodeSetWatches(1n, { data: [], exist: [], child: [] })]).toEqual([]);

@@ -30,8 +30,9 @@ const REASONS = {
  * Why an operation failed. The server's reasons have ZooKeeper's own names. The client adds these:
  *
  * - `CONNECTION_LOST`: the connection ended before the answer; the operation may have been done
- * - `SILENT`: the server sent nothing, so the connection was closed
+ * - `SILENT`: the server sent nothing, or answered pings only, so the connection was closed
  * - `OPERATION_TIMEOUT`: no answer in time; the operation may have been done if it was sent
+ * - `TOO_MANY_CHILDREN`: the node has more children than the client reads
  * - `NOT_SENT`: the request is too large, or too many operations are pending
  * - `REFUSED`: the server closed the connection instead of accepting the session
  * - `READ_ONLY`: the server has lost its quorum
@@ -42,6 +43,7 @@ export type ZooKeeperReason =
   | (typeof REASONS)[keyof typeof REASONS]
   | 'CONNECTION_LOST'
   | 'SILENT'
+  | 'TOO_MANY_CHILDREN'
   | 'NOT_SENT'
   | 'REFUSED'
   | 'READ_ONLY'

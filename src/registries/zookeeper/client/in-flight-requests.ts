@@ -24,10 +24,16 @@ export class InFlightRequests {
     { readonly operation: Operation<unknown>; readonly receiver: AnswerReceiver<unknown> }
   >();
   #lastXid = 0;
+  /** How many requests were answered. */
+  answered = 0;
 
   /** `host`: for messages. */
   constructor(host: string) {
     this.#host = host;
+  }
+
+  get isEmpty(): boolean {
+    return this.#requests.size === 0;
   }
 
   /** Adds a request and returns its frame. Throws NOT_SENT if the frame is over `maxBytes`. */
@@ -61,6 +67,7 @@ export class InFlightRequests {
     }
     const { operation, receiver } = request;
     this.#requests.delete(xid);
+    this.answered++;
     if (error !== 0) {
       receiver.fail(serverError(error, operation.name, operation.path));
       return;

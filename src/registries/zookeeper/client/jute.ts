@@ -7,6 +7,13 @@ import { gettyError } from '../../../core/errors.js';
 /** The least bytes of a string: its length prefix. */
 export const MIN_STRING_BYTES = 4;
 
+export interface Vector<T> {
+  /** The first ones. */
+  readonly elements: T[];
+  /** How many the server has sent. */
+  readonly count: number;
+}
+
 /**
  * Reads a frame of a server. It checks every length against the remaining bytes before it allocates
  * anything. Throws BAD_FRAME.
@@ -50,15 +57,14 @@ export class JuteReader {
 
   /**
    * `minBytes`: the least bytes of an element, so that a forged count is found before the elements
-   * are read. `maxCount`: the most elements.
+   * are read. `maxCount`: the most elements that are read; the rest can then not be read.
    */
-  vector<T>(minBytes: number, read: () => T, maxCount = Number.POSITIVE_INFINITY): T[] {
+  vector<T>(minBytes: number, read: () => T, maxCount = Number.POSITIVE_INFINITY): Vector<T> {
     const count = this.#length('a vector');
-    if (count > maxCount || count * minBytes > this.rest)
-      throw badFrame(`a vector of ${count} elements`, this.rest);
+    if (count * minBytes > this.rest) throw badFrame(`a vector of ${count} elements`, this.rest);
     const elements: T[] = [];
-    for (let i = 0; i < count; i++) elements.push(read());
-    return elements;
+    for (let left = Math.min(count, maxCount); left > 0; left--) elements.push(read());
+    return { elements, count };
   }
 
   #length(what: string): number {

@@ -44,6 +44,11 @@ export class OperationQueue {
       const message = `ZooKeeper: ${operation.name} ${operation.path}: ${this.#pending} operations are pending; maxPending is ${maxPending}`;
       return Promise.reject(new ZooKeeperError('NOT_SENT', message));
     }
+    return this.runLast(operation, timeout, onSettled);
+  }
+
+  /** As run(), without the limit `maxPending`. */
+  runLast<T>(operation: Operation<T>, timeout: number, onSettled?: OnSettled): Promise<T> {
     this.#pending++;
     return new Promise<T>((resolve, reject) => {
       let isSettled = false;

@@ -4,11 +4,11 @@ import { gettyError } from '../../../core/errors.js';
 import { badOption, checkNumber } from '../../../core/options.js';
 import type { Acl, NodeData, Stat } from '../types.js';
 import { serverError } from './errors.js';
-import { type JuteReader, type JuteWriter, MIN_STRING_BYTES } from './jute.js';
+import { type JuteReader, type JuteWriter, MIN_STRING_BYTES, type Vector } from './jute.js';
 
 /**
- * The most names of the children of one node. Of short ones 2,000,000 fit into an answer of 8 MiB,
- * and reading them takes seconds.
+ * The most names of the children of one node that are read. Of short ones 2,000,000 fit into an
+ * answer of 8 MiB, and reading them takes seconds.
  */
 const MAX_CHILDREN = 50_000;
 
@@ -163,7 +163,8 @@ export function getData(path: string, watch: boolean): Operation<NodeData> {
   };
 }
 
-export function getChildren(path: string, watch: boolean): Operation<string[]> {
+/** Reads at most MAX_CHILDREN names. */
+export function getChildren(path: string, watch: boolean): Operation<Vector<string>> {
   return {
     name: 'getChildren',
     type: TYPE.getChildren2,

@@ -91,14 +91,11 @@ export class ServerConnection {
     this.#requests = new InFlightRequests(options.host);
     this.#silence = new SilenceMonitor({
       bytesRead: () => this.#session?.stats.bytesRead,
+      answeredRequests: () => (this.#requests.isEmpty ? undefined : this.#requests.answered),
       sendPing: () => this.#write(PING),
-      onSilent: (silence) =>
-        this.destroy(
-          new ZooKeeperError(
-            'SILENT',
-            `ZooKeeper: ${this.host} has been silent for ${Math.round(silence)} ms`,
-          ),
-        ),
+      onSilent: (silence) => this.#leave(`has been silent for ${Math.round(silence)} ms`),
+      onUnanswered: (silence) =>
+        this.#leave(`has answered pings and no request for ${Math.round(silence)} ms`),
     });
   }
 
@@ -253,6 +250,10 @@ export class ServerConnection {
     this.#endReason ??= reason;
     this.#client?.destroy();
     this.#onEnd();
+  }
+
+  #leave(why: string): void {
+    this.destroy(new ZooKeeperError('SILENT', `ZooKeeper: ${this.host} ${why}`));
   }
 
   #refused(cause?: unknown): Error {

@@ -4,16 +4,22 @@ import { every } from '../../../transport/session/timer-wheel.js';
 export interface MonitoredConnection {
   /** The bytes that were read so far. */
   bytesRead(): number | undefined;
+  /** The requests that were answered so far. Undefined: none waits for an answer. */
+  answeredRequests(): number | undefined;
   sendPing(): void;
   /** `silence`: milliseconds without a byte from the server. */
   onSilent(silence: number): void;
+  /** `silence`: milliseconds in which the server has answered pings only. */
+  onUnanswered(silence: number): void;
 }
 
 /**
  * Parts of the session's timeout. After SILENCE the connection is closed; the rest is for finding
- * another server.
+ * another server. After UNANSWERED too: ZooKeeper answers the requests and pings of a session in
+ * their order, so this server has no working ZooKeeper.
  */
 const SILENCE = 2 / 3;
+const UNANSWERED = 1;
 const PING_AFTER = 1 / 3;
 const CHECKS_PER_TIMEOUT = 24;
 /**
@@ -21,6 +27,8 @@ const CHECKS_PER_TIMEOUT = 24;
  * process was busy or stopped.
  */
 const MAX_CHECK_DIVISOR = 6;
+/** Bytes. So many in one check are more than answers to pings: a part of a large answer. */
+const ANSWER_BYTES = 256;
 
 export class SilenceMonitor {
   readonly #connection: MonitoredConnection;
@@ -30,6 +38,10 @@ export class SilenceMonitor {
    */
   #silence = 0;
   #bytesRead: number | undefined;
+  /** Milliseconds, as #silence, since a part of the answer to a request. */
+  #unanswered = 0;
+  #answered: number | undefined;
+  #bytesChecked = 0;
   #writtenAt = 0;
   #checkedAt = 0;
   #stopTimer: () => void = () => {};
@@ -57,6 +69,15 @@ export class SilenceMonitor {
     this.#writtenAt = performance.now();
   }
 
+  #countUnanswered(elapsed: number): void {
+    const answered = this.#connection.answeredRequests();
+    const bytes = this.#connection.bytesRead() ?? 0;
+    const isAnswering = answered !== this.#answered || bytes - this.#bytesChecked >= ANSWER_BYTES;
+    this.#unanswered = answered === undefined || isAnswering ? 0 : this.#unanswered + elapsed;
+    this.#answered = answered;
+    this.#bytesChecked = bytes;
+  }
+
   /**
    * The timer wheel calls it after received bytes were read, so that a process that was stopped
    * does not count as a silent server.
@@ -64,11 +85,15 @@ export class SilenceMonitor {
   #check(timeout: number): void {
     const now = performance.now();
     // While this process was busy or stopped it sent no ping, so the server had nothing to answer.
-    this.#silence += Math.min(now - this.#checkedAt, timeout / MAX_CHECK_DIVISOR);
+    const elapsed = Math.min(now - this.#checkedAt, timeout / MAX_CHECK_DIVISOR);
     this.#checkedAt = now;
+    this.#silence += elapsed;
+    this.#countUnanswered(elapsed);
     // A part of a frame counts as a sign of life.
     if (this.#connection.bytesRead() !== this.#bytesRead) this.onRead();
     if (this.#silence >= timeout * SILENCE) this.#connection.onSilent(this.#silence);
+    else if (this.#unanswered >= timeout * UNANSWERED)
+      this.#connection.onUnanswered(this.#unanswered);
     else if (now - this.#writtenAt >= timeout * (PING_AFTER - 1 / CHECKS_PER_TIMEOUT))
       this.#connection.sendPing();
   }

@@ -29,6 +29,7 @@ import {
 } from './client-options.js';
 import { parseEnsemble } from './ensemble.js';
 import { ZooKeeperError, zooKeeperReasonOf } from './errors.js';
+import type { Vector } from './jute.js';
 import { closedError, type OnSettled, OperationQueue } from './operation-queue.js';
 import type { Operation } from './operations.js';
 import * as operations from './operations.js';
@@ -175,8 +176,22 @@ export class ZooKeeperClient implements AsyncDisposable {
     return this.#submit(operations.setData(this.#absolute(path), data, version));
   }
 
-  /** Returns the names of the children, in no order. */
+  /**
+   * Returns the names of the children, in no order. Rejects with TOO_MANY_CHILDREN above 50,000
+   * names; a watch is set all the same.
+   */
   async getChildren(path: string, options: WatchOptions = {}): Promise<string[]> {
+    const { elements, count } = await this.firstChildren(path, options);
+    if (count > elements.length)
+      throw new ZooKeeperError(
+        'TOO_MANY_CHILDREN',
+        `ZooKeeper: getChildren ${path}: it has ${count} children, at most ${elements.length} are read`,
+      );
+    return elements;
+  }
+
+  /** As getChildren(), and of more than 50,000 names it returns the first ones. */
+  async firstChildren(path: string, options: WatchOptions = {}): Promise<Vector<string>> {
     const watch = watcherOf(options);
     const absolute = this.#absolute(path);
     return this.#submit(
@@ -291,7 +306,7 @@ export class ZooKeeperClient implements AsyncDisposable {
     if (state !== 'connected') this.#queue.failUnsent();
     if (sessionId !== 0n && state !== 'away') {
       const timeout = Math.min(CLOSE_TIMEOUT, this.#options.operationTimeout);
-      await this.#queue.run(operations.closeSession(), timeout).catch(() => {});
+      await this.#queue.runLast(operations.closeSession(), timeout).catch(() => {});
     }
     await this.#session.stop(reason);
     this.#queue.failUnsent();

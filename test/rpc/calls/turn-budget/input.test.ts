@@ -50,8 +50,9 @@ describe('an endpoint divides into many turns', () => {
           started++;
           return n;
         },
-        async *list() {
+        async *list(n) {
           started++;
+          yield n;
         },
       });
       await using server = await serve(freeMemoryAddress(), [handlers], { maxStreams: 20_000 });
