@@ -33,6 +33,14 @@ export interface Handshake {
   isTlsPending: boolean;
   /** The refusal is counted. The connection stays until the peer has read the answer. */
   isRefused: boolean;
+  /** See HandshakeTracker.whenDecided(). */
+  decision: Decision | undefined;
+}
+
+/** What a promise of the program holds of a handshake. */
+interface Decision {
+  /** Undefined: the handshake has ended. */
+  next: ((outcome: never) => void) | undefined;
 }
 
 interface TrackerOptions {
@@ -98,6 +106,7 @@ export class HandshakeTracker {
       onClose: () => runInTurn(() => this.#onClose(handshake)),
       isTlsPending: false,
       isRefused: false,
+      decision: undefined,
     };
     admission.countHandshake(isProxy ? undefined : peer, 1);
     this.#byKey.set(handshake.key, handshake);
@@ -189,8 +198,20 @@ export class HandshakeTracker {
     // The socket may live long, and the listener would keep the handshake in memory.
     handshake.socket.off('close', handshake.onClose);
     if (this.#byKey.get(handshake.key) === handshake) this.#byKey.delete(handshake.key);
+    if (handshake.decision !== undefined) handshake.decision.next = undefined;
     const { peer, isClientPending } = handshake;
     this.#options.admission.countHandshake(isClientPending ? undefined : peer, -1);
+  }
+
+  /**
+   * Calls `next` with what a function of the program decides, unless the handshake ends first: the
+   * promise then keeps nothing of the connection in memory. `decided` must not reject.
+   */
+  whenDecided<T>(handshake: Handshake, decided: Promise<T>, next: (outcome: T) => void): void {
+    const decision: { next: ((outcome: T) => void) | undefined } = { next };
+    handshake.decision = decision;
+    // Many handshakes may wait for one promise.
+    void decided.then((outcome) => runInTurn(() => decision.next?.(outcome)));
   }
 
   /**

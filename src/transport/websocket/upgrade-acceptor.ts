@@ -3,7 +3,6 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
-import { runInTurn } from '../../core/turn.js';
 import { forwardedClient } from '../proxies/forwarded-header.js';
 import type { HostAddress } from '../proxies/ip-address.js';
 import { RefusedError } from '../refused-error.js';
@@ -53,6 +52,12 @@ export class UpgradeAcceptor {
     this.#handshakes = options.handshakes;
   }
 
+  /** Not a function within upgrade(), which would keep the request in memory. */
+  readonly #onOriginFailed = (error: unknown): void =>
+    this.#options.admission.warnOncePerMinute(
+      gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error),
+    );
+
   /** Counts a fault, and closes the connection. */
   onFault(socket: Socket, error: unknown): void {
     const { scheme, admission } = this.#options;
@@ -64,22 +69,20 @@ export class UpgradeAcceptor {
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     const refusal = this.#identify(request, socket);
     if (refusal !== undefined) return this.refuse(request, socket, refusal);
-    const { path, host, websocket, admission } = this.#options;
+    const { path, host, websocket } = this.#options;
     const upgrade = answerUpgrade(request, path, websocket, host);
     if (upgrade.refusal !== undefined) return this.refuse(request, socket, upgrade);
     const { originToAsk: origin } = upgrade;
     if (origin === undefined) return this.#open(socket, head, upgrade);
-    void isOriginAllowed(websocket.allowOrigin, origin, (error) => {
-      admission.warnOncePerMinute(
-        gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error),
-      );
-    }).then((isAllowed) => {
+    const handshake = this.#handshakes.find(socket);
+    if (handshake === undefined) return void socket.destroy();
+    const decided = isOriginAllowed(websocket.allowOrigin, origin, this.#onOriginFailed);
+    this.#handshakes.whenDecided(handshake, decided, (isAllowed) => {
       const finish = (): void =>
         isAllowed
           ? this.#open(socket, head, upgrade)
           : this.refuse(request, socket, refuseOrigin(origin));
-      // Many requests may wait for one promise.
-      runInTurn(guarded(finish, (error) => this.onFault(socket, error)));
+      guarded(finish, (error) => this.onFault(socket, error))();
     });
   }
 

@@ -3,9 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { callAsync } from '../../../core/callbacks.js';
 import { gettyError } from '../../../core/errors.js';
-import { runInTurn } from '../../../core/turn.js';
 import { encodePath } from '../../address.js';
-import type { HandshakeTracker } from '../../stream/handshake-tracker.js';
+import type { Handshake, HandshakeTracker } from '../../stream/handshake-tracker.js';
 import type { Admission, HealthCheck, WebSocketOptions } from '../../types.js';
 import { statusResponse } from './server-handshake.js';
 import { hasBody, pathAndQueryOf } from './upgrade-request.js';
@@ -38,10 +37,13 @@ export class HealthAnswers {
       return false;
     const path = pathAndQueryOf(url)?.split('?', 1)[0];
     if (path === undefined || encodePath(path) !== this.#path) return false;
-    void this.#check().then((isHealthy) => {
-      // Many checks may wait for one promise.
-      runInTurn(() => this.#send(socket, isHealthy, method === 'HEAD'));
-    });
+    const { handshakes } = this.#options;
+    const handshake = handshakes.find(socket);
+    if (handshake === undefined) socket.destroy();
+    else
+      handshakes.whenDecided(handshake, this.#check(), (isHealthy) =>
+        this.#send(handshake, socket, isHealthy, method === 'HEAD'),
+      );
     return true;
   }
 
@@ -57,13 +59,13 @@ export class HealthAnswers {
     }
   }
 
-  #send(socket: Socket, isHealthy: boolean, isHead: boolean): void {
-    const { handshakes } = this.#options;
-    const handshake = handshakes.find(socket);
-    // Meanwhile the handshake may have timed out, or the server may have closed.
-    if (handshake === undefined) return void socket.destroy();
+  #send(handshake: Handshake, socket: Socket, isHealthy: boolean, isHead: boolean): void {
     const response = statusResponse(isHealthy ? 200 : 503, undefined, ['Cache-Control: no-store']);
     const headerLength = response.indexOf('\r\n\r\n') + 4;
-    handshakes.answer(handshake, socket, isHead ? response.slice(0, headerLength) : response);
+    this.#options.handshakes.answer(
+      handshake,
+      socket,
+      isHead ? response.slice(0, headerLength) : response,
+    );
   }
 }
