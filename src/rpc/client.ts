@@ -4,7 +4,11 @@ import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
 import { pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
-import { REPLACE_SESSION, type ReplacesSessions } from '../transport/client/open-sessions.js';
+import {
+  HAS_GIVEN_UP,
+  type InternalClient,
+  REPLACE_SESSION,
+} from '../transport/client/open-sessions.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import { now } from '../transport/session/flush-scheduler.js';
 import type { Client, ClientAddress, ClientOptions, Setup } from '../transport/types.js';
@@ -58,7 +62,7 @@ class ContractClient extends RpcEndpoint implements NodeConnection {
   #onReady: ((ready: boolean) => unknown) | undefined;
   #onResponsive: ((responsive: boolean) => unknown) | undefined;
   #isResponsive = false;
-  #client: (Client<Frame, OutgoingFrame> & ReplacesSessions<Frame, OutgoingFrame>) | undefined;
+  #client: (Client<Frame, OutgoingFrame> & InternalClient<Frame, OutgoingFrame>) | undefined;
   /** The channels that accept calls. If some of these are responsive, only the responsive ones. */
   #candidates: RpcChannel[] = [];
   /** Index in `#candidates` of the channel that got the last call. */
@@ -87,6 +91,10 @@ class ContractClient extends RpcEndpoint implements NodeConnection {
 
   get reconnectAttempts(): number {
     return this.#client?.reconnectAttempts ?? 0;
+  }
+
+  get [HAS_GIVEN_UP](): boolean {
+    return this.#client?.[HAS_GIVEN_UP] === true;
   }
 
   async connect(

@@ -3,6 +3,7 @@
  * internal method of the client.
  */
 import { resolveClientOptions } from '../transport/client/client-options.js';
+import { HAS_GIVEN_UP } from '../transport/client/open-sessions.js';
 import { parseProxyUrl } from '../transport/proxies/proxy-url.js';
 import { resolveSocketOptions } from '../transport/socket-options.js';
 import type { CallObserver } from './calls/outgoing-request.js';
@@ -23,13 +24,15 @@ export interface ConsumerConnection {
   readonly counters: RpcCounters;
 }
 
-export type { CallObserver };
+export { type CallObserver, HAS_GIVEN_UP };
 
 /** The key of NodeConnection[SEND_OBSERVED]. */
 export const SEND_OBSERVED = Symbol('send a call that a consumer observes');
 
 /** The client that connect() returns, as a consumer uses it. */
 export interface NodeConnection extends RpcClient {
+  /** See InternalClient. */
+  readonly [HAS_GIVEN_UP]: boolean;
   /**
    * As invoke(), without interceptors, for a call that does not stream. `observer` observes the
    * call, which costs less than callbacks of its promise.

@@ -3,7 +3,7 @@ import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { settleInTurns } from '../../core/turn.js';
-import type { NodeConnection } from '../../rpc/consumer-connection.js';
+import { HAS_GIVEN_UP, type NodeConnection } from '../../rpc/consumer-connection.js';
 import {
   connect,
   type PeerStatistics,
@@ -258,8 +258,9 @@ export class NodeClient {
   #onDown(reason: unknown): void {
     this.#lastError = reason;
     this.#waiters.rejectAll(reason);
-    // A client with `reconnect: false` does not dial again: the next call makes another client.
-    if (this.#options.reconnect === false && this.#client !== undefined) this.#detach(this.#client);
+    // A client that dials no more: the next call makes another one.
+    const client = this.#client as NodeConnection | undefined;
+    if (client?.[HAS_GIVEN_UP] === true) this.#detach(client);
   }
 
   #onDialFailed(error: unknown): void {

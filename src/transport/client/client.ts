@@ -20,7 +20,12 @@ import type {
   Setup,
 } from '../types.js';
 import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
-import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './open-sessions.js';
+import {
+  HAS_GIVEN_UP,
+  type InternalClient,
+  OpenSessions,
+  REPLACE_SESSION,
+} from './open-sessions.js';
 import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
 import { attemptError, ServerAddresses } from './server-addresses.js';
 
@@ -32,7 +37,7 @@ const PERMANENT_ERRORS: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPO
 
 class TransportClient<In, Out>
   extends BaseEndpoint<In, Out>
-  implements Client<In, Out>, ReplacesSessions<In, Out>
+  implements Client<In, Out>, InternalClient<In, Out>
 {
   readonly type = 'client';
   readonly address: string;
@@ -240,6 +245,10 @@ class TransportClient<In, Out>
   override onSessionClosed(session: Session<In, Out>): void {
     super.onSessionClosed(session);
     this.#onRemoved(session, false);
+  }
+
+  get [HAS_GIVEN_UP](): boolean {
+    return !this.#schedule.isEnabled || this.#schedule.isExhausted;
   }
 
   [REPLACE_SESSION](session: Session<In, Out>): void {

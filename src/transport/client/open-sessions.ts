@@ -3,10 +3,14 @@
 import type { TransportSession } from '../session/session.js';
 import type { Session } from '../types.js';
 
-/** The key of a method of the clients that connect() returns; see ReplacesSessions. */
+/** Keys of the clients that connect() returns; see InternalClient. */
 export const REPLACE_SESSION = Symbol('replaceSession');
+export const HAS_GIVEN_UP = Symbol('hasGivenUp');
 
-export interface ReplacesSessions<In, Out> {
+/** What a client has for the rpc layer. */
+export interface InternalClient<In, Out> {
+  /** Whether `reconnect.maxAttempts` is reached, or `reconnect` is false: it dials no more. */
+  readonly [HAS_GIVEN_UP]?: boolean;
   /**
    * Opens another session in the place of `session`, whose peer wants no new work. The client does
    * not return `session` any more, and does not close it. Without another session, session() dials

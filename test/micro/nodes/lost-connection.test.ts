@@ -161,3 +161,42 @@ it.each([true, false])(
     expect(pauses[2]).toBeGreaterThan(398);
   },
 );
+
+it.each([[{ maxAttempts: 1, initialDelay: 1, maxDelay: 1 }], [false]])(
+  'a node whose client has given up is called again besides other nodes, with reconnect %j',
+  async (reconnect) => {
+    await using registry = memory();
+    const start = (id: string) =>
+      provide({
+        registry,
+        id,
+        address: 'tcp://127.0.0.1:0',
+        services: [implement(Work, { getId: () => id, async *ticks() {} })],
+      });
+    await using hidden = memory();
+    await using _other = await start('other');
+    const work = await provide({
+      registry: hidden,
+      address: 'tcp://127.0.0.1:0',
+      services: [implement(Work, { getId: () => 'behind', async *ticks() {} })],
+    });
+    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: portOf(work.address) });
+    const address = `tcp://127.0.0.1:${proxy.port}`;
+    const entry = node('behind', { service: 'Work', group: '', version: '', address });
+    await using _entry = await registry.register(entry);
+    const consumer = consume({ registry, connections: 1, reconnect, drainTimeout: 0 });
+    const stub = consumer.stub(Work);
+    const isCalled = async (id: string): Promise<void> => {
+      for (let answer = ''; answer !== id; ) answer = await stub.getId();
+    };
+    await isCalled('behind');
+    proxy.refuse();
+    await until(() => consumer.statistics().nodes.connected === 1, 'the connection is lost');
+    await isCalled('other');
+    proxy.accept();
+    await isCalled('behind');
+    await consumer.close();
+    await proxy.close();
+    await work.close();
+  },
+);

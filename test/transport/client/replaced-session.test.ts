@@ -1,8 +1,8 @@
 /** REPLACE_SESSION: a client opens another session in the place of one whose server closes. */
 import { afterEach, describe, expect, it } from 'vitest';
 import {
+  type InternalClient,
   REPLACE_SESSION,
-  type ReplacesSessions,
 } from '../../../src/transport/client/open-sessions.js';
 import { type Client, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -21,7 +21,7 @@ afterEach(restoreMocks);
 
 describe('a session that is replaced', () => {
   const replace = (client: Client<string>, session: Session<string>): void =>
-    (client as ReplacesSessions<string, string>)[REPLACE_SESSION]?.(session);
+    (client as InternalClient<string, string>)[REPLACE_SESSION]?.(session);
 
   it('stays open and is not returned any more, and session() dials at once, but once', async () => {
     const server = await serve(newAddress(), SETUP);
