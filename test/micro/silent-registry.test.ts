@@ -54,6 +54,23 @@ test.each<[string, (act: { update: boolean }) => Registry]>([
   });
 });
 
+test('drain() ends when another provider of the process cannot publish the entry again', async () => {
+  await simulate({ duration: '1m' }, async ({ clock }) => {
+    let isAnswering = true;
+    await using registry = silentAfter(() => isAnswering);
+    const [first, second] = [
+      await provide({ registry, id: 'same', address: 'sim://client:1000', services }),
+      await provide({ registry, id: 'same', address: 'sim://client:1001', services }),
+    ];
+    isAnswering = false;
+    const start = clock.now;
+    await second.drain();
+    expect(clock.now - start).toBe(LIMIT);
+    await second.close();
+    await expect(first.close()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+  });
+});
+
 test('the entry is removed when a late register() has settled', async () => {
   await simulate({ duration: '1m' }, async ({ clock }) => {
     let delay = 0;

@@ -1,7 +1,7 @@
 /** The entries of a provider in its registry. Changes of them run one after another. */
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger } from '../../core/logger.js';
-import { within } from '../../core/timers.js';
+import { atMost, within } from '../../core/timers.js';
 import { failureOf } from '../nodes/listed-nodes.js';
 import { nodeKey } from '../snapshots.js';
 import type { NodeRegistration, Registry, ServiceNode } from '../types.js';
@@ -256,7 +256,11 @@ export class ProviderEntries implements EntryOwner {
    */
   async #deregister(): Promise<PromiseRejectedResult | undefined> {
     const { registry } = this.#setup;
-    await Promise.all(this.#nodes.map((node) => leaveEntry(registry, node, this)));
+    // Another provider publishes the entry again, which may take longer than the removal.
+    await atMost(
+      REGISTRY_TIMEOUT,
+      Promise.all(this.#nodes.map((node) => leaveEntry(registry, node, this))),
+    );
     const registered = this.#registered;
     const outcomes = await Promise.allSettled(
       registered.map(({ registration }) => disposeInTime(registration)),

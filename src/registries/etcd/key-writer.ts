@@ -63,6 +63,18 @@ export class KeyWriter {
     await this.#writeAll(
       keys.filter(({ value, state }) => value !== undefined && state === 'unwritten'),
     );
+    await this.#forEach(
+      keys.filter(({ state }) => state === 'published' || state === 'takenOver'),
+      (key) => this.#deleteStandIn(key),
+    );
+  }
+
+  /** A stand-in of a round before, too, whose connection was lost. */
+  async #deleteStandIn(published: PublishedKey): Promise<void> {
+    const { standIn: key } = published;
+    if (key === undefined) return;
+    await this.#requests.delete({ key });
+    published.standIn = undefined;
   }
 
   get #leaseId(): bigint {
@@ -100,6 +112,7 @@ export class KeyWriter {
   }
 
   async #delete(key: PublishedKey): Promise<void> {
+    await this.#deleteStandIn(key);
     if (!key.isFirstWriteRefused) await this.#requests.deleteIfLeased(key, this.#leaseId);
     key.settleWithdraw();
     // The key may have been published again meanwhile.
@@ -109,36 +122,34 @@ export class KeyWriter {
 
   /** Writes the keys without a check of their values in etcd. */
   async #writeAll(keys: readonly PublishedKey[]): Promise<void> {
-    const standIns = this.#options.goConsumers ? await this.#deleteForGoConsumers(keys) : [];
+    if (this.#options.goConsumers) await this.#deleteForGoConsumers(keys);
     await this.#forEach(keys, (key) => this.#write(key));
-    for (const standIn of standIns) await this.#requests.delete(standIn);
   }
 
   /**
    * Deletes the existing keys before they are written, because a Go consumer counts a second write
-   * of a key as one more node; see shared/go-consumers.ts. Returns the stand-in entries, which
-   * expire with the lease at the latest.
+   * of a key as one more node; see shared/go-consumers.ts. The stand-in entries stay until
+   * #deleteStandIn().
    */
-  async #deleteForGoConsumers(
-    keys: readonly PublishedKey[],
-  ): Promise<readonly { readonly key: Uint8Array }[]> {
+  async #deleteForGoConsumers(keys: readonly PublishedKey[]): Promise<void> {
     const existing: PublishedKey[] = [];
     for (let at = 0; at < keys.length; at += MAX_FIND) {
       const batch = keys.slice(at, at + MAX_FIND);
       const { found } = await this.#requests.findAll(batch);
       existing.push(...batch.filter((_, i) => found[i] !== undefined));
     }
-    if (existing.length === 0) return [];
-    const standIns = new Map<PublishedKey, { readonly key: Uint8Array; readonly value: string }>();
-    for (const key of existing) {
-      if (key.value === undefined) continue;
-      const { path, value } = standInEntry(key.path, key.value);
-      standIns.set(key, { key: Buffer.from(path), value });
+    const replaced: PublishedKey[] = [];
+    for (const published of existing) {
+      if (published.value === undefined) continue;
+      const { path, value } = standInEntry(published.path, published.value);
+      const key = Buffer.from(path);
+      published.standIn = key;
+      await this.#requests.put({ key, value }, this.#leaseId);
+      replaced.push(published);
     }
-    for (const standIn of standIns.values()) await this.#requests.put(standIn, this.#leaseId);
-    await this.#forEach([...standIns.keys()], (key) => this.#requests.delete(key));
+    if (replaced.length === 0) return;
+    await this.#forEach(replaced, (key) => this.#requests.delete(key));
     await pause(GO_CONSUMER_PAUSE, undefined, true);
-    return [...standIns.values()];
   }
 
   async #write(key: PublishedKey): Promise<void> {

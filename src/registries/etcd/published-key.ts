@@ -29,6 +29,8 @@ export class PublishedKey {
   /** The revision at which the key was last read or written. The watch begins after it. */
   seenRevision = 0n;
   isWatched = false;
+  /** The key of the stand-in entry, which may exist; see shared/go-consumers.ts. */
+  standIn: Uint8Array | undefined;
   /** The server has refused the first write, so there is nothing to delete. */
   isFirstWriteRefused = false;
   readonly problems: ProblemLog;

@@ -52,6 +52,8 @@ export class PublishedZnode {
    */
   #mustTakeOver = false;
   #isStopped = false;
+  /** The path of the stand-in entry, which may exist; see shared/go-consumers.ts. */
+  #standIn: string | undefined;
 
   /** `goConsumers`: an entry is replaced as shared/go-consumers.ts describes. */
   constructor(client: ZooKeeperClient, path: string, logger: Logger, goConsumers: boolean) {
@@ -64,12 +66,12 @@ export class PublishedZnode {
 
   /** Whether nothing is published, and nothing remains to be deleted. */
   get isIdle(): boolean {
-    return this.#wanted === undefined && !this.#mayExist;
+    return this.#wanted === undefined && !this.#mayExist && this.#standIn === undefined;
   }
 
   /** Whether the entry, which was withdrawn, is deleted or published again. */
   get isWithdrawn(): boolean {
-    return this.#wanted !== undefined || !this.#mayExist;
+    return this.#wanted !== undefined || this.isIdle;
   }
 
   /**
@@ -116,6 +118,8 @@ export class PublishedZnode {
     const wanted = this.#wanted;
     if (wanted === undefined) await this.#remove();
     else await this.#put(wanted.value);
+    // Also one of a run before, whose connection was lost.
+    await this.#deleteStandIn();
     // The entry was published again or withdrawn meanwhile: another run follows.
     if (wanted !== this.#wanted) return;
     if (this.#isPublished) wanted?.registration.report(true);
@@ -214,25 +218,28 @@ export class PublishedZnode {
 
   /**
    * Deletes the old node, and creates the new one after a pause. Meanwhile there is a stand-in
-   * entry, which expires with the session at the latest.
+   * entry, which stays until #deleteStandIn().
    */
   async #replaceInSteps(old: Stat, value: Buffer): Promise<void> {
     const standIn = standInEntry(this.#path, value.toString());
+    this.#standIn = standIn.path;
     await ignoreErrors(
       this.#client.create(standIn.path, Buffer.from(standIn.value), { ephemeral: true }),
       'NODE_EXISTS',
     );
-    try {
-      await ignoreErrors(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
-      await pause(GO_CONSUMER_PAUSE, undefined, true);
-      if (this.#isStopped) return;
-      // Another process has created the node again during the pause, as it does after each
-      // deletion. A replacement in one transaction gives it no time for that.
-      if (!(await this.#create(value)) && this.#mayExist)
-        await this.#replaceInOneStep((await this.#read())?.stat, value);
-    } finally {
-      if (!this.#isStopped) await ignoreErrors(this.#client.delete(standIn.path), 'NO_NODE');
-    }
+    await ignoreErrors(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
+    await pause(GO_CONSUMER_PAUSE, undefined, true);
+    if (this.#isStopped) return;
+    // Another process has created the node again during the pause, as it does after each deletion.
+    // A replacement in one transaction gives it no time for that.
+    if (!(await this.#create(value)) && this.#mayExist)
+      await this.#replaceInOneStep((await this.#read())?.stat, value);
+  }
+
+  async #deleteStandIn(): Promise<void> {
+    if (this.#standIn === undefined || this.#isStopped) return;
+    await ignoreErrors(this.#client.delete(this.#standIn), 'NO_NODE');
+    this.#standIn = undefined;
   }
 
   #leaveAlone(): void {

@@ -12,27 +12,41 @@ import { EtcdServer } from '../../fixtures/etcd-server.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node, RecordingLogger, WatchReader } from '../../fixtures/registries.js';
 import type { RegistryServer } from '../../fixtures/registry-server.js';
+import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
+import { elapse } from '../../fixtures/waiting.js';
 import { createZooKeeper } from '../../fixtures/zookeeper-server.js';
 
 const ROWS: readonly (readonly [
   name: string,
   create: () => Promise<RegistryServer>,
-  open: (at: RegistryServer, goConsumers: boolean) => Registry,
+  open: (at: { host: string; port: number }, goConsumers: boolean) => Registry,
 ])[] = [
   [
     'etcd',
     () => EtcdServer.create(),
     (at, goConsumers) =>
-      etcd(`http://${at.host}:${at.port}`, { goConsumers, logger: new RecordingLogger() }),
+      etcd(`http://${at.host}:${at.port}`, {
+        goConsumers,
+        requestTimeout: 500,
+        maxDelay: 200,
+        logger: new RecordingLogger(),
+      }),
   ],
   [
     'zookeeper',
     () => createZooKeeper(),
     (at, goConsumers) =>
-      zookeeper(`${at.host}:${at.port}`, { goConsumers, logger: new RecordingLogger() }),
+      zookeeper(`${at.host}:${at.port}`, {
+        goConsumers,
+        operationTimeout: 500,
+        logger: new RecordingLogger(),
+      }),
   ],
 ];
+
+/** Milliseconds: longer than the pause of a replacement and two operations after it. */
+const OUTAGE = 2_000;
 
 describe.each(ROWS)('%s with goConsumers', (_, create, open) => {
   noLeaks();
@@ -74,6 +88,29 @@ describe.each(ROWS)('%s with goConsumers', (_, create, open) => {
       expect((await server.entries('/getty')).size).toBe(1);
     },
   );
+
+  it('deletes the stand-in entry when the connection was lost during the replacement', async () => {
+    const proxy = await TcpProxy.to(server);
+    const [, reader] = registries as [Registry, Registry];
+    const first = open({ host: '127.0.0.1', port: proxy.port }, true);
+    registries.push(first);
+    await using watch = new WatchReader(reader);
+    await watch.ids();
+    // So that the lease or the session of the registry lives on.
+    await first.register(node('other', { service: 'Other' }));
+    const registration = await first.register(node('a', { address: 'tcp://127.0.0.1:1' }));
+    await watch.ids('a');
+    const replaced = first.register(node('a', { address: 'tcp://127.0.0.1:2' }));
+    await watch.ids('a-replacing');
+    proxy.refuse();
+    await elapse(OUTAGE);
+    proxy.accept();
+    await replaced;
+    await watch.ids('a');
+    await registration[Symbol.asyncDispose]();
+    await registries.pop()?.[Symbol.asyncDispose]();
+    await proxy.close();
+  });
 
   it('creates a new entry without a stand-in entry', async () => {
     const [first, reader] = registries as [Registry, Registry];
