@@ -84,7 +84,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
   abstract onData(bytes: Buffer): void;
 
   /** Delivers received bytes until none are left or reading stops. Then reports the end. */
-  protected abstract readNext(): void;
+  abstract readNext(): void;
 
   /** Adds to inflatedBytes. Returns the error when that exceeds maxInflatedBytes. */
   protected addInflated(bytes: number): GettyError | undefined {
@@ -125,7 +125,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
     else this.readNext();
   }
 
-  protected fail(error: Error): void {
+  fail(error: Error): void {
     this.error ??= error;
     this.destroy();
   }

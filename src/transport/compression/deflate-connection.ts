@@ -4,9 +4,28 @@
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { type ErrorCode, gettyError, messageOf } from '../../core/errors.js';
+import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
+import { now } from '../session/flush-scheduler.js';
 import type { Connection } from '../types.js';
 import { CompressedConnection } from './compressed-connection.js';
+
+/** The last four bytes of each write. */
+const FLUSHED = 0x0000ffff;
+/** A byte that follows the stream of the peer; see #probe(). */
+const PROBE = Buffer.alloc(1);
+
+function deliver(connection: DeflateConnection, bytes: Buffer): void {
+  connection.onInflated(bytes);
+}
+
+function readNext(connection: DeflateConnection): void {
+  connection.readNext();
+}
+
+function eventFailed(connection: DeflateConnection, error: unknown): void {
+  connection.fail(faultError(connection.remoteAddress, error));
+}
 
 export class DeflateConnection extends CompressedConnection {
   readonly #deflate;
@@ -20,6 +39,14 @@ export class DeflateConnection extends CompressedConnection {
   #isEndDelivered = false;
   /** The last block of the peer's DEFLATE stream has been inflated. */
   #hasStreamEnded = false;
+  /** The last four bytes that were received. */
+  #lastBytes = FLUSHED;
+  /**
+   * When a part of a write arrived that has put out nothing yet: a time of now(). 0: nothing is
+   * incomplete.
+   */
+  #incompleteSince = 0;
+  #isProbing = false;
 
   constructor(inner: Connection, level: number, maxInflatedBytes: number) {
     super(inner, maxInflatedBytes);
@@ -29,7 +56,7 @@ export class DeflateConnection extends CompressedConnection {
       this.compressedBytes += bytes.length;
       inner.write(bytes);
     });
-    this.#inflate.on('data', (bytes: Buffer) => this.#onInflated(bytes));
+    this.#inflate.on('data', (bytes: Buffer) => guard(deliver, eventFailed, this, bytes));
     this.#inflate.on('end', () => {
       // zlib ignores bytes after the final block and reports no error.
       this.#hasStreamEnded = true;
@@ -42,9 +69,10 @@ export class DeflateConnection extends CompressedConnection {
         error,
       ),
     );
-    this.#inflate.on('error', (error) =>
-      this.#failWith('BAD_FRAME', `${this.remoteAddress} sent invalid DEFLATE data`, error),
-    );
+    this.#inflate.on('error', (error) => {
+      if (this.#isProbing) this.#failIncomplete();
+      else this.#failWith('BAD_FRAME', `${this.remoteAddress} sent invalid DEFLATE data`, error);
+    });
   }
 
   write(bytes: Uint8Array): void {
@@ -83,13 +111,21 @@ export class DeflateConnection extends CompressedConnection {
     super.destroy();
   }
 
+  /** Milliseconds since a part of a write arrived, without output since; 0 while paused. */
+  incompleteMessageAge(): number {
+    if (this.isPaused && this.#incompleteSince > 0) this.#incompleteSince = now();
+    return this.#incompleteSince > 0 ? now() - this.#incompleteSince : 0;
+  }
+
   onData(bytes: Buffer): void {
     this.#received.push(bytes);
+    for (const byte of bytes.subarray(-4)) this.#lastBytes = ((this.#lastBytes << 8) | byte) >>> 0;
+    if (this.#incompleteSince === 0) this.#incompleteSince = now();
     this.inner.pause();
     this.readNext();
   }
 
-  protected readNext(): void {
+  readNext(): void {
     if (this.#isInflating) return;
     while (!this.isPaused && this.#inflate.read() !== null);
     if (this.isPaused) return;
@@ -104,12 +140,15 @@ export class DeflateConnection extends CompressedConnection {
     this.#inflate.write(bytes, (error) => {
       this.#isInflating = false;
       // After an error the 'error' event of the stream follows.
-      if (!error) this.readNext();
+      if (!error) guard(readNext, eventFailed, this, undefined);
     });
   }
 
   #onAllInflated(): void {
+    const isFlushed = this.#lastBytes === FLUSHED || this.#hasStreamEnded;
+    if (isFlushed) this.#incompleteSince = 0;
     if (this.hasPeerEnded && !this.#isEndDelivered) {
+      if (!isFlushed) return this.#probe();
       this.#isEndDelivered = true;
       this.events?.onEnd();
       // destroy() has finished already if the inner connection is closed.
@@ -119,8 +158,30 @@ export class DeflateConnection extends CompressedConnection {
     else if (!this.hasPeerEnded) this.inner.resume();
   }
 
-  #onInflated(bytes: Buffer): void {
-    if (this.error !== undefined) return;
+  /**
+   * The stream of the peer may have ended with its last block, which zlib does not report: then it
+   * does not take another byte.
+   */
+  #probe(): void {
+    if (this.#isProbing) return;
+    this.#isProbing = true;
+    this.#isInflating = true;
+    this.#inflate.write(PROBE, (error) => {
+      this.#isInflating = false;
+      this.#hasStreamEnded ||= !error && this.#inflate.bytesWritten <= this.#receivedBytes;
+      if (this.#hasStreamEnded) guard(readNext, eventFailed, this, undefined);
+      else this.#failIncomplete();
+    });
+  }
+
+  #failIncomplete(): void {
+    const what = `the stream of ${this.remoteAddress} ended inside compressed data`;
+    this.fail(gettyError('BAD_FRAME', what));
+  }
+
+  onInflated(bytes: Buffer): void {
+    if (this.error !== undefined || this.#isProbing) return;
+    if (this.#incompleteSince > 0) this.#incompleteSince = now();
     const error = this.addInflated(bytes.length);
     if (error === undefined) this.events?.onData(bytes);
     else this.fail(error);

@@ -114,7 +114,7 @@ export class SnappyConnection extends CompressedConnection {
     this.readNext();
   }
 
-  protected readNext(): void {
+  readNext(): void {
     // The receiver of onData() may call resume(). The running loop delivers the rest.
     if (this.#isDelivering || this.#isWaitingForTurn) return;
     this.#isDelivering = true;

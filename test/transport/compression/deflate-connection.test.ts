@@ -7,7 +7,7 @@ import { raw } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
 import { pair } from '../../fixtures/transports.js';
-import { turns, until } from '../../fixtures/waiting.js';
+import { elapse, turns, until } from '../../fixtures/waiting.js';
 import { CompressedPairs, STREAM_TRANSPORTS, WORDS } from './compressed-pair.js';
 import { SYNC_FLUSH, zlibCompressor, zlibInflate } from './zlib-peer.js';
 
@@ -141,6 +141,36 @@ describe.each(STREAM_TRANSPORTS)('DEFLATE over $name', (row) => {
       message: expect.stringContaining('after the end of its compressed stream'),
     });
     await pairs.expectServerContinues(p);
+  });
+
+  it.each([1, 4, 5, 10, 25])(
+    'ends with BAD_FRAME when the last %d bytes of the stream are missing',
+    async (missing) => {
+      await using p = await pairs.inflating();
+      const compress = zlibCompressor();
+      const text = randomBytes(20).toString('hex');
+      const wire = Buffer.concat([await compress('first\n'), await compress(`${text}\n`)]);
+      p.clientSession.writeBytes(wire.subarray(0, -missing));
+      void p.clientSession.close();
+      expect(await p.serverEvents.messages.next()).toBe('first');
+      expect(await p.serverEvents.errors.next()).toMatchObject({
+        code: 'BAD_FRAME',
+        message: expect.stringContaining('ended inside'),
+      });
+      await pairs.expectServerContinues(p);
+    },
+  );
+
+  it('ends with MESSAGE_TIMEOUT when a write stays incomplete, not between writes', async () => {
+    await using p = await pairs.inflating({ messageTimeout: 200 });
+    const compress = zlibCompressor();
+    p.clientSession.writeBytes(await compress('first\n'));
+    expect(await p.serverEvents.messages.next()).toBe('first');
+    await elapse(500);
+    expect(p.serverSession.closed).toBe(false);
+    const wire = await compress(`${randomBytes(20).toString('hex')}\n`);
+    p.clientSession.writeBytes(wire.subarray(0, 15));
+    expect(await p.serverEvents.errors.next()).toMatchObject({ code: 'MESSAGE_TIMEOUT' });
   });
 
   it('ends without an error when the peer sends its last block and ends', async () => {
