@@ -63,7 +63,8 @@ export class PortListener implements Listener {
         admission.reportRefusal(peer, limit);
       },
       (error) => {
-        port.close();
+        // The port may be an object of the program, which has just thrown.
+        quietly(() => port.close())();
         admission.reportFault(peer, error);
       },
     )();
