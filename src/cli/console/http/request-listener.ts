@@ -50,7 +50,8 @@ export class RequestListener implements Disposable {
   /** Rejects with the error of the system if the port cannot be used. */
   listen(port: number, host: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#net.once('error', reject);
+      // Stays: a later error, such as one of accept(), must not end the process.
+      this.#net.on('error', reject);
       this.#net.listen(port, host, resolve);
     });
   }
