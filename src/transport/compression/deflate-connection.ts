@@ -47,6 +47,7 @@ export class DeflateConnection extends CompressedConnection {
    */
   #incompleteSince = 0;
   #isProbing = false;
+  #isFinished = false;
 
   constructor(inner: Connection, level: number, maxInflatedBytes: number) {
     super(inner, maxInflatedBytes);
@@ -167,6 +168,8 @@ export class DeflateConnection extends CompressedConnection {
     this.#isProbing = true;
     this.#isInflating = true;
     this.#inflate.write(PROBE, (error) => {
+      // close() fails a write that is in progress.
+      if (this.#isFinished) return;
       this.#isInflating = false;
       this.#hasStreamEnded ||= !error && this.#inflate.bytesWritten <= this.#receivedBytes;
       if (this.#hasStreamEnded) guard(readNext, eventFailed, this, undefined);
@@ -201,6 +204,7 @@ export class DeflateConnection extends CompressedConnection {
   }
 
   protected override finish(): void {
+    this.#isFinished = true;
     // zlib completes the write that is in progress, and then releases its memory.
     this.#deflate.close();
     this.#inflate.close();
