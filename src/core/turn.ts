@@ -134,10 +134,7 @@ export function countHandler(): void {
   handlersLeft = HANDLERS_PER_TURN;
   // As in check().
   if (isScheduled) isFull = true;
-  else {
-    turnEnd = shareEnd = performance.now() + TURN_SHARE;
-    schedule();
-  }
+  else timeTurn();
 }
 
 function check(): boolean {
@@ -148,11 +145,14 @@ function check(): boolean {
   if (time < shareEnd && time >= shareEnd - TURN_SHARE) return false;
   // Many turns may have passed since the last check. This turn is timed from here on.
   if (isScheduled) isOver = true;
-  else {
-    turnEnd = shareEnd = time + TURN_SHARE;
-    schedule();
-  }
+  else timeTurn(time);
   return isOver;
+}
+
+/** Times this turn from `time` on. */
+function timeTurn(time = performance.now()): void {
+  turnEnd = shareEnd = time + TURN_SHARE;
+  schedule();
 }
 
 /** Calls `resume` in a later turn, in the order of the calls. `resume` must not throw. */

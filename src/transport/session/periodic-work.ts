@@ -15,14 +15,13 @@ import { addPeriodic, lastWake, type PeriodicTask, removePeriodic } from './time
 export interface PeriodicSession<In, Out> extends Session<In, Out> {
   /** When bytes of the peer last arrived: a time of now(). */
   readonly lastReadAt: number;
-  /** See ConnectionWriter. */
-  readonly heldBytes: number;
-  /** Whether this side takes no bytes of the peer. */
-  readonly isReadingPaused: boolean;
   /** Milliseconds since the peer began the message that is incomplete; 0 if there is none. */
   incompleteMessageAge(): number;
-  /** See ConnectionWriter. */
-  answerableSince(readAt: number): number;
+  /**
+   * From when on the silence of the peer, which has sent nothing since `readAt`, counts for
+   * idleTimeout: a time of now(). Infinity: it does not count.
+   */
+  silentSince(readAt: number): number;
   /** Reports an error to onError. */
   report(error: GettyError): void;
 }
@@ -138,9 +137,7 @@ export class PeriodicWork<In, Out> implements PeriodicTask {
     const time = Math.floor(now());
     const readAt = Math.max(session.lastReadAt, lastWake());
     if (time - readAt < idleTimeout) return;
-    // While this side does not read, the session is kept, unless the peer does not read either.
-    if (session.isReadingPaused && session.queuedBytes <= session.heldBytes) return;
-    const silence = Math.floor(time - session.answerableSince(readAt));
+    const silence = Math.floor(time - session.silentSince(readAt));
     if (silence < idleTimeout) return;
     session.destroy(idleTimeoutError(session.remoteAddress, silence, idleTimeout));
   }

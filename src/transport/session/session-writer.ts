@@ -104,13 +104,13 @@ export class SessionWriter<In, Out> implements Flushable {
   }
 
   /** See ConnectionWriter. */
-  get heldBytes(): number {
-    return this.#target.heldBytes;
-  }
-
-  /** See ConnectionWriter. */
   answerableSince(readAt: number): number {
     return this.#target.answerableSince(readAt);
+  }
+
+  /** Whether bytes wait for the peer to read. */
+  get isPeerSlow(): boolean {
+    return this.queuedBytes > this.#target.heldBytes;
   }
 
   /** The position of the outgoing stream up to which the operating system has taken all bytes. */

@@ -265,16 +265,12 @@ export class TransportSession<In, Out>
     return this.#lastReadAt;
   }
 
-  get heldBytes(): number {
-    return this.#writer?.heldBytes ?? 0;
-  }
-
-  answerableSince(readAt: number): number {
-    return this.#writer?.answerableSince(readAt) ?? readAt;
-  }
-
-  get isReadingPaused(): boolean {
-    return this.#reader?.isPaused ?? !this.#hasOpened;
+  silentSince(readAt: number): number {
+    const writer = this.#writer;
+    // While this side does not read, the session is kept, unless the peer does not read either.
+    const isPaused = this.#reader?.isPaused ?? !this.#hasOpened;
+    if (isPaused && writer?.isPeerSlow !== true) return Number.POSITIVE_INFINITY;
+    return writer?.answerableSince(readAt) ?? readAt;
   }
 
   incompleteMessageAge(): number {
