@@ -53,6 +53,7 @@ const OWN_PROCESS = [
   'test/transport/session/replaced-timers.test.ts',
   'test/transport/udp/udp-limits.test.ts',
   'test/transport/websocket/frames/fragment-buffer.test.ts',
+  'test/transport/websocket/handshake/unsettled-decisions.test.ts',
   'test/transport/websocket/paused-session.test.ts',
 ];
 
