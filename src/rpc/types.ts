@@ -267,8 +267,8 @@ export interface CallOptions {
    */
   signal?: AbortSignal | undefined;
   /**
-   * Strings that are sent with the call. With the method's name they must fit in 65,535 bytes.
-   * Default: none.
+   * Strings that are sent with the call, at most 256. With the method's name they must fit in
+   * 65,535 bytes. Default: none.
    */
   metadata?: Metadata | undefined;
   /**

@@ -107,6 +107,9 @@ export function testRegistry(): TestRegistry {
 class DisturbedRegistry implements TestRegistry {
   readonly #entries = new Map<string, Entry>();
   readonly #watches = new Map<SnapshotSink, ServiceQuery>();
+  /** Lists so far, and the number of the last one that each watch got. */
+  #lists = 0;
+  readonly #lastOffered = new WeakMap<SnapshotSink, number>();
   readonly #timers = new Set<LongTimer>();
   readonly #disposed = new AbortController();
   #delay = 0;
@@ -299,10 +302,17 @@ class DisturbedRegistry implements TestRegistry {
   #offer(sink: SnapshotSink, query: ServiceQuery): void {
     if (this.#isHeld || this.#failure !== undefined) return;
     const list = this.nodes.filter((node) => matches(node, query));
-    if (this.#delay === 0) return sink.offer(list);
+    const number = ++this.#lists;
+    const offer = (): void => {
+      // The delay of a later list may be shorter.
+      if (number < (this.#lastOffered.get(sink) ?? 0)) return;
+      this.#lastOffered.set(sink, number);
+      sink.offer(list);
+    };
+    if (this.#delay === 0) return offer();
     const timer = new LongTimer(() => {
       this.#timers.delete(timer);
-      if (!this.#isHeld && this.#failure === undefined) sink.offer(list);
+      if (!this.#isHeld && this.#failure === undefined) offer();
     }, this.#delay);
     this.#timers.add(timer);
   }

@@ -151,6 +151,21 @@ describe('a disturbance', () => {
     expect(performance.now() - before).toBeGreaterThanOrEqual(29);
   });
 
+  test('a list that a longer delay postpones is dropped after a newer one', async () => {
+    await using registry = await withNodes('a');
+    await using watch = new WatchReader(registry);
+    await watch.ids('a');
+    registry.delay = 20;
+    const remove = registry.add(nodeOf('b'));
+    registry.delay = 0;
+    remove();
+    const next = watch.next();
+    await elapse(40);
+    registry.add(nodeOf('c'));
+    expect(idsOf((await next) ?? [])).toEqual(['a', 'c']);
+    expect(watch.seen).toEqual([['a'], ['a', 'c']]);
+  });
+
   test('hold() keeps all lists until release(), which delivers the current one', async () => {
     await using registry = await withNodes('a');
     await using watch = new WatchReader(registry);

@@ -86,6 +86,7 @@ export class LoadRun {
   get rate(): number {
     if ('inFlight' in this.#shape) return this.seconds > 0 ? this.ended / this.seconds : 0;
     const { rate } = this.#shape;
+    if (this.started === 0) return 0;
     return (
       this.started / Math.max((this.#lastStart - this.#startTime) / 1_000, this.started / rate)
     );

@@ -6,6 +6,9 @@ import type { Metadata } from './types.js';
 /** The one empty metadata. Every metadata without a key is this object, so compare with it. */
 export const NO_METADATA: Metadata = Object.freeze(Object.create(null));
 
+/** The most keys of a metadata: to read or copy a key takes as long as hundreds of bytes. */
+export const MAX_METADATA_KEYS = 256;
+
 /**
  * A copy without a prototype, or NO_METADATA when there is no key. Throws BAD_OPTION unless `given`
  * is an object of strings. It is a copy, so that a later change of `given` changes no call in
@@ -18,7 +21,10 @@ export function checkMetadata(given: Metadata): Metadata {
   if (typeof given !== 'object' || given === null || Symbol.iterator in given)
     throw badOption('metadata', given, 'an object of strings');
   let copy: Record<string, string> | undefined;
-  for (const key of Object.keys(given)) {
+  const keys = Object.keys(given);
+  if (keys.length > MAX_METADATA_KEYS)
+    throw badOption('metadata', `${keys.length} keys`, `at most ${MAX_METADATA_KEYS} keys`);
+  for (const key of keys) {
     const value = given[key];
     if (typeof value !== 'string') throw badOption(`metadata.${key}`, value, 'a string');
     copy ??= Object.create(null) as Record<string, string>;
@@ -27,7 +33,10 @@ export function checkMetadata(given: Metadata): Metadata {
   return copy ?? NO_METADATA;
 }
 
-/** An empty metadata for a handler to fill. Setting anything but a string throws BAD_OPTION. */
+/**
+ * An empty metadata for a handler to fill. Setting anything but a string throws BAD_OPTION. The
+ * number of keys is checked when it is sent.
+ */
 export function writableMetadata(): Record<string, string> {
   return new Proxy(Object.create(null), STRINGS_ONLY);
 }

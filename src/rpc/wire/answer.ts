@@ -1,7 +1,7 @@
 /** The answer to a request. A channel uses one Answer for all its answers. */
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { NULL } from '../codecs/json.js';
-import { NO_METADATA } from '../codecs/metadata.js';
+import { MAX_METADATA_KEYS, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import type { CodecName, MessageCodec, Metadata } from '../types.js';
 import {
@@ -135,12 +135,14 @@ export class Answer {
     const code = error === undefined ? CODE.ok : CODE.failed;
     const at = beginFrame(output, this.#command, code, this.#codecNumber, this.ids);
     const header = beginSection(output);
+    const keys = Object.keys(this.#metadata).length;
+    if (keys > MAX_METADATA_KEYS)
+      throw tooLarge('replyMetadata', `${keys} keys`, MAX_METADATA_KEYS);
     writeResponseHeader(output, this.#codec, error, this.#metadata);
     const length = endSection(output, header);
     if (length > MAX_HEADER_BYTES) {
       const what = error === undefined ? 'replyMetadata' : 'message, metadata and details';
-      const text = `the ${what} of the handler: got ${length} bytes, expected at most ${MAX_HEADER_BYTES}`;
-      throw new RpcError('INTERNAL', text);
+      throw tooLarge(what, `${length} bytes`, MAX_HEADER_BYTES);
     }
     const body = beginSection(output);
     if (error === undefined) this.#writeBody(output, body);
@@ -169,4 +171,11 @@ export class Answer {
       );
     this.#value = undefined;
   }
+}
+
+function tooLarge(what: string, given: string, most: number): RpcError {
+  return new RpcError(
+    'INTERNAL',
+    `the ${what} of the handler: got ${given}, expected at most ${most}`,
+  );
 }

@@ -3,6 +3,7 @@ import { textBytes } from '../../core/bytes.js';
 import { setKey } from '../../core/records.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJsonText } from '../../transport/codecs/json-text.js';
+import { MAX_METADATA_KEYS } from '../codecs/metadata.js';
 import type { Metadata } from '../types.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
@@ -15,14 +16,22 @@ export function parseObject(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
+/** Throws RangeError for more keys than MAX_METADATA_KEYS. */
+export function checkKeys(count: number): void {
+  if (count > MAX_METADATA_KEYS)
+    throw new RangeError(`metadata: got ${count} keys, expected at most ${MAX_METADATA_KEYS}`);
+}
+
 /**
  * Returns an object without prototype, so that `__proto__` is an ordinary key. Undefined when
- * `value` has no strings.
+ * `value` has no strings. Throws as checkKeys().
  */
 export function readJsonMap(value: unknown): Metadata | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   let map: Record<string, string> | undefined;
-  for (const [key, text] of Object.entries(value)) {
+  const entries = Object.entries(value);
+  checkKeys(entries.length);
+  for (const [key, text] of entries) {
     if (typeof text !== 'string') continue;
     map ??= Object.create(null) as Record<string, string>;
     setKey(map, key, text);

@@ -5,7 +5,7 @@
 import { type Bytes, decode } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import type { CodecName, Metadata } from '../types.js';
-import { parseObject, readJsonMap, readMapEntry, writeMap } from './header-fields.js';
+import { checkKeys, parseObject, readJsonMap, readMapEntry, writeMap } from './header-fields.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
 /** Milliseconds. The field Timeout is a uint32. */
@@ -119,6 +119,7 @@ function readProtobufRequest(fields: FieldReader): RequestHeader {
   let version = '';
   let timeout: number | undefined;
   let metadata: Record<string, string> | undefined;
+  let keys = 0;
   while (!fields.done) {
     const tag = fields.varint();
     if (tag === REQUEST_TAG.service) service = fields.text();
@@ -126,8 +127,10 @@ function readProtobufRequest(fields: FieldReader): RequestHeader {
     else if (tag === REQUEST_TAG.callType) callType = fields.varint();
     else if (tag === REQUEST_TAG.timeout) timeout = fields.varint();
     else if (tag === REQUEST_TAG.version) version = fields.text();
-    else if (tag === REQUEST_TAG.metadata) metadata = readMapEntry(fields, metadata);
-    else fields.skip(tag);
+    else if (tag === REQUEST_TAG.metadata) {
+      checkKeys(++keys);
+      metadata = readMapEntry(fields, metadata);
+    } else fields.skip(tag);
   }
   return { service, method, callType, version, timeout, metadata };
 }

@@ -8,7 +8,7 @@ import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
 import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
 import type { CodecName, Metadata } from '../types.js';
 import { fromBase64, toBase64 } from './base64.js';
-import { parseObject, readJsonMap, readMapEntry, writeMap } from './header-fields.js';
+import { checkKeys, parseObject, readJsonMap, readMapEntry, writeMap } from './header-fields.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
 /** The number of a header without the field Code. codeOfNumber() makes UNKNOWN of it. */
@@ -119,12 +119,15 @@ function readProtobufError(fields: FieldReader): RpcError {
   let metadata: Record<string, string> | undefined;
   let details: Bytes | undefined;
   let reason = '';
+  let keys = 0;
   while (!fields.done) {
     const tag = fields.varint();
     if (tag === RESPONSE_TAG.error) message = fields.text();
     else if (tag === RESPONSE_TAG.code) code = fields.varint();
-    else if (tag === RESPONSE_TAG.metadata) metadata = readMapEntry(fields, metadata);
-    else if (tag === RESPONSE_TAG.details) details = fields.bytes();
+    else if (tag === RESPONSE_TAG.metadata) {
+      checkKeys(++keys);
+      metadata = readMapEntry(fields, metadata);
+    } else if (tag === RESPONSE_TAG.details) details = fields.bytes();
     else if (tag === RESPONSE_TAG.reason) reason = fields.text();
     else fields.skip(tag);
   }

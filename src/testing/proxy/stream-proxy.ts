@@ -60,6 +60,8 @@ export class StreamRelay implements Relay {
     } catch (error) {
       throw gettyError('LISTEN_FAILED', `the proxy cannot listen: ${messageOf(error)}`, error);
     }
+    // An error of accept() must not end the process.
+    relay.#server.on('error', () => {});
     return relay;
   }
 

@@ -20,6 +20,12 @@ describe('an open load', () => {
     expect(reportOf(run)).toMatchObject({ calls: 100, failed: 0, codes: {} });
   });
 
+  test('that is stopped before its first call has a rate of 0', async () => {
+    const run = new LoadRun(async () => {}, { rate: 1_000 }, 100, AbortSignal.abort());
+    await run.run();
+    expect([run.started, run.rate]).toEqual([0, 0]);
+  });
+
   test('does not wait for answers, and counts the wait of a late start as latency', async () => {
     const answers = gate();
     const run = new LoadRun(() => answers.promise, { rate: 1_000 }, 20, never);

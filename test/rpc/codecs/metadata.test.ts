@@ -119,6 +119,40 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     });
   });
 
+  test('takes 256 keys, and refuses more where they are set or sent', async () => {
+    const keysOf = (count: number): Metadata =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`key${i}`, '']));
+    await using pair = await rig({
+      codec,
+      handlers: {
+        test({ A }, { metadata, replyMetadata }) {
+          if (A === 'fail') throw new RpcError('ABORTED', 'no', { metadata });
+          Object.assign(replyMetadata, metadata, A === 'more' && { more: '' });
+          return { A };
+        },
+      },
+    });
+    const metadata = keysOf(256);
+    const received: Metadata[] = [];
+    const onMetadata = (given: Metadata): void => void received.push(given);
+    await pair.stub.test({ A: '' }, { metadata, onMetadata });
+    expect(Object.keys(received[0] ?? {})).toHaveLength(256);
+    const failed = (await rejection(
+      pair.stub.test({ A: 'fail' }, { metadata }),
+    )) as unknown as RpcError;
+    expect(Object.keys(failed.metadata)).toHaveLength(256);
+    expect(await rejection(pair.stub.test({ A: 'more' }, { metadata }))).toMatchObject({
+      code: 'INTERNAL',
+      message: 'the replyMetadata of the handler: got 257 keys, expected at most 256',
+    });
+    const more = pair.stub.test({ A: '' }, { metadata: keysOf(257) });
+    expect(await rejection(more)).toMatchObject({ code: 'BAD_OPTION' });
+    expect(thrown(() => new RpcError('ABORTED', 'no', { metadata: keysOf(257) }))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('257 keys'),
+    });
+  });
+
   test('treats metadata without keys as none, from each side', async () => {
     const received: Metadata[] = [];
     await using pair = await rig({

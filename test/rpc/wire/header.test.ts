@@ -270,3 +270,23 @@ describe('a request header of another implementation', () => {
     );
   });
 });
+
+test.each(['json', 'protobuf'] as const)(
+  '%s headers have at most 256 keys of metadata',
+  (codec) => {
+    const headersWith = (count: number): [Buffer, Buffer] => {
+      const metadata = Object.fromEntries(Array.from({ length: count }, (_, i) => [`key${i}`, '']));
+      const [request, response] = [new ByteWriter(), new ByteWriter()];
+      writeConstantRequestHeader(request, codec, 'S', 'm', '', 0);
+      writeVariableRequestHeader(request, codec, undefined, metadata);
+      writeResponseHeader(response, codec, undefined, metadata);
+      return [Buffer.from(request.written), Buffer.from(response.written)];
+    };
+    const [request, response] = headersWith(256);
+    expect(readRequestHeader(codec, request, 0, request.length)).toMatchObject({ method: 'm' });
+    expect(readResponseError(codec, response, 0, response.length).message).toBe('');
+    const [larger, longer] = headersWith(257);
+    expect(() => readRequestHeader(codec, larger, 0, larger.length)).toThrow('got 257 keys');
+    expect(() => readResponseError(codec, longer, 0, longer.length)).toThrow('got 257 keys');
+  },
+);
