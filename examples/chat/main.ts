@@ -16,6 +16,11 @@ const { values } = parseArgs({
   options: { address: { type: 'string', default: 'tcp://127.0.0.1:8848' } },
 });
 const LOBBY = 'lobby';
+/** Characters. A line with its name, or a list of names, must fit into maxMessageBytes. */
+const MAX_NAME = 40;
+const MAX_LINE = 1_000;
+/** The names of a room that a member is told. */
+const MAX_NAMES = 20;
 /** The sessions that have given a name. */
 const members = new Map<Session<string>, Member>();
 const rooms = topics<string>({ maxTopics: 1_000, maxTopicsPerSession: 1, maxNameLength: 40 });
@@ -26,14 +31,14 @@ function sendToRoom(room: string, text: string, except?: Session<string>): void 
 }
 
 function namesIn(room: string): string {
-  return rooms
-    .subscribers(room)
-    .map((session) => members.get(session)?.name)
-    .join(', ');
+  const names = rooms.subscribers(room).map((session) => members.get(session)?.name);
+  const others = names.length - MAX_NAMES;
+  return names.slice(0, MAX_NAMES).join(', ') + (others > 0 ? ` and ${others} more` : '');
 }
 
 function enter(session: Session<string>, newName: string): void {
-  if (newName === '' || [...members.values()].some(({ name }) => name === newName)) {
+  const isTaken = [...members.values()].some(({ name }) => name === newName);
+  if (newName === '' || newName.length > MAX_NAME || isTaken) {
     session.write('Another name, please.');
     return;
   }
@@ -71,6 +76,7 @@ const server = await serve(values.address, {
       const member = members.get(session);
       if (member === undefined) enter(session, line.trim());
       else if (line.startsWith('/join ')) changeRoom(session, member, line.slice(6).trim());
+      else if (line.length > MAX_LINE) session.write('A shorter line, please.');
       else sendToRoom(member.room, `${member.name}: ${line}`, session);
     },
     onClose(session) {
