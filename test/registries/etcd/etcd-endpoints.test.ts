@@ -73,3 +73,23 @@ it.runIf(IPV6 && process.platform === 'linux')(
     }
   },
 );
+
+it('permits no pushed streams', async () => {
+  const permitted: boolean[] = [];
+  const server = createServer();
+  server.on('stream', (stream) => {
+    permitted.push(stream.pushAllowed);
+    const denied = { 'content-type': 'application/grpc', 'grpc-status': '7' };
+    stream.respond({ ':status': 200, ...denied }, { endStream: true });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const registry = etcd(`http://127.0.0.1:${port}`, { waitForRegistry: false });
+  try {
+    await rejection(registry.list());
+    expect(permitted[0]).toBe(false);
+  } finally {
+    await registry[Symbol.asyncDispose]();
+    await new Promise((resolve) => server.close(resolve));
+  }
+});

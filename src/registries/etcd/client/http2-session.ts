@@ -44,7 +44,15 @@ export class Http2Session {
     this.#options = options;
     this.#socket = socket;
     this.#onClose = onClose;
-    this.#session = connect(authority, { createConnection: () => socket });
+    // etcd pushes no streams. Pushed ones would stay in memory.
+    this.#session = connect(authority, {
+      createConnection: () => socket,
+      settings: { enablePush: false },
+    });
+    this.#session.on('stream', (pushed) => {
+      pushed.on('error', () => {});
+      this.destroy(new ConnectError('the server pushes streams', Code.Unavailable));
+    });
     this.#session.on('error', (error) => {
       this.#closeReason ??= ConnectError.from(error, Code.Unavailable);
     });
