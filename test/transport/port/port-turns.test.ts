@@ -101,6 +101,8 @@ it('a page closes ports that are transferred with a message, and the connection'
   let closed = 0;
   const unused = { close: () => void closed++ };
   receive({ data: bytesOf('one'), ports: [] });
+  // The test before may have used up this turn.
+  await until(() => log.length === 1, 'the first message');
   receive({ data: bytesOf('two'), ports: [unused, unused] });
   await turns(2);
   expect(log).toEqual(['one', 'BAD_FRAME']);
